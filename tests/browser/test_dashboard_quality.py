@@ -177,7 +177,12 @@ def test_the_overview_of_many_jobs_is_small_and_painted_at_once(
 
 def test_a_list_of_many_jobs_is_paged_and_searched(browser: Browser, crowded: Stack) -> None:
     with signed_in(browser, crowded, USER, "/jobs?status=FAILED", role="admin") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
         rows = page.locator("tr[data-row]")
         expect(rows).to_have_count(40, timeout=SECONDS)
+        expect(rows.first).to_contain_text("A lighthouse in a storm", timeout=SECONDS)
+        assert [url for url in asked if "/api/jobs/job_" in url] == []  # no request a row
         page.get_by_role("button", name="Older jobs").click()
         expect(rows).to_have_count(80, timeout=SECONDS)

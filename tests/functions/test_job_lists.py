@@ -184,3 +184,20 @@ async def test_a_time_without_a_time_in_utc_is_refused(
 ) -> None:
     answer = await ada.get("/api/jobs", params={name: at})
     assert answer.status_code == 422, answer.text
+
+
+async def test_a_summary_gives_each_row_its_title_and_a_preview(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada, {"prompt": "a kite", "options": {"width": 64, "height": 64}})
+    await world.settle()
+    [plain] = (await ada.get(LIST)).json()["jobs"]
+    [told] = (await ada.get(f"{LIST}?summary=true")).json()["jobs"]
+    summary = told.pop("summary")
+    assert told == plain
+    assert "summary" not in plain
+    assert "payload" not in told
+    assert summary["title"] == "a kite"
+    whole = (await ada.get(f"{LIST}/{job['jobId']}")).json()
+    assert summary["preview"]["sha256"] == whole["result"]["artifacts"][0]["sha256"]
+    assert summary["preview"]["url"].startswith(("http://", "https://"))

@@ -50,6 +50,19 @@ async def test_long_polling_goes_on_behind_a_position_and_repeats_nothing(live: 
     assert [one["job"]["jobId"] for one in (await waiting)["events"]] == ["job_ada4"]
 
 
+async def test_a_stream_has_summaries_where_they_are_asked_for(live: Live) -> None:
+    ada = live.world.as_user("ada")
+    start = await poll(ada)
+    await live.put(make_job(live, 1))
+    told = {"summary": "true", "after": start["position"]}
+    [event] = (await ada.get(OWN, params=told, headers=WAIT)).json()["events"]
+    assert event["job"]["summary"]["preview"] is None
+    [event] = (await poll(ada, start["position"]))["events"]
+    assert "summary" not in event["job"]
+    refused = await ada.get(OWN, params={"summary": "yes"}, headers=WAIT)
+    expect_problem(refused, 422, "invalid_request")
+
+
 async def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(
     world: World, ada: httpx.AsyncClient
 ) -> None:

@@ -143,20 +143,22 @@ export function Preview({ artifact, label }) {
   </figure>`;
 }
 
+/** An address of a file is valid for an hour, if the deployment sets nothing else. */
+const STEADY_MS = 1_800_000;
+
 /**
- * A small picture of a job's first result; a video plays under the pointer.
+ * A small picture of a job's result, of a row with its `summary`; a video plays under the pointer.
  * @param {{job: any, playing?: boolean}} props
  */
 export function Thumbnail({ job, playing = false }) {
-  const artifacts = job?.result?.artifacts ?? [];
-  const artifact = artifacts.find((/** @type {any} */ one) => kindOf(one) === "video") ?? artifacts.find((/** @type {any} */ one) => kindOf(one) === "image") ?? artifacts[0];
+  const artifact = useSteadyFile(job.summary?.preview);
   const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
   useEffect(() => {
     if (!video.current) return;
     if (playing) void video.current.play().catch(() => {});
     else video.current.pause();
   }, [playing]);
-  if (!artifact?.url) return html`<span class="thumb-word" aria-hidden="true">${describeThumb(job)}</span>`;
+  if (!artifact?.url) return html`<span class="thumb-word" aria-hidden="true">${job.summary?.text?.slice(0, 80) ?? "Text"}</span>`;
   switch (kindOf(artifact)) {
     case "image": return html`<img src=${artifact.url} alt="" loading="lazy" decoding="async" />`;
     case "video": return html`<video ref=${video} src=${`${artifact.url}#t=0.1`} muted loop playsinline preload="metadata" aria-hidden="true" tabindex="-1"></video><span class="badge">▶ ${formatSeconds(artifact.durationSeconds ?? 0)}</span>`;
@@ -165,11 +167,12 @@ export function Thumbnail({ job, playing = false }) {
   }
 }
 
-/** @param {any} job */
-function describeThumb(job) {
-  if (!job) return "";
-  const text = job.result?.title ?? job.result?.text ?? job.result?.output;
-  return typeof text === "string" ? text.slice(0, 80) : job.status === "COMPLETED" ? "Text" : "";
+/** The same address as long as it is the same file and lasts: another one would load it again. @param {any} artifact */
+function useSteadyFile(artifact) {
+  const shown = useRef({ artifact, since: Date.now() });
+  const { sha256 } = shown.current.artifact ?? {};
+  if (artifact?.sha256 !== sha256 || Date.now() - shown.current.since > STEADY_MS) shown.current = { artifact, since: Date.now() };
+  return shown.current.artifact;
 }
 
 /** Text with a switch to see all of it. @param {{value: unknown, name: string}} props */

@@ -74,7 +74,7 @@ export class LiveJobs {
     this.#connection = new AbortController();
     let answer;
     try {
-      answer = await fetch("/api/jobs/events", { headers, signal: this.#connection.signal });
+      answer = await fetch("/api/jobs/events?summary=true", { headers, signal: this.#connection.signal });
     } catch (error) {
       this.#enter("lost");
       throw error;

@@ -85,44 +85,12 @@ export function useNow() {
   return now;
 }
 
-const MOST_AT_ONCE = 4;
-/** @type {Map<string, {version: string, job: Promise<any>}>} */
-const wholeJobs = new Map();
-/** @type {(() => void)[]} */
-const queue = [];
-let running = 0;
-
-/**
- * The whole job of a list's row, which has no payload and no addresses of files. Read once for
- * each of its states, and a few at a time.
- * @param {any} row
- */
-export function readWholeJob(row) {
-  const version = `${row.status} ${row.status === "COMPLETED" ? Math.floor(Date.now() / 1_800_000) : ""}`;
-  const known = wholeJobs.get(row.jobId);
-  if (known?.version === version) return known.job;
-  const job = new Promise((resolve, reject) => {
-    queue.push(() => {
-      running++;
-      call("GET", `/api/jobs/${row.jobId}`).then(resolve, reject).finally(() => { running--; startNext(); });
-    });
-  });
-  wholeJobs.set(row.jobId, { version, job });
-  job.catch(() => wholeJobs.delete(row.jobId));
-  startNext();
-  return job;
-}
-
-function startNext() {
-  while (running < MOST_AT_ONCE && queue.length) /** @type {() => void} */ (queue.shift())();
-}
-
 /** @type {Map<string, Promise<string>>} the names of uploads by their reference */
 const uploadNames = new Map();
 
-/** The words by which a person knows a job: its prompt, or the name of its file. @param {{payload?: any, jobType: string} | null} job */
+/** The words by which a person knows a job: its prompt, or the name of its file. @param {{payload?: any, summary?: any, jobType: string} | null} job */
 export function useTitle(job) {
-  const prompt = findPrompt(job?.payload);
+  const prompt = job?.summary?.title ?? findPrompt(job?.payload);
   const reference = isUpload(prompt) ? prompt : "";
   const [name, setName] = useState("");
   useEffect(() => {
@@ -136,21 +104,4 @@ export function useTitle(job) {
   }, [reference]);
   if (reference) return name || "Uploaded file";
   return prompt || (job ? formatType(job.jobType) : "");
-}
-
-/** The whole job once its row has been seen. @param {any} row @param {{current: Element | null}} ref */
-export function useWholeJob(row, ref) {
-  const [job, setJob] = useState(/** @type {any} */ (null));
-  useEffect(() => {
-    let current = true;
-    const read = () => readWholeJob(row).then((found) => { if (current) setJob(found); }, () => {});
-    const element = ref.current;
-    if (!element) return undefined;
-    const watcher = new IntersectionObserver(([entry]) => {
-      if (entry.isIntersecting) { watcher.disconnect(); void read(); }
-    }, { rootMargin: "200px" });
-    watcher.observe(element);
-    return () => { current = false; watcher.disconnect(); };
-  }, [row.jobId, row.status]);
-  return job?.jobId === row.jobId ? job : null;
 }

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { Progress, StatusPill, Thumbnail, Pill } from "./elements.js";
 import { formatCredits, formatType } from "./format.js";
-import { useReading, useWholeJob } from "./reading.js";
+import { useReading } from "./reading.js";
 import { ROOT } from "./router.js";
 import { hasEnded } from "./statuses.js";
 import { arrangeSteps } from "./step_order.js";
@@ -14,7 +14,7 @@ const MOST_PREVIEWS = 6;
 
 /** @param {{job: any}} props */
 export function StepGraph({ job }) {
-  const children = useReading(`/api/jobs?parentId=${job.jobId}&limit=100`);
+  const children = useReading(`/api/jobs?parentId=${job.jobId}&limit=100&summary=true`);
   const jobs = children.data?.jobs ?? [];
   const version = job.steps.map((/** @type {any} */ step) => `${step.status}${step.ended}${step.width}`).join();
   useEffect(() => { void children.reload(); }, [version]);
@@ -41,9 +41,7 @@ function StepCard({ step, jobs }) {
 
 /** @param {{job: any}} props */
 function StepJob({ job }) {
-  const ref = useRef(/** @type {HTMLLIElement | null} */ (null));
-  const whole = useWholeJob(job, ref);
-  return html`<li ref=${ref}><a href=${`${ROOT}/jobs/${job.jobId}`} title=${`Job ${job.index + 1} of ${job.step}`}><span class="hidden">Job ${job.index + 1} of ${job.step}</span>${hasEnded(job) && job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</a></li>`;
+  return html`<li><a href=${`${ROOT}/jobs/${job.jobId}`} title=${`Job ${job.index + 1} of ${job.step}`}><span class="hidden">Job ${job.index + 1} of ${job.step}</span>${hasEnded(job) && job.status === "COMPLETED" ? html`<${Thumbnail} job=${job} />` : html`<${StatusPill} status=${job.status} />`}</a></li>`;
 }
 
 /** Curves between the cards, drawn again when their sizes change. @param {any} area @param {[string, string][]} edges @param {string} version */

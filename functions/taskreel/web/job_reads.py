@@ -27,6 +27,7 @@ from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.job_lookup import read_job
+from taskreel.web.job_rows import build_job_rows
 from taskreel.web.openapi import (
     NO_TOKEN,
     WAIT,
@@ -40,7 +41,6 @@ from taskreel.web.responses import (
     ResultView,
     View,
     build_error_view,
-    build_job_row,
     build_progress_view,
     build_result_view,
 )
@@ -157,7 +157,8 @@ class JobsQuery(Value):
     `cursor` is the page before's `nextCursor`, or the id of a job: the page begins after it.
     `status` may be given several times, or with commas. `provider` served the job; `text` is a part
     of its prompt. The jobs of pipelines are left out but for those of `parentId`, or with
-    `includeChildren`. `userId` is for admins, and for members of
+    `includeChildren`. `summary` adds to each row its title and a signed preview, so that a page of
+    pictures needs no request a row. `userId` is for admins, and for members of
     `projectId`: they see the jobs of all members.
     """
 
@@ -177,6 +178,7 @@ class JobsQuery(Value):
     created_after: Moment | None = None
     created_before: Moment | None = None
     include_children: bool = False
+    summary: bool = False
     order: Literal["newest", "oldest"] = "newest"
 
 
@@ -184,12 +186,12 @@ class JobsQuery(Value):
 async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenticated) -> Response:
     """A page, and `nextCursor` for the next one."""
     services = context.services
-    fields = wanted.model_dump(exclude={"limit", "cursor", "order"})
+    fields = wanted.model_dump(exclude={"limit", "cursor", "order", "summary"})
     filters = Filters(**fields, oldest_first=wanted.order == "oldest")
     page = await list_jobs(
         services, context.caller, filters, limit=wanted.limit, cursor=wanted.cursor
     )
-    views = [await build_job_row(services, job, context.base_url) for job in page.rows]
+    views = await build_job_rows(services, page.rows, context.base_url, summary=wanted.summary)
     return JsonResponse(JobsPage(jobs=views, next_cursor=page.cursor))
 
 

@@ -121,6 +121,19 @@ class StepView(View):
     failed_job_id: str | None
 
 
+class SummaryView(View):
+    """The look of a job in a list or a stream with `summary=true`.
+
+    `title` is the words by which a person knows it: its prompt, its steps or its file, at most 300
+    characters. `preview` is a file of the result with its URL, a film before a picture; `text` the
+    beginning of a result without files.
+    """
+
+    title: str
+    text: str | None
+    preview: ArtifactView | None
+
+
 class JobView(View):
     """A job. Lists leave out `payload`, and of `result` all but the first ten files, without URLs.
 
@@ -167,6 +180,8 @@ class JobView(View):
     cost_usd: float | None
     cost_estimated: bool
     urls: JobUrls
+    #: Lists and updates have it where it was asked for.
+    summary: SummaryView | None = Field(default=None, exclude_if=is_absent)
     #: In the answer to a submission: the given fields that have no effect.
     ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
     #: In the answer to a submission with `cacheSeconds` that an earlier job answers: the age of its
@@ -205,30 +220,17 @@ class Problem(View):
     code: str
 
 
-#: A row of a list has so many files at most: a page stays small, whatever the jobs are.
-_FILES_OF_A_ROW = 10
-
-
 # ── Building them ────────────────────────────────────────────────────────────────────────────────
 
 
 async def build_job_view(services: Services, job: Job, base_url: str) -> JobView:
     """The whole job, its artifacts with fresh URLs."""
-    view = await _build_view(services, job, base_url, whole=True)
+    result = await build_result_view(services, job) if job.has_result else None
+    view = compose_job_view(job, base_url, result)
     if job.status is not Status.THROTTLED:
         return view
     position = build_queue_view(await find_position(services, job))
     return view.model_copy(update={"queue": position})
-
-
-async def build_job_row(services: Services, job: Job, base_url: str) -> JobView:
-    """The job as a list shows it: without its payload, and of its result only the first files."""
-    return await _build_view(services, job, base_url, whole=False)
-
-
-async def _build_view(services: Services, job: Job, base_url: str, *, whole: bool) -> JobView:
-    result = await _build_shown_result(services, job, whole=whole) if job.has_result else None
-    return compose_job_view(job, base_url, result, whole=whole)
 
 
 def compose_job_view(
@@ -299,18 +301,9 @@ def build_progress_view(job: Job) -> ProgressView:
     )
 
 
-async def _build_shown_result(services: Services, job: Job, *, whole: bool) -> ResultView:
-    if whole:
-        return await build_result_view(services, job)
-    first = job.artifacts[:_FILES_OF_A_ROW]
-    return ResultView(
-        artifacts=[await _build_artifact_view(services, one, sign=False) for one in first]
-    )
-
-
 async def build_result_view(services: Services, job: Job) -> ResultView:
     """The job's artifacts, its units' facts, and for several units the state of each."""
-    views = (_build_artifact_view(services, one, sign=True) for one in job.artifacts)
+    views = (build_artifact_view(services, one, sign=True) for one in job.artifacts)
     artifacts = await asyncio.gather(*views)
     facts: dict[str, Any] = {**collect_data(job), "artifacts": artifacts}
     if len(job.units) != 1:
@@ -318,9 +311,10 @@ async def build_result_view(services: Services, job: Job) -> ResultView:
     return ResultView(**facts)
 
 
-async def _build_artifact_view(
+async def build_artifact_view(
     services: Services, artifact: Artifact, *, sign: bool
 ) -> ArtifactView:
+    """The file; with a fresh URL where one is to be signed."""
     url = None
     if sign:
         expires_in = services.rules.signed_url_lifetime

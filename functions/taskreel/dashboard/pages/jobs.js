@@ -9,7 +9,7 @@ import { BulkDialog } from "../bulk_dialog.js";
 import { live } from "../live.js";
 import { MatchingDialog } from "../matching_dialog.js";
 import { addPage, applyChanges, EMPTY, letIn, showPage } from "../live_rows.js";
-import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
+import { useNow, useReading, useTitle } from "../reading.js";
 import { mayChange } from "../rights.js";
 import { go, ROOT } from "../router.js";
 import { SavedViews } from "../saved_views.js";
@@ -90,6 +90,7 @@ function useJobList(filters, address, caller) {
   const read = useCallback((/** @type {string | null} */ after) => {
     const query = buildApiQuery(filters, Date.now());
     query.set("limit", String(PAGE_SIZE));
+    query.set("summary", "true");
     if (after) query.set("cursor", after);
     return call("GET", `/api/jobs?${query}`);
   }, [address]);
@@ -188,13 +189,11 @@ function NoJobs({ filters, change }) {
 
 /** @param {{job: any, now: number, admin: boolean, selected: boolean, toggle: (job: any) => void, gone: boolean}} props */
 function Row({ job, now, admin, selected, toggle, gone }) {
-  const row = useRef(/** @type {HTMLTableRowElement | null} */ (null));
-  const whole = useWholeJob(job, row);
-  const title = useTitle(whole ?? job);
+  const title = useTitle(job);
   const press = useRowKeys(job, toggle);
-  return html`<tr ref=${row} data-row tabindex="0" class=${`${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onClick=${(/** @type {any} */ event) => openUnlessControl(event, job)}>
+  return html`<tr data-row tabindex="0" class=${`${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onClick=${(/** @type {any} */ event) => openUnlessControl(event, job)}>
     <td class="tick"><input type="checkbox" aria-label=${`Select ${job.jobId}`} checked=${selected} onChange=${() => toggle(job)} /></td>
-    <td class="job"><div class="job-cell"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></div></td>
+    <td class="job"><div class="job-cell"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${job} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></div></td>
     <td class="status"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}</td>
     <td class="wide-only roomy">${formatType(job.jobType)}</td>
     ${admin && html`<td class="wide-only">${job.userId}</td>`}
@@ -221,14 +220,12 @@ function useRowKeys(job, toggle) {
 
 /** @param {{job: any, now: number, selected: boolean, toggle: (job: any) => void, gone: boolean}} props */
 function Card({ job, now, selected, toggle, gone }) {
-  const card = useRef(/** @type {HTMLLIElement | null} */ (null));
   const [pointed, setPointed] = useState(false);
-  const whole = useWholeJob(job, card);
   const press = useRowKeys(job, toggle);
-  const prompt = useTitle(whole ?? job);
-  return html`<li ref=${card} data-row tabindex="0" class=${`card ${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onMouseEnter=${() => setPointed(true)} onMouseLeave=${() => setPointed(false)} onFocusIn=${() => setPointed(true)} onFocusOut=${() => setPointed(false)}>
+  const prompt = useTitle(job);
+  return html`<li data-row tabindex="0" class=${`card ${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onMouseEnter=${() => setPointed(true)} onMouseLeave=${() => setPointed(false)} onFocusIn=${() => setPointed(true)} onFocusOut=${() => setPointed(false)}>
     <a class="thumb" href=${`${ROOT}/jobs/${job.jobId}`} tabindex="-1" aria-hidden="true">
-      ${hasEnded(job) && job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} playing=${pointed} />` : html`<span class="thumb-state"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}${job.error && html`<small>${job.error.message}</small>`}</span>`}
+      ${hasEnded(job) && job.status === "COMPLETED" ? html`<${Thumbnail} job=${job} playing=${pointed} />` : html`<span class="thumb-state"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}${job.error && html`<small>${job.error.message}</small>`}</span>`}
     </a>
     <input type="checkbox" aria-label=${`Select ${prompt}`} checked=${selected} onChange=${() => toggle(job)} />
     <div class="caption"><a href=${`${ROOT}/jobs/${job.jobId}`} title=${prompt}>${prompt}</a><small>${formatType(job.jobType)} · <${Time} at=${job.createdAt} now=${now} /></small></div>

@@ -1,11 +1,11 @@
 /** The overview: the health of everything, what needs a person, and each type with its jobs. */
 
-import { html, useMemo, useRef } from "../vendor/preact.js";
+import { html, useMemo } from "../vendor/preact.js";
 import { Sparkline } from "../charts.js";
 import { Empty, Failure, Loading, Pill, Thumbnail, Time } from "../elements.js";
 import { countOpen, findPersonalWork } from "../attention.js";
 import { formatMs, formatSeconds, formatType } from "../format.js";
-import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
+import { useNow, useReading, useTitle } from "../reading.js";
 import { ROOT } from "../router.js";
 import { ACTIVE, WAITING } from "../statuses.js";
 
@@ -27,7 +27,7 @@ export default function Overview({ caller }) {
   const queues = useReading("/api/jobs/queues/stats", { everySeconds: 5 });
   const own = useReading(caller.admin ? null : "/api/jobs/stats", { everySeconds: 5 });
   const failed = useReading(`/api/jobs?status=FAILED&limit=${MOST}&createdAfter=${day}&includeChildren=true`, { everySeconds: 15 });
-  const recent = useReading("/api/jobs?status=COMPLETED&limit=36", { everySeconds: 5 });
+  const recent = useReading("/api/jobs?status=COMPLETED&limit=36&summary=true", { everySeconds: 5 });
   // A delivered message is nothing to look at.
   const results = (recent.data?.jobs ?? []).filter((/** @type {any} */ job) => job.jobType !== "webhook").slice(0, 12);
   const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
@@ -90,8 +90,6 @@ function TypeRow({ row, most, health }) {
 
 /** @param {{job: any, now: number}} props */
 function StripItem({ job, now }) {
-  const ref = useRef(/** @type {HTMLLIElement | null} */ (null));
-  const whole = useWholeJob(job, ref);
-  const prompt = useTitle(whole ?? job);
-  return html`<li ref=${ref}><a href=${`${ROOT}/jobs/${job.jobId}`} title=${prompt}><span class="thumb"><${Thumbnail} job=${whole} /></span><span class="caption"><b>${prompt}</b><small><${Time} at=${job.createdAt} now=${now} /></small></span></a></li>`;
+  const prompt = useTitle(job);
+  return html`<li><a href=${`${ROOT}/jobs/${job.jobId}`} title=${prompt}><span class="thumb"><${Thumbnail} job=${job} /></span><span class="caption"><b>${prompt}</b><small><${Time} at=${job.createdAt} now=${now} /></small></span></a></li>`;
 }

@@ -15,9 +15,11 @@ from taskreel.app.live.job_reader import JobReader
 from taskreel.app.live.job_scope import OpenScope, ScopeKind
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError
+from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.stream_position import StreamPosition
-from taskreel.web.responses import JobView, View, build_job_row, build_job_view
+from taskreel.web.job_rows import build_job_row
+from taskreel.web.responses import JobView, View, build_job_view
 
 #: Proxies close connections on which nothing moves for half a minute or more.
 HEARTBEAT_SECONDS = 15.0
@@ -49,13 +51,20 @@ class EventSequence:
     """The events of one reader of one scope; a job's first event has its status."""
 
     def __init__(
-        self, reader: JobReader, opened: OpenScope, services: Services, base_url: str
+        self,
+        reader: JobReader,
+        opened: OpenScope,
+        services: Services,
+        base_url: str,
+        *,
+        summary: bool = False,
     ) -> None:
         self.reader = reader
         self._source = opened.source
         self._is_one_job = opened.scope.kind is ScopeKind.JOB
         self._services = services
         self._base_url = base_url
+        self._has_summary = summary
         self._statuses: dict[str, Status] = {}
 
     @property
@@ -70,7 +79,6 @@ class EventSequence:
     async def build(self, change: JobChange) -> JobEvent:
         """The event of a change; of a single job with all of it, else as lists show it."""
         job = change.job
-        build_view = build_job_view if self._is_one_job else build_job_row
         event = "progress" if self._statuses.get(job.job_id) is job.status else "status"
         self._statuses.pop(job.job_id, None)
         self._statuses[job.job_id] = job.status
@@ -79,8 +87,13 @@ class EventSequence:
         return JobEvent(
             id=str(change.position),
             event="snapshot" if change.is_snapshot else event,
-            job=await build_view(self._services, job, self._base_url),
+            job=await self._build_view(job),
         )
+
+    async def _build_view(self, job: Job) -> JobView:
+        if self._is_one_job:
+            return await build_job_view(self._services, job, self._base_url)
+        return await build_job_row(self._services, job, self._base_url, summary=self._has_summary)
 
 
 class EventStreamResponse(StreamingResponse):

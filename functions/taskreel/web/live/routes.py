@@ -61,6 +61,12 @@ _PARAMETERS: dict[str, Any] = {
         },
     ]
 }
+_SUMMARY = {
+    "name": "summary",
+    "in": "query",
+    "description": "`true`: each job with its `summary`, as in the list of jobs.",
+    "schema": {"type": "string", "enum": ["true", "false"]},
+}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": JobEvents,
@@ -96,12 +102,13 @@ async def create_stream_token(request: Request, context: Authenticated) -> Respo
     "/api/jobs/events",
     summary="The changes of all your jobs as server-sent events",
     responses=_ANSWERS,
-    openapi_extra=_PARAMETERS,
+    openapi_extra={"parameters": [_SUMMARY, *_PARAMETERS["parameters"]]},
 )
 async def stream_own_events(request: Request) -> Response:
     """First `ready` with an id, then each change; list your jobs after `ready`."""
-    expiring = await authenticate_stream(request)
-    return await _respond(request, expiring, OWN_JOBS, None)
+    expiring = await authenticate_stream(request, "summary")
+    summary = _read_summary(request)
+    return await _respond(request, expiring, OWN_JOBS, None, summary=summary)
 
 
 async def stream_job_events(request: Request) -> Response:
@@ -123,10 +130,13 @@ for _prefix in ("/api/jobs/{job_id}", "/api/jobs/{job_type}/{job_id}"):
     )
 
 
-async def authenticate_stream(request: Request) -> ExpiringCaller:
-    """The caller by a stream token in the URL, else by the Authorization header."""
+async def authenticate_stream(request: Request, *parameters: str) -> ExpiringCaller:
+    """The caller by a stream token in the URL, else by the Authorization header.
+
+    `parameters` are those of the route, beside those of every stream.
+    """
     context = ApiContext.of(request)
-    check_query(request, "after", "token")
+    check_query(request, "after", "token", *parameters)
     token = request.query_params.get("token")
     if token is not None:
         return context.live().tokens.verify(token)
@@ -135,7 +145,12 @@ async def authenticate_stream(request: Request) -> ExpiringCaller:
 
 
 async def _respond(
-    request: Request, expiring: ExpiringCaller, scope: Scope, job: Job | None
+    request: Request,
+    expiring: ExpiringCaller,
+    scope: Scope,
+    job: Job | None,
+    *,
+    summary: bool = False,
 ) -> Response:
     context = ApiContext.of(request)
     live = context.live()
@@ -146,7 +161,9 @@ async def _respond(
         reader = await connection.enter_async_context(JobReader(live.feed))
         opened = await open_scope(context.services, expiring.caller, scope, job)
         await reader.add(opened, position, with_current=True)
-        sequence = EventSequence(reader, opened, context.services, context.base_url)
+        sequence = EventSequence(
+            reader, opened, context.services, context.base_url, summary=summary
+        )
         first = reader.read_waiting()
         if wait_seconds:
             has_ended = job is not None and job.status.final
@@ -159,6 +176,13 @@ async def _respond(
         return EventStreamResponse(
             sequence, first, connection.pop_all(), expires_at=expiring.expires_at
         )
+
+
+def _read_summary(request: Request) -> bool:
+    given = request.query_params.get("summary", "false")
+    if given not in {"true", "false"}:
+        raise InvalidError.at("summary", "must be true or false")
+    return given == "true"
 
 
 def _read_position(request: Request) -> StreamPosition | None:
