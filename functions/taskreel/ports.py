@@ -333,6 +333,9 @@ class Blobs(Protocol):
         `origin` is that of the web page that will send them, if one will.
         """
 
+    def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
+        """Yield the path of every file that starts with `prefix`, in no order."""
+
     async def delete(self, prefix: str, /) -> int:
         """Delete every file whose path starts with `prefix`; return their number."""
 

@@ -20,6 +20,7 @@ from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
 if TYPE_CHECKING:
+    from taskreel.domain.erasure import Erasure
     from taskreel.domain.job_template import JobTemplate
 
 
@@ -29,6 +30,12 @@ def _read_template(data: Mapping[str, Any]) -> JobTemplate:
     from taskreel.domain.job_template import JobTemplate  # of few requests: cold start
 
     return JobTemplate.model_validate(data)
+
+
+def _read_erasure(data: Mapping[str, Any]) -> Erasure:
+    from taskreel.domain.erasure import Erasure  # of few requests: cold start
+
+    return Erasure.model_validate(data)
 
 
 JOBS: Collection[Job] = Collection(
@@ -86,6 +93,29 @@ METRICS: Collection[DailyMetrics] = Collection(
 #: By the fingerprint.
 DEAD_LETTERS: Collection[DeadLetterGroup] = Collection(
     "dead_letters", DeadLetterGroup.document, DeadLetterGroup.model_validate, shareable=True
+)
+#: By a random id; while it runs, by one that is fixed for the user.
+ERASURES: Collection[Erasure] = Collection(
+    "erasures", lambda erasure: erasure.document(), _read_erasure, shareable=True
+)
+#: All collections with documents.
+STORED: tuple[Collection[Any], ...] = (
+    JOBS,
+    ACCOUNTS,
+    LEDGER,
+    BREAKERS,
+    RECURRING_JOBS,
+    OPERATIONS,
+    UPLOADS,
+    WEBHOOK_ENDPOINTS,
+    WEBHOOK_DELIVERIES,
+    JOB_TEMPLATES,
+    AUDIT,
+    QUEUE_CONTROLS,
+    RUN_ANSWERS,
+    METRICS,
+    DEAD_LETTERS,
+    ERASURES,
 )
 #: Nothing is stored in it: a health check reads it.
 HEALTH: Collection[Mapping[str, Any]] = Collection("health", dict, dict)

@@ -98,6 +98,16 @@ async def test_a_prefix_may_end_within_a_name(blobs: Blobs) -> None:
     assert await blobs.delete("a/o") == 2
 
 
+async def test_the_paths_under_a_prefix_are_listed(blobs: Blobs) -> None:
+    names = {"artifacts/j1/1/a.png", "artifacts/j1/2/b.png", "artifacts/j10/1/c.png", "other"}
+    for path in names:
+        await put_object(blobs, path)
+    under = {"artifacts/j1/1/a.png", "artifacts/j1/2/b.png"}
+    assert {path async for path in blobs.list_paths("artifacts/j1/")} == under
+    assert {path async for path in blobs.list_paths("")} == names
+    assert [path async for path in blobs.list_paths("nothing/")] == []
+
+
 async def test_many_objects_are_deleted_over_several_pages(blobs: Blobs) -> None:
     await asyncio.gather(*(put_object(blobs, f"many/{n:03}") for n in range(60)))
     assert await blobs.delete("many/") == 60

@@ -16,6 +16,7 @@ from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.dead_letters import DeadLetterGroup
+from taskreel.domain.erasure import Erasure
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
@@ -46,6 +47,7 @@ MODELS: dict[str, type[Value]] = {
     "dead_letters": DeadLetterGroup,
     "job_templates": JobTemplate,
     "audit": AuditEntry,
+    "erasures": Erasure,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)
 _SEARCHED = re.compile(r'"(\w+)", "array-contains"')

@@ -315,3 +315,19 @@ def test_a_template_is_saved_run_changed_and_deleted(commands: Commands) -> None
     assert commands.run("templates", "delete", "poster").exit_code == 2
     commands.text("templates", "delete", "poster", "--yes")
     assert commands.run("templates", "show", "poster").exit_code == 3
+
+
+def test_a_person_is_forgotten_after_a_dry_run(commands: Commands, tmp_path: Path) -> None:
+    commands.json("submit", "image-generation", *NOOP, "--follow", "--user", "gone@example.com")
+    words = ("forget", "gone@example.com")
+    counted = commands.json(*words, "--dry-run")["documents"]
+    assert counted["jobs"] == 1
+    assert "1 jobs" in commands.text(*words, "--dry-run")
+    assert commands.run(*words).exit_code == 2  # nobody said yes
+    report = tmp_path / "report.json"
+    text = commands.text(*words, "--reason", "a letter", "--report", str(report), "--yes")
+    assert "none names the person" in text
+    found = json.loads(report.read_text())
+    assert (found["removed"]["jobs"], found["proof"]["found"]) == (1, {})
+    assert "gone@example.com" not in commands.text("users")
+    assert found["pseudonym"] in commands.text("audit-log", "--text", "erasure")

@@ -96,6 +96,8 @@ RIGHTS: Mapping[str, Right] = {
     "POST /api/credits/{user_id}/grants": Right.ADMIN,
     "GET /api/accounts": Right.ADMIN,
     "GET /api/accounts/sums": Right.ADMIN,
+    "POST /api/accounts/{user_id}/erasure": Right.ADMIN,
+    "GET /api/erasures/{erasure_id}": Right.ADMIN,
     "GET /api/audit": Right.ADMIN,
     "GET /api/providers": Right.USER,
     "GET /api/providers/performance": Right.ADMIN,
@@ -228,6 +230,9 @@ class Tenants:
         }
         if name in fixed:
             return fixed[name]
+        if name == "erasure_id":
+            answer = await self.admin.post("/api/accounts/nobody/erasure", json={})
+            return str(answer.json()["erasureId"])
         path, body, key = {
             "job_id": (_IMAGE, image_request("pending", times=1, seconds=60), "jobId"),
             "movie_id": ("/api/movies", {"prompt": "a kite", "num_sequences": 2}, "movieId"),

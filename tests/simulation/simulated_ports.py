@@ -291,6 +291,9 @@ class MachineBlobs:
     async def open_upload(self, path: str, /, **given: Any) -> str:
         return await self.inner.open_upload(path, **given)
 
+    def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
+        return self.inner.list_paths(prefix)
+
     async def delete(self, prefix: str, /) -> int:
         await self.machine.pause()
         deleted = await self.inner.delete(prefix)

@@ -183,6 +183,9 @@ class DurableBlobs:
             path, content_type=content_type, size=size, expires_in=expires_in, origin=origin
         )
 
+    def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
+        return self.inner.list_paths(prefix)
+
     async def delete(self, prefix: str, /) -> int:
         await self._store.durable()
         return await self.inner.delete(prefix)

@@ -62,6 +62,9 @@ class CachedSignedUrls:
             path, content_type=content_type, size=size, expires_in=expires_in, origin=origin
         )
 
+    def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
+        return self._blobs.list_paths(prefix)
+
     async def delete(self, prefix: str, /) -> int:
         return await self._blobs.delete(prefix)
 

@@ -21,6 +21,7 @@ from taskreel.web import (
     audit,
     batch,
     dead_letters,
+    erasures,
     flow,
     history,
     job_reads,
@@ -61,6 +62,7 @@ _ROUTERS = (
     spend_cap_routes.router,  # before `/api/credits/{user_id}`
     credits_routes.router,
     accounts.router,
+    erasures.router,
     audit.router,
     model_performance.router,
     metrics.router,

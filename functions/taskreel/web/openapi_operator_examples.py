@@ -12,10 +12,12 @@ from taskreel.app.operations.orders import Forecast
 from taskreel.app.records.model_performance import ModelDay
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
+from taskreel.domain.erasure import Erasure, ErasurePhase, ErasureProof
 from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, RefusedJob
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
 from taskreel.web.audit import AuditPage, build_entry_view
+from taskreel.web.erasures import ErasureForecast, build_erasure_view
 from taskreel.web.model_performance import ModelDaysView, build_model_day_view
 from taskreel.web.operations import (
     ForecastView,
@@ -33,6 +35,19 @@ _ACCOUNT = Account(
 )
 _SUMS = AccountSums(
     users=2, available=185, held=3, captured=7, granted=200, expired=5, complete=True
+)
+_ERASURE = Erasure(
+    erasure_id="ers_4k7m2xq9w3r5t8v6b2n4c6z8a1",
+    pseudonym="erased-8v6b2n4c6z8a14k7m2xq9w3r5t",
+    phase=ErasurePhase.DONE,
+    ordered_by="root",
+    reason="Request 2026-114",
+    removed={"jobs": 41, "files": 55, "webhook_endpoints": 1, "webhook_deliveries": 60},
+    pseudonymised={"accounts": 1, "ledger": 42},
+    proof=ErasureProof(documents=120_411, files=310_922, mentions={"jobs": 1}),
+    created_at=_AT,
+    updated_at=_AT,
+    ended_at=_AT,
 )
 _ENTRY = AuditEntry(
     entry_id="audit.4k7m2xq9w3r5t8v6b2n4c6z8a1",
@@ -92,6 +107,8 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "ClearedView": lambda: ClearedView(
         queue=_QUEUE, dry_run=False, cancelled=12, running=1, refunded=12, more=False
     ),
+    "ErasureForecast": lambda: ErasureForecast(documents={"accounts": 1, "jobs": 41, "ledger": 42}),
+    "ErasureView": lambda: build_erasure_view(_ERASURE),
     "ModelDaysView": lambda: ModelDaysView(days=[build_model_day_view(_MODEL_DAY)]),
     "ForecastView": _build_forecast,
     "OperationView": _build_operation,

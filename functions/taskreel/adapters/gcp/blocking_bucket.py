@@ -132,6 +132,13 @@ class Bucket:
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose path begins with `prefix`; return their number."""
+        names = [name for page in self.open_pages(prefix) for name in page]
+        with self._translate_errors(), ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
+            list(pool.map(self._delete_object, names))
+        return len(names)
+
+    def open_pages(self, prefix: str) -> Iterator[list[str]]:
+        """Yield the names of the objects that begin with `prefix`, by pages."""
         with self._translate_errors():
             listed = self._client.list_blobs(
                 self._bucket,
@@ -140,10 +147,8 @@ class Bucket:
                 timeout=_TIMEOUT,
                 retry=_RETRY,
             )
-            names = [blob.name for blob in listed]
-            with ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
-                list(pool.map(self._delete_object, names))
-        return len(names)
+            for page in listed.pages:
+                yield [blob.name for blob in page]
 
     def close(self) -> None:
         """Close the connections."""

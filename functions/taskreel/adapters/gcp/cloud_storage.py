@@ -83,6 +83,13 @@ class CloudStorage:
         bucket = await self._open_bucket()
         return await asyncio.to_thread(bucket.open_upload, path, content_type, size, origin)
 
+    async def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
+        bucket = await self._open_bucket()
+        pages = await asyncio.to_thread(bucket.open_pages, prefix)
+        while (names := await asyncio.to_thread(next, pages, None)) is not None:
+            for name in names:
+                yield name
+
     async def delete(self, prefix: str, /) -> int:
         bucket = await self._open_bucket()
         return await asyncio.to_thread(bucket.delete_prefix, prefix)

@@ -10,7 +10,7 @@ import mimetypes
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -95,6 +95,10 @@ class FileBlobs:
             raise ForbiddenError("This file has been uploaded already. Create another upload.")
         return int(size), content_type
 
+    async def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
+        for path in await asyncio.to_thread(lambda: list(self._find_paths(prefix))):
+            yield path
+
     async def delete(self, prefix: str, /) -> int:
         return await asyncio.to_thread(self._delete_files, prefix)
 
@@ -138,19 +142,23 @@ class FileBlobs:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _delete_files(self, prefix: str) -> int:
+    def _find_paths(self, prefix: str) -> Iterator[str]:
         # The folder alone where a prefix is one: beside it are those of all other jobs.
         start = self._root / (prefix if prefix.endswith("/") else PurePosixPath(prefix).parent)
-        if not start.is_dir():
-            return 0
-        deleted = 0
-        for file in sorted(start.rglob("*")):
+        for file in sorted(start.rglob("*")) if start.is_dir() else ():
             path = file.relative_to(self._root).as_posix()
             if file.is_file() and path.startswith(prefix) and not file.name.startswith("."):
-                file.unlink(missing_ok=True)
-                self._type_file(file).unlink(missing_ok=True)
-                deleted += 1
-        if prefix.endswith("/"):
+                yield path
+
+    def _delete_files(self, prefix: str) -> int:
+        deleted = 0
+        for path in self._find_paths(prefix):
+            file = self._root / path
+            file.unlink(missing_ok=True)
+            self._type_file(file).unlink(missing_ok=True)
+            deleted += 1
+        start = self._root / prefix
+        if prefix.endswith("/") and start.is_dir():
             _remove_empty_folders(start)
         return deleted
 

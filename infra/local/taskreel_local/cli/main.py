@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "webhooks": (f"{_CLI}.webhook_commands:webhook_commands", "Endpoints, keys, deliveries."),
         "top": (f"{_CLI}.top_command:show_top", "Queues and jobs on the whole screen, live."),
         "users": (f"{_CLI}.user_commands:user_commands", "Accounts, limits, spend caps."),
+        "forget": (f"{_CLI}.forget_command:forget_user", "Erase a person, and prove it."),
         "audit-log": (f"{_CLI}.user_commands:show_audit", "What admins did."),
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),

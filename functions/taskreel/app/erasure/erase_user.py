@@ -1,0 +1,401 @@
+"""Erase a person step by step: jobs and files, then all other documents, then the proof.
+
+Each step is safe to repeat and counted in the commit that makes it, so an erasure that was
+interrupted goes on with the same order. Credits are money: the account's sums and the ledger go on
+under a pseudonym that nothing leads back from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from taskreel.app.caller import Caller
+from taskreel.app.credits.grants import check_user_id
+from taskreel.app.erasure.erase_jobs import cancel_jobs, remove_jobs
+from taskreel.app.erasure.traces import Traces
+from taskreel.app.services import Services
+from taskreel.domain.audit import AuditEntry
+from taskreel.domain.credits import Account
+from taskreel.domain.erasure import Erasure, ErasurePhase, ErasureProof, running_erasure_id
+from taskreel.domain.errors import ConflictError, NotFoundError
+from taskreel.domain.ids import random_id
+from taskreel.ports import Collection, Query, Row, Transaction
+from taskreel.store_collections import (
+    ACCOUNTS,
+    AUDIT,
+    ERASURES,
+    JOBS,
+    LEDGER,
+    OPERATIONS,
+    RECURRING_JOBS,
+    STORED,
+    UPLOADS,
+)
+
+_Document = Mapping[str, Any]
+#: The documents of one transaction.
+_PAGE = 100
+#: The work of one request; the next goes on.
+_SECONDS = timedelta(seconds=8)
+#: The numbers of an account that go on under the pseudonym, and the beginnings of its fields with
+#: what is left of grants.
+_ADDED = ("available", "held", "captured", "expired", "granted", "grants")
+_SUMS = (*_ADDED, "wakeAt", "wakeShard")
+_GRANTS = ("grantLeft_", "grantHeld_")
+
+
+async def forecast_erasure(services: Services, user_id: str) -> dict[str, int]:
+    """Count the person's documents by collection: what would be removed or pseudonymised.
+
+    Costs a read a document of the collections in which no index finds a person.
+    """
+    check_user_id(user_id)
+    traces = Traces(user_id, "")
+    found: dict[str, int] = {}
+    for collection in STORED:
+        after: str | None = None
+        while True:
+            rows = await _read_page(services, collection, after)
+            number = sum(traces.owns(row.data) or bool(_find(traces, row)) for row in rows)
+            if number:
+                found[collection.name] = found.get(collection.name, 0) + number
+            if len(rows) < _PAGE:
+                break
+            after = rows[-1].id
+    return found
+
+
+async def erase_user(services: Services, caller: Caller, user_id: str, reason: str) -> Erasure:
+    """Begin to erase a person, or go on, for some seconds; the state that was reached.
+
+    Repeat it until its phase is DONE. Raises InvalidError for a text that cannot be a user's id,
+    ConflictError for an admin who names themself.
+    """
+    check_user_id(user_id)
+    if caller.user_id == user_id:
+        raise ConflictError(
+            "You cannot erase yourself: the audit log names who ordered it. Another admin must."
+        )
+    erasure = await services.store.transaction(
+        lambda tx: _open(services, tx, caller, user_id, reason)
+    )
+    until = services.clock.now() + _SECONDS
+    while erasure.phase is not ErasurePhase.DONE:
+        before = erasure
+        erasure = await _make_step(services, caller, user_id, erasure)
+        waits = erasure.waiting > 0 and erasure.phase is before.phase
+        if waits or erasure.rounds > before.rounds or services.clock.now() >= until:
+            break
+    return erasure
+
+
+async def load_report(services: Services, erasure_id: str) -> Erasure:
+    """The report of an erasure that has ended. Raises NotFoundError."""
+    found = None
+    if erasure_id.startswith("ers_") and len(erasure_id) <= 100:
+        found = await services.store.get(ERASURES, erasure_id)
+    if found is None:
+        raise NotFoundError(f"There is no report of an erasure {erasure_id}.")
+    return found
+
+
+async def _open(
+    services: Services, tx: Transaction, caller: Caller, user_id: str, reason: str
+) -> Erasure:
+    running_id = running_erasure_id(user_id)
+    found = await tx.get(ERASURES, running_id)
+    if found is not None:
+        return found
+    now = services.clock.now()
+    erasure = Erasure(
+        erasure_id=f"ers_{random_id(services.random)}",
+        user_id=user_id,
+        pseudonym=f"erased-{random_id(services.random)}",
+        ordered_by=caller.user_id,
+        reason=Traces(user_id, "the person").replace_in_id(reason),
+        created_at=now,
+        updated_at=now,
+    )
+    tx.create(ERASURES, running_id, erasure)
+    _record(services, tx, erasure, "erasure of a user started")
+    return erasure
+
+
+async def _make_step(services: Services, caller: Caller, user_id: str, erasure: Erasure) -> Erasure:
+    match erasure.phase:
+        case ErasurePhase.JOBS:
+            return await _erase_jobs(services, caller, user_id)
+        case ErasurePhase.DOCUMENTS:
+            return await _erase_page(services, user_id, erasure)
+        case ErasurePhase.PROOF:
+            return await _prove_page(services, user_id, erasure)
+        case _:
+            raise ConflictError(
+                f"The erasure is in the phase {erasure.phase}, which a later release wrote: "
+                "let that release finish it."
+            )
+
+
+# ── Jobs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _erase_jobs(services: Services, caller: Caller, user_id: str) -> Erasure:
+    """Remove what makes new jobs first, then the jobs."""
+    for collection in (RECURRING_JOBS, OPERATIONS):
+        query: Query[Any] = Query(
+            collection=collection,
+            where=(("userId", "==", user_id),),
+            order=(("createdAt", "desc"),),
+            limit=_PAGE,
+        )
+        while rows := await services.store.query(query):
+            ids = [row.id for row in rows]
+            await _commit(services, user_id, collection, ids)
+    await cancel_jobs(services, caller, user_id)
+    waiting = 0
+    async for job_ids, files, open_jobs in remove_jobs(services, user_id):
+        waiting += open_jobs
+        await _commit(services, user_id, JOBS, job_ids, files=files)
+    return await _change(services, user_id, lambda one, now: _end_jobs(one, waiting, now))
+
+
+def _end_jobs(erasure: Erasure, waiting: int, now: datetime) -> Erasure:
+    if waiting:
+        return erasure.with_changes(now, waiting=waiting)
+    return erasure.enter(ErasurePhase.DOCUMENTS, now, waiting=0)
+
+
+# ── Other documents ──────────────────────────────────────────────────────────────────────────────
+
+
+async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Erasure:
+    """Read the next documents: remove the person's, and replace the id in those of others."""
+    if erasure.collection == 0 and erasure.after is None:
+        await services.store.transaction(lambda tx: _move_account(services, tx, user_id))
+    collection = STORED[erasure.collection]
+    rows = await _read_page(services, collection, erasure.after)
+    traces = Traces(user_id, erasure.pseudonym)
+    is_record = collection.name in {LEDGER.name, AUDIT.name}
+    for row in rows:
+        if row.id == running_erasure_id(user_id):
+            continue
+        if traces.owns(row.data) and not is_record:
+            files = 0
+            if collection.name == UPLOADS.name:
+                # The file first: a document that is left leads to it.
+                folder, slash, _ = str(row.data["path"]).rpartition("/")
+                files = await services.blobs.delete(folder + slash)
+            await _commit(services, user_id, collection, [row.id], files=files)
+        elif _find(traces, row):
+            await _replace_traces(services, user_id, traces, row)
+    return await _go_on(services, user_id, erasure, rows, ErasurePhase.PROOF)
+
+
+async def _move_account(services: Services, tx: Transaction, user_id: str) -> None:
+    """Give the account's sums to the pseudonym, which adds them to what it has."""
+    erasure = await _load(tx, user_id)
+    raw = _raw(ACCOUNTS)
+    account, before = await tx.get(raw, user_id), await tx.get(raw, erasure.pseudonym)
+    if account is None:
+        return
+    moved = {
+        name: value for name, value in account.items() if name in _SUMS or name.startswith(_GRANTS)
+    }
+    for name, value in (before or {}).items():
+        # A token that was still valid has opened another account meanwhile: there are two to add.
+        other = moved.get(name)
+        if name in _ADDED and other is not None:
+            moved[name] = [*value, *other] if name == "grants" else value + other
+        elif name == "wakeAt" and other is not None:
+            moved[name] = min(value, other)
+        else:
+            moved[name] = value
+    moved["userId"] = erasure.pseudonym
+    tx.set(ACCOUNTS, erasure.pseudonym, Account.model_validate(moved))
+    tx.delete(ACCOUNTS, user_id)
+    counted = erasure.count("pseudonymised", {ACCOUNTS.name: 1}, services.clock.now())
+    tx.set(ERASURES, running_erasure_id(user_id), counted)
+
+
+async def _replace_traces(
+    services: Services, user_id: str, traces: Traces, row: Row[_Document]
+) -> None:
+    """Replace the id in a document, and in its own id, in one commit with the count of it."""
+    name, new_id = row.collection.name, traces.replace_in_id(row.id)
+
+    async def write(tx: Transaction) -> None:
+        data = await tx.get(row.collection, row.id)
+        erasure = await _load(tx, user_id)
+        changes = {} if data is None else traces.find_changes(data)
+        if data is None or (not changes and new_id == row.id):
+            return
+        if new_id == row.id:
+            tx.update(row.collection, row.id, changes)
+        else:
+            taken = await tx.get(row.collection, new_id) is not None
+            id_ = f"{new_id}.{random_id(services.random)}" if taken else new_id
+            whole = {**data, **changes}
+            if "entryId" in whole:
+                whole["entryId"] = id_
+            tx.set(row.collection, id_, whole)
+            tx.delete(row.collection, row.id)
+        counted = erasure.count("pseudonymised", {name: 1}, services.clock.now())
+        tx.set(ERASURES, running_erasure_id(user_id), counted)
+
+    await services.store.transaction(write)
+
+
+# ── Proof ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _prove_page(services: Services, user_id: str, erasure: Erasure) -> Erasure:
+    """Read the next documents again, or the bucket after the last of them."""
+    traces = Traces(user_id, erasure.pseudonym)
+    if erasure.collection == len(STORED):
+        return await _prove_files(services, user_id, traces, erasure)
+    collection = STORED[erasure.collection]
+    rows = [
+        row
+        for row in await _read_page(services, collection, erasure.after)
+        if row.id != running_erasure_id(user_id)
+    ]
+    found = sum(bool(_find(traces, row)) for row in rows)
+    mentions = sum(not _find(traces, row) and traces.is_mentioned(row.data) for row in rows)
+    proof = erasure.proof.model_copy(
+        update={
+            "documents": erasure.proof.documents + len(rows),
+            "found": _add(erasure.proof.found, collection.name, found),
+            "mentions": _add(erasure.proof.mentions, collection.name, mentions),
+        }
+    )
+    return await _go_on(services, user_id, erasure, rows, None, proof=proof)
+
+
+async def _prove_files(
+    services: Services, user_id: str, traces: Traces, erasure: Erasure
+) -> Erasure:
+    files = found = 0
+    async for path in services.blobs.list_paths(""):
+        files += 1
+        found += traces.is_mentioned(path)
+    proof = erasure.proof.model_copy(
+        update={"files": files, "found": _add(erasure.proof.found, "files", found)}
+    )
+
+    async def write(tx: Transaction) -> Erasure:
+        current, now = await _load(tx, user_id), services.clock.now()
+        if proof.found:
+            # Something was written meanwhile, as by a token that is still valid.
+            again = current.enter(
+                ErasurePhase.JOBS, now, rounds=current.rounds + 1, proof=ErasureProof()
+            )
+            tx.set(ERASURES, running_erasure_id(user_id), again)
+            return again.model_copy(update={"proof": proof})
+        done = current.enter(
+            ErasurePhase.DONE, now, user_id=None, proof=proof, ended_at=now, waiting=0
+        )
+        # The report has a random id: nothing leads from the person to it.
+        tx.delete(ERASURES, running_erasure_id(user_id))
+        tx.set(ERASURES, done.erasure_id, done)
+        _record(services, tx, done, "erasure of a user proved")
+        return done
+
+    return await services.store.transaction(write)
+
+
+# ── Steps ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _commit(
+    services: Services,
+    user_id: str,
+    collection: Collection[Any],
+    ids: Sequence[str],
+    *,
+    files: int = 0,
+) -> None:
+    """Delete documents, and count them and their files, in one commit."""
+
+    async def write(tx: Transaction) -> None:
+        erasure = await _load(tx, user_id)
+        there = [id_ for id_ in ids if await tx.get(_raw(collection), id_) is not None]
+        for id_ in there:
+            tx.delete(collection, id_)
+        numbers = {collection.name: len(there), "files": files}
+        counted = erasure.count("removed", numbers, services.clock.now())
+        tx.set(ERASURES, running_erasure_id(user_id), counted)
+
+    if ids or files:
+        await services.store.transaction(write)
+
+
+async def _go_on(
+    services: Services,
+    user_id: str,
+    erasure: Erasure,
+    rows: Sequence[Row[Any]],
+    after_all: ErasurePhase | None,
+    **changes: Any,
+) -> Erasure:
+    """Store the place behind the rows; behind the last collection is the phase `after_all`."""
+    is_last_page = len(rows) < _PAGE - 1  # a page may lack the erasure itself
+    number = erasure.collection + is_last_page
+    after = None if is_last_page else rows[-1].id
+
+    def move(current: Erasure, now: datetime) -> Erasure:
+        if number == len(STORED) and after_all is not None:
+            return current.enter(after_all, now, **changes)
+        return current.with_changes(now, collection=number, after=after, **changes)
+
+    return await _change(services, user_id, move)
+
+
+async def _change(services: Services, user_id: str, change: Any) -> Erasure:
+    async def write(tx: Transaction) -> Erasure:
+        changed: Erasure = change(await _load(tx, user_id), services.clock.now())
+        tx.set(ERASURES, running_erasure_id(user_id), changed)
+        return changed
+
+    return await services.store.transaction(write)
+
+
+async def _load(tx: Transaction, user_id: str) -> Erasure:
+    found = await tx.get(ERASURES, running_erasure_id(user_id))
+    if found is None:
+        raise ConflictError("The erasure has ended meanwhile, by another request.")
+    return found
+
+
+async def _read_page(
+    services: Services, collection: Collection[Any], after: str | None
+) -> list[Row[_Document]]:
+    """The next documents in the order of their ids, which needs no index."""
+    place = (after,) if after else None
+    return await services.store.query(Query(collection=_raw(collection), limit=_PAGE, after=place))
+
+
+def _find(traces: Traces, row: Row[_Document]) -> bool:
+    """True for a document that names the person, in a field or in its id."""
+    return traces.replace_in_id(row.id) != row.id or bool(traces.find_changes(row.data))
+
+
+def _raw(collection: Collection[Any]) -> Collection[_Document]:
+    return Collection(collection.name, dict, dict)
+
+
+def _add(counts: Mapping[str, int], name: str, number: int) -> dict[str, int]:
+    return {**counts, name: counts.get(name, 0) + number} if number else dict(counts)
+
+
+def _record(services: Services, tx: Transaction, erasure: Erasure, action: str) -> None:
+    entry = AuditEntry(
+        entry_id=f"audit.{random_id(services.random)}",
+        at=services.clock.now(),
+        user_id=erasure.ordered_by,
+        action=action,
+        subject=erasure.pseudonym,
+        reason=erasure.reason,
+    )
+    tx.create(AUDIT, entry.entry_id, entry)
