@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import fontpkg_source_sans_3
 from PIL import ImageFont, features
@@ -13,8 +14,23 @@ from PIL import ImageFont, features
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+
+class FontFile(NamedTuple):
+    """A font: a file, and its place in a collection of them."""
+
+    path: Path
+    place: int = 0
+
+
 #: Latin, Greek and Cyrillic; licence: OFL 1.1.
-OWN = Path(fontpkg_source_sans_3.ROOT) / "files" / "SourceSans3[wght].ttf"
+OWN = FontFile(Path(fontpkg_source_sans_3.ROOT) / "files" / "SourceSans3[wght].ttf")
+#: The folder of installed packages, and of those the ones that hold fonts of other scripts.
+_PACKAGES = Path(fontpkg_source_sans_3.ROOT).parent
+_FONT_PACKAGES = ("fontpkg_*/files/*", "noto_cjk_*/*")
+#: Chinese characters look different in each language. The places of the languages in Noto's
+#: collection, by the script that only that language has; Chinese without one is simplified.
+_KANA, _HANGUL = re.compile(r"[\u3040-\u30ff]"), re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
+_JAPANESE, _KOREAN, _SIMPLIFIED_CHINESE = 0, 1, 2
 WEIGHT = 500  # a little over regular: the letters are light and the pictures move
 SYSTEM_FOLDERS = (
     "/usr/share/fonts",
@@ -51,33 +67,49 @@ def find_undrawable(texts: Iterable[str]) -> str:
 
 
 @lru_cache(maxsize=512)
-def _find_best_font(text: str) -> Path:
+def _find_best_font(text: str) -> FontFile:
     composed = unicodedata.normalize("NFC", text)
     if not _find_lacking(OWN, composed):
         return OWN
-    return min((OWN, *_list_system_fonts()), key=lambda path: len(_find_lacking(path, composed)))
+    place = _JAPANESE if _KANA.search(text) else _KOREAN if _HANGUL.search(text) else None
+    others = [
+        FontFile(path, _SIMPLIFIED_CHINESE if place is None else place)
+        if path.name.startswith("NotoSansCJK")
+        else FontFile(path)
+        for path in (*_list_package_fonts(), *_list_system_fonts())
+    ]
+    return min((OWN, *others), key=lambda font: len(_find_lacking(font, composed)))
 
 
-def _find_lacking(path: Path, text: str) -> frozenset[str]:
+def _find_lacking(font: FontFile, text: str) -> frozenset[str]:
     return frozenset(
-        letter for letter in text if not (letter.isspace() or _has_glyph(path, letter))
+        letter for letter in text if not (letter.isspace() or _has_glyph(font, letter))
     )
 
 
 @lru_cache(maxsize=65_536)
-def _has_glyph(path: Path, letter: str) -> bool:
+def _has_glyph(font: FontFile, letter: str) -> bool:
     if unicodedata.bidirectional(letter) in {"R", "AL"} and not features.check("raqm"):
         return False  # without libraqm, Pillow would draw it from left to right and unjoined
-    face = _open_font(path, 24)
+    face = _open_font(font, 24)
     return bytes(face.getmask(letter)) != bytes(face.getmask(_NO_CHARACTER))
 
 
 @lru_cache(maxsize=64)
-def _open_font(path: Path, pixels: int) -> ImageFont.FreeTypeFont:
-    face = ImageFont.truetype(path, pixels)
-    if path == OWN:
+def _open_font(font: FontFile, pixels: int) -> ImageFont.FreeTypeFont:
+    face = ImageFont.truetype(font.path, pixels, index=font.place)
+    if font == OWN:
         face.set_variation_by_axes([WEIGHT])
     return face
+
+
+@cache
+def _list_package_fonts() -> tuple[Path, ...]:
+    """List the fonts that are installed as Python packages, which a deployment has too."""
+    found = (path for pattern in _FONT_PACKAGES for path in sorted(_PACKAGES.glob(pattern)))
+    return tuple(
+        path for path in found if path.suffix.lower() in _SUFFIXES and "Italic" not in path.stem
+    )
 
 
 @cache
@@ -98,7 +130,7 @@ _SUFFIXES = {".ttf", ".otf", ".ttc"}
 
 def _can_open(path: Path) -> bool:
     try:
-        _open_font(path, 24)
+        _open_font(FontFile(path), 24)
     except OSError:  # broken, or made of bitmaps of one size
         return False
     return True

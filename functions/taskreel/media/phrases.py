@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ CAPTION_LETTERS = 42  # a line: the usual limit of subtitles
 def split_phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[str]:
     """Cut a text at its punctuation into parts of about equal length, of at most `most` letters."""
     sentences = re.split(r"(?<=[.!?…;:])\s+", " ".join(text.split()))
-    return [part for sentence in sentences for part in balance_lines(sentence, most, len)]
+    return [part for sentence in sentences for part in balance_lines(sentence, most, count_columns)]
+
+
+def count_columns(text: str) -> int:
+    """Count letters; a Chinese, Japanese or Korean one is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def time_phrases(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskreel.media.phrases import CAPTION_LETTERS, balance_lines, split_phrases, time_phrases
+from taskreel.media.phrases import (
+    CAPTION_LETTERS,
+    balance_lines,
+    count_columns,
+    split_phrases,
+    time_phrases,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +29,7 @@ class Cue:
 def make_cues(text: str, start: float, end: float) -> list[Cue]:
     """Cut a narration into cues that share the span as the letters of its phrases do."""
     return [
-        Cue(first, last, "\n".join(balance_lines(phrase, CAPTION_LETTERS, len)))
+        Cue(first, last, "\n".join(balance_lines(phrase, CAPTION_LETTERS, count_columns)))
         for phrase, first, last in time_phrases(split_phrases(text), start, end)
     ]
 

@@ -95,6 +95,12 @@ def test_a_subtitle_file_is_valid_subrip() -> None:
     )
 
 
+def test_wide_letters_fill_a_line_sooner() -> None:
+    cues = make_cues("灯台守は瓶の中に手紙を見つけた" * 4, 0, 10)
+    lines = [line for cue in cues for line in cue.text.split("\n")]
+    assert max(map(len, lines)) <= 21
+
+
 @given(text=st.text(min_size=1, max_size=600), start=st.floats(0, 3600), length=st.floats(0.2, 600))
 def test_cues_hold_every_word_follow_one_another_and_are_two_lines(
     text: str, start: float, length: float

@@ -52,7 +52,7 @@ SAMPLES = {
 def test_our_own_face_draws_every_european_language(language: str) -> None:
     face = load_font(32, SAMPLES[language])
     box = bytes(face.getmask("\U0010ffff"))
-    assert face.path == fonts.OWN
+    assert face.path == fonts.OWN.path
     assert [letter for letter in SAMPLES[language] if bytes(face.getmask(letter)) == box] == []
 
 
@@ -63,7 +63,12 @@ def test_an_accent_that_stands_apart_is_joined_to_its_letter() -> None:
 @pytest.fixture(autouse=True)
 def forget_which_face_was_best() -> Iterator[None]:
     yield
-    for known in (fonts._find_best_font, fonts._has_glyph, fonts._list_system_fonts):
+    for known in (
+        fonts._find_best_font,
+        fonts._has_glyph,
+        fonts._list_package_fonts,
+        fonts._list_system_fonts,
+    ):
         known.cache_clear()
 
 
@@ -72,10 +77,31 @@ def no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", ())
 
 
+#: Scripts beyond Europe's, and the place in a collection of the font that draws them.
+SCRIPTS = {
+    "Arabic": ("وجد حارس المنارة رسالة", 0),
+    "Hindi": ("प्रकाशस्तंभ के रखवाले को एक संदेश मिला", 0),
+    "Tamil": ("கலங்கரை விளக்கக் காவலர்", 0),
+    "Thai": ("ผู้ดูแลประภาคารพบข้อความ", 0),
+    "Japanese": ("灯台守は瓶の中に手紙を見つけた。", 0),
+    "Korean": ("등대지기는 편지를 발견했다.", 1),
+    "Chinese": ("灯塔看守人发现了一个瓶子。", 2),
+    "mixed": ("The sign says 灯塔, über Nacht.", 2),
+}
+
+
+@pytest.mark.parametrize("language", SCRIPTS)
+def test_fonts_that_come_with_us_draw_other_scripts(language: str, no_system_fonts: None) -> None:
+    del no_system_fonts
+    text, place = SCRIPTS[language]
+    assert find_undrawable([text]) == ""
+    assert fonts._find_best_font(text).place == place
+
+
 def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> None:
     del no_system_fonts
-    assert remove_undrawable("Tokyo 東京 € 1") == "Tokyo  € 1"
-    assert find_undrawable(["Tokyo 東京", "fine", "東"]) == "東京"
+    assert remove_undrawable("Lhasa ལས € 1") == "Lhasa  € 1"
+    assert find_undrawable(["Lhasa ལས", "fine", "ལ"]) == "ལས"
 
 
 def test_a_film_says_what_its_words_lack_and_shows_the_rest(
@@ -84,10 +110,10 @@ def test_a_film_says_what_its_words_lack_and_shows_the_rest(
     del no_system_fonts
     look = FilmOptions(width=160, height=90, fps=10)
     scenes = [
-        Scene(visual=red, seconds=1, narrated="東京 is far"),
-        Scene(visual=red, seconds=1, narrated="東京"),
+        Scene(visual=red, seconds=1, narrated="ལས is far"),
+        Scene(visual=red, seconds=1, narrated="ལས"),
     ]
-    assert compose_film(scenes, out=tmp_path / "a.mp4", options=look).undrawn == "東京"
+    assert compose_film(scenes, out=tmp_path / "a.mp4", options=look).undrawn == "ལས"
     assert (
         compose_film(
             scenes[:1], out=tmp_path / "a.mp4", options=FilmOptions(fps=10, captions="none")
@@ -102,16 +128,17 @@ def test_a_face_of_the_machine_draws_what_ours_lacks(
     """Ours, under another name, stands for the machine's, and ours is made to lack Greek."""
     (tmp_path / "Broken-Regular.ttf").write_bytes(b"no font")
     theirs = tmp_path / "Theirs-Regular.ttf"
-    theirs.write_bytes(fonts.OWN.read_bytes())
+    theirs.write_bytes(fonts.OWN.path.read_bytes())
     monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (str(tmp_path),))
     draws = fonts._has_glyph.__wrapped__
     monkeypatch.setattr(
         fonts,
         "_has_glyph",
-        lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN),
+        lambda font, one: draws(font, one) and (one.isascii() or font != fonts.OWN),
     )
+    monkeypatch.setattr(fonts, "_FONT_PACKAGES", ())
     assert load_font(20, "Ωmega").path == theirs
-    assert load_font(20, "Omega").path == fonts.OWN
+    assert load_font(20, "Omega").path == fonts.OWN.path
     assert find_undrawable(["Ωmega"]) == ""
 
 

@@ -241,8 +241,8 @@ def _collect_notes(
         notes.append("Without speech, captions tell the story.")
     if made.undrawn:
         notes.append(
-            f"No font here can draw {made.undrawn[:40]}: left out. "
-            "Install one that can, such as Noto."
+            f"No font here can draw {made.undrawn[:40]}: left out of the pictures. Subtitles have"
+            " them: captions `soft`, or subtitleFile."
         )
     return notes
 
