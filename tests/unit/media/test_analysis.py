@@ -59,8 +59,29 @@ def test_a_text_is_counted_and_graded() -> None:
     assert (easy.words, easy.sentences, easy.paragraphs) == (9, 3, 1)
     assert easy.level == "very easy"
     assert hard.level == "very difficult"
+    assert easy.grade is not None
+    assert hard.grade is not None
     assert hard.grade > easy.grade
     assert easy.reading_seconds == pytest.approx(2.3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "seconds"),
+    [("灯台守は瓶の中に手紙を見つけた。" * 28, 420, 70.6), ("一" * 255, 255, 60)],
+)
+def test_chinese_and_japanese_are_counted_by_characters_and_not_graded(
+    text: str, words: int, seconds: float
+) -> None:
+    facts = measure_text(text)
+    assert facts.words == words
+    assert facts.speaking_seconds == pytest.approx(seconds, abs=0.1)
+    assert facts.reading_seconds < facts.speaking_seconds
+    assert (facts.reading_ease, facts.grade, facts.level) == (None, None, None)
+
+
+def test_a_cyrillic_text_is_counted_and_not_graded() -> None:
+    facts = measure_text("Чайка летела над морем. Ветер стих.")
+    assert (facts.words, facts.level) == (6, None)
 
 
 def test_a_text_file_is_measured_and_an_empty_story_refused(tmp_path: Path) -> None:
