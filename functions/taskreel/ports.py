@@ -141,6 +141,9 @@ class Index:
 
     collection: str
     fields: tuple[tuple[str, Direction], ...]
+    #: True where every query compares the ordered field with a value, so that documents without it
+    #: need no entry.
+    is_bounded: bool = False
 
 
 class Transaction(Protocol):

@@ -14,7 +14,9 @@ from taskreel.ports import Direction, Index
 
 
 def _define_index(collection: str, *fields: str, then: tuple[str, Direction]) -> Index:
-    return Index(collection, (*((field, "asc") for field in fields), then))
+    # What is due is sought up to a time, and most documents are never due again.
+    is_bounded = then[0] in {"wakeAt", "expireAt"}
+    return Index(collection, (*((field, "asc") for field in fields), then), is_bounded)
 
 
 INDEXES: tuple[Index, ...] = (
@@ -58,7 +60,13 @@ LOCAL_INDEXES = (
     *INDEXES,
     *(
         _define_index(collection, then=("expireAt", "asc"))
-        for collection in ("uploads", "webhook_deliveries", "dead_letters")
+        for collection in (
+            "uploads",
+            "webhook_deliveries",
+            "dead_letters",
+            "operations",
+            "job_performance_metrics",
+        )
     ),
 )
 #: Firestore reads an index in one direction only; SQLite has the same with the time descending.

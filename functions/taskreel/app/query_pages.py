@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from taskreel.domain.errors import UnreadableDocumentError
@@ -16,6 +16,8 @@ V = TypeVar("V")
 
 #: `wakeShard` is drawn from so many numbers: it spreads the index on `wakeAt`.
 WAKE_SHARDS = 8
+#: Later than every time that is stored.
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def read_pages(store: Store, query: Query[V]) -> AsyncIterator[list[Row[V]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self, Unpack
+from typing import Annotated, Any, ClassVar, Self, Unpack
 
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
@@ -81,6 +81,27 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 
 class Job(StoredValue):
     """The state of one job. Frozen: each change is a new value."""
+
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset(
+        {
+            "priority",
+            "round",
+            "delivery",
+            "tried",
+            "steps",
+            "index",
+            "spent",
+            "lineage",
+            "redo",
+            "operation_ids",
+            "waiters",
+            "rescues",
+            "lost_runs",
+            "crashes",
+            "forgotten_changes",
+            "failed_attempts",
+        }
+    )
 
     job_id: str
     job_type: str

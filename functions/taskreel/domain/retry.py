@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +16,10 @@ class RetryPolicy(StoredValue):
 
     The wait after attempt n is min_backoff · 2^(n−1), at most max_backoff, times 1 ± jitter.
     """
+
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset(
+        {"max_attempts", "min_backoff_seconds", "max_backoff_seconds", "jitter"}
+    )
 
     max_attempts: int = Field(default=3, ge=1, le=20)
     min_backoff_seconds: float = Field(default=2.0, gt=0, le=3600)

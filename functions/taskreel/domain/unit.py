@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Self, Unpack
+from typing import Annotated, Any, ClassVar, Self, Unpack
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -34,6 +34,10 @@ class UnitRun(StoredValue):
     `operation` is the provider's run of it, stored before the first poll so that no retry buys the
     same work twice.
     """
+
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset(
+        {"artifacts", "waits", "unfetched", "cost_estimated"}
+    )
 
     state: Annotated[UnitState, accept_unknown(UnitState)] = UnitState.TODO
     credits: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from operator import not_
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -54,14 +55,18 @@ class Value(BaseModel):
             _add_other_names(cls, schema)
         return schema
 
+    #: Fields that a document is without while they have their defaults. A reader restores them, so
+    #: their defaults never change; no query may filter or order by them.
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset()
+
     def document(self) -> dict[str, Any]:
         """The value as it is stored: JSON types and aware datetimes, without None."""
         layout = _LAYOUTS.get(type(self)) or _read_layout(type(self))
-        names = layout.names
+        names, omitted = layout.names, layout.omitted
         stored = {
             names[name]: value if value.__class__ in _STORED_AS_THEY_ARE else _to_stored(value)
             for name, value in self.__dict__.items()
-            if value is not None
+            if value is not None and value is not omitted[name]
         }
         for name, is_left_out in layout.conditions:
             if is_left_out(self.__dict__[name]):
@@ -86,6 +91,14 @@ class _Layout:
         self.conditions: list[tuple[str, Callable[[Any], bool]]] = [
             (name, field.exclude_if) for name, field in fields.items() if field.exclude_if
         ]
+        #: The default of each field that is omitted then; it is compared by identity, which is
+        #: that of equality for empty tuples, small numbers and booleans. None for the others.
+        self.omitted: dict[str, Any] = dict.fromkeys(fields)
+        for name in kind.omitted_defaults:
+            if fields[name].default_factory is None:
+                self.omitted[name] = fields[name].default
+            else:
+                self.conditions.append((name, not_))
 
 
 _LAYOUTS: dict[type[Value], _Layout] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.local.sqlite_queries import build_select
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.query_pages import build_due_query
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
-from taskreel.ports import Direction, Query, Transaction
+from taskreel.ports import Collection, Condition, Direction, Index, Query, Transaction
 from taskreel.store_collections import JOBS
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -190,3 +192,26 @@ async def test_a_call_that_grows_would_be_noticed(grown: tuple[Grown, Grown]) ->
 
     few, many = [await one.count_steps(count_all) for one in grown]
     assert many > 5 * few
+
+
+@pytest.mark.parametrize(
+    "index", LOCAL_INDEXES, ids=lambda index: f"{index.collection}: {', '.join(dict(index.fields))}"
+)
+async def test_each_index_serves_its_query_in_order(index: Index) -> None:
+    """It is read where the query's rows begin, and none is sorted but those with equal fields."""
+    store = SqliteStore(":memory:", LOCAL_INDEXES)
+    *equal, (last, way) = index.fields
+    bound: tuple[Condition, ...] = ((last, "<=", NOON),) if index.is_bounded else ()
+    query = Query(
+        collection=Collection(index.collection, dict, dict),
+        where=(*((name, "==", "a") for name, _ in equal), *bound),
+        order=((last, way),),
+        limit=20,
+    )
+    sql, values = build_select(store.file.open_table(index.collection), query)
+    plan = [row[3] for row in store.file.fetch_all(f"EXPLAIN QUERY PLAN {sql}", values)]
+    name = "_".join([index.collection, *(f"{field}_{to}" for field, to in index.fields)])
+    assert f"USING INDEX {name}" in plan[0], plan
+    # Releases of SQLite call it the right part, or the last term.
+    assert all(re.search("FOR (RIGHT PART|LAST TERM) OF ORDER BY", step) for step in plan[1:]), plan
+    await store.close()

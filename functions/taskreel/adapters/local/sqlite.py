@@ -52,13 +52,8 @@ from typing import Any, TypeGuard, TypeVar
 
 from taskreel.adapters.local.sqlite_changes import ChangeWatches
 from taskreel.adapters.local.sqlite_file import SqliteFile
-from taskreel.adapters.local.sqlite_tables import (
-    StoredDocument,
-    Table,
-    build_aggregate,
-    build_select,
-    load_json,
-)
+from taskreel.adapters.local.sqlite_queries import build_aggregate, build_select
+from taskreel.adapters.local.sqlite_tables import StoredDocument, Table
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import (
     Changes,
@@ -105,7 +100,8 @@ class _BufferedTransaction:
         self.written: dict[Key, StoredDocument] = {}
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
-        return _read_value(collection, id_, self._look_up((collection.name, id_)))
+        document = self._look_up((collection.name, id_))
+        return self._store.read_value(collection, id_, document)
 
     def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
         if _exists(self._find_current((collection.name, id_))):
@@ -123,20 +119,20 @@ class _BufferedTransaction:
         if increased is not None:
             self._write_value(collection, id_, increased)
             return
-        data = load_json(self._table(collection).complete(document))
+        data = self._table(collection).load_document(document)
         changed = {name: _apply_change(data.get(name), to) for name, to in changes.items()}
         self._write_document(collection, id_, {**data, **changed})
 
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
-        self._put((collection.name, id_), StoredDocument("", (), self._store.next_version()))
+        self._put((collection.name, id_), StoredDocument(id_, "", (), self._store.next_version()))
 
     def _write_value(self, collection: Collection[V], id_: str, value: V) -> None:
         if collection.encodes_any:
-            document = StoredDocument("", (), self._store.next_version())
+            document = StoredDocument(id_, "", (), self._store.next_version())
             document.encode = collection.encode
         else:
             data = collection.encode(value)
-            document = self._table(collection).encode(data, self._store.next_version())
+            document = self._table(collection).encode(id_, data, self._store.next_version())
         if collection.shareable:
             document.value = value
         self._put((collection.name, id_), document)
@@ -144,7 +140,7 @@ class _BufferedTransaction:
     def _write_document(
         self, collection: Collection[Any], id_: str, data: Mapping[str, Any]
     ) -> None:
-        document = self._table(collection).encode(data, self._store.next_version())
+        document = self._table(collection).encode(id_, data, self._store.next_version())
         self._put((collection.name, id_), document)
 
     def _table(self, collection: Collection[Any]) -> Table:
@@ -199,7 +195,7 @@ class SqliteStore:
         self._is_closed = False
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
-        return _read_value(collection, id_, self.find_document((collection.name, id_)))
+        return self.read_value(collection, id_, self.find_document((collection.name, id_)))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         self.file.open()
@@ -215,9 +211,9 @@ class SqliteStore:
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
         self.commit()
-        sql, values = build_select(self.file.open_table(query.collection.name), query)
-        rows = self.file.fetch_all(sql, values)
-        return [Row(query.collection, id_, load_json(text), at) for id_, at, text, *_ in rows]
+        table = self.file.open_table(query.collection.name)
+        sql, values = build_select(table, query)
+        return self._read_rows(query.collection, table, sql, values)
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
@@ -241,7 +237,7 @@ class SqliteStore:
                 version = document.version if _exists(document) else None
                 if version != seen:
                     seen = version
-                    yield _read_value(collection, id_, document)
+                    yield self.read_value(collection, id_, document)
                 else:
                     await changed.wait()
         finally:
@@ -306,12 +302,40 @@ class SqliteStore:
         table = self.file.open_table(collection.name)
         updated = table.expression("updatedAt")
         sql = (
-            f"SELECT id, version, data FROM {table.name} WHERE {table.expression(field)} = ? "
-            f"AND {updated} >= ? AND version > ? ORDER BY version, id"
+            f"SELECT id, version, data{table.names} FROM {table.name} "
+            f"WHERE {table.expression(field)} = ? AND {updated} >= ? AND version > ? "
+            "ORDER BY version, id"
         )
         values = [table.to_sql(field, value), table.to_sql("updatedAt", since), after_version]
-        rows = self.file.fetch_all(sql, values)
-        return [Row(collection, id_, load_json(text), at) for id_, at, text in rows]
+        return self._read_rows(collection, table, sql, values)
+
+    def _read_rows(
+        self, collection: Collection[V], table: Table, sql: str, values: Sequence[Any]
+    ) -> list[Row[V]]:
+        """The rows of a SELECT statement: id, version, data, the fields' columns, perhaps more."""
+        end = 3 + len(table.fields)
+        return [
+            Row(collection, row[0], table.load(row[0], row[2], row[3:end]), row[1])
+            for row in self.file.fetch_all(sql, values)
+        ]
+
+    def read_value(
+        self, collection: Collection[V], id_: str, document: StoredDocument | None
+    ) -> V | None:
+        """The value of a document: the one in memory where it may be shared, else a fresh one."""
+        if not _exists(document):
+            return None
+        if document.value is not None and collection.shareable:
+            shared: V = document.value
+            return shared
+        value = collection.read(id_, self.load_document(collection.name, document))
+        if collection.shareable:
+            document.value = value
+        return value
+
+    def load_document(self, collection: str, document: StoredDocument) -> Mapping[str, Any]:
+        """The data of a document of a collection."""
+        return self.file.open_table(collection).load_document(document)
 
     def next_version(self) -> int:
         """The time, but later than every earlier version, even if the clock goes back."""
@@ -397,18 +421,6 @@ class SqliteStore:
         while len(self._cache) > _CACHE_DOCUMENTS or self._cached_size > _CACHE_SIZE:
             _, oldest = self._cache.popitem(last=False)
             self._cached_size -= len(oldest.text)
-
-
-def _read_value(collection: Collection[V], id_: str, document: StoredDocument | None) -> V | None:
-    """The value of a document: the one in memory where it may be shared, else a fresh one."""
-    if not _exists(document):
-        return None
-    if not collection.shareable:
-        return collection.read(id_, load_json(document.text))
-    if document.value is None:
-        document.value = collection.read(id_, load_json(document.text))
-    value: V = document.value
-    return value
 
 
 def _increase_value(

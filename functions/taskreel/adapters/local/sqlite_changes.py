@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from taskreel.adapters.local.sqlite_tables import StoredDocument, load_json
+from taskreel.adapters.local.sqlite_tables import StoredDocument
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Changes, Collection, Row
 
@@ -21,6 +21,9 @@ class WatchedStore(Protocol):
 
     def next_version(self) -> int:
         """A number that is greater than those of all writes so far."""
+
+    def load_document(self, collection: str, document: StoredDocument) -> Mapping[str, Any]:
+        """The data of a document of a collection."""
 
     def read_changed_rows(
         self,
@@ -92,7 +95,12 @@ class ChangeWatches:
         """Give the writes of a transaction to the watches that match."""
         for watch in self._watches:
             changes = [
-                Row(watch.collection, id_, load_json(document.text), document.version)
+                Row(
+                    watch.collection,
+                    id_,
+                    self._store.load_document(collection, document),
+                    document.version,
+                )
                 for (collection, id_), document in written.items()
                 if collection == watch.collection.name and not document.is_deleted
             ]

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from taskreel.adapters.local.sqlite_tables import TIME, StoredDocument, Table
+from taskreel.adapters.local.sqlite_migration import migrate_file, read_field
+from taskreel.adapters.local.sqlite_tables import StoredDocument, Table
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Index
 
@@ -70,7 +71,7 @@ class SqliteFile:
             row = self.open().execute(table.select, (id_,)).fetchone()
         except (sqlite3.Error, OSError) as error:
             raise self._describe_error(error) from error
-        return None if row is None else table.restore(*row)
+        return None if row is None else table.restore(id_, *row)
 
     def fetch_all(self, sql: str, values: Sequence[Any]) -> list[Any]:
         """The rows of a SELECT statement."""
@@ -80,8 +81,8 @@ class SqliteFile:
     def write_documents(self, written: Mapping[tuple[str, str], StoredDocument]) -> None:
         """Write the documents in one commit."""
         with self._translate_errors(), self._transaction() as connection:
-            for (collection, id_), document in written.items():
-                statement = self.open_table(collection).build_write(id_, document)
+            for (collection, _), document in written.items():
+                statement = self.open_table(collection).build_write(document)
                 if statement is not None:
                     connection.execute(*statement)
         for document in written.values():
@@ -99,6 +100,11 @@ class SqliteFile:
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA cache_size = -32000")
+        try:
+            migrate_file(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _lock_file(self) -> None:
@@ -127,10 +133,12 @@ class SqliteFile:
     def _create_table(self, collection: str) -> Table:
         """Create the collection's table, columns and indexes where they do not exist."""
         indexes = [index for index in self._indexes if index.collection == collection]
-        fields = tuple(dict.fromkeys(name for index in indexes for name, _ in index.fields))
-        table = Table(collection, fields)
+        needed = dict.fromkeys(name for index in indexes for name, _ in index.fields)
+        # A column that only indexes of an earlier release needed has values that nothing else has.
+        existing = _list_fields(self.open(), collection)
+        table = Table(collection, tuple(dict.fromkeys([*needed, *existing])))
         with self._transaction() as connection:
-            _create_columns(connection, table)
+            _create_columns(connection, table, existing)
             for index in indexes:
                 _create_index(connection, table, index)
         return table
@@ -165,35 +173,41 @@ class SqliteFile:
         )
 
 
-def _create_columns(connection: sqlite3.Connection, table: Table) -> None:
+def _list_fields(connection: sqlite3.Connection, collection: str) -> list[str]:
+    """The fields for which the table has columns."""
+    columns = connection.execute("SELECT name FROM pragma_table_info(?)", (collection,))
+    return [name.removeprefix("f_") for (name,) in columns if name.startswith("f_")]
+
+
+def _create_columns(connection: sqlite3.Connection, table: Table, existing: Sequence[str]) -> None:
     """Create the table, or add the columns that its indexes need to an older one."""
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {table.name} "
         "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
     )
-    existing = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
     for field in table.fields:
-        if f"f_{field}" in existing:
+        if field in existing:
             continue
         column = table.expression(field)
         connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
-        time_text = f"json_extract(data, '$.{field}.\"{TIME}\"')"
-        value = f"coalesce({time_text}, json_extract(data, '$.{field}'))"
-        connection.execute(f"UPDATE {table.name} SET {column} = {value}")
+        connection.execute(f"UPDATE {table.name} SET {column} = {read_field(field)}")
 
 
 def _create_index(connection: sqlite3.Connection, table: Table, index: Index) -> None:
-    """Create an index that ends with the id, in the direction of the last field.
+    """Create an index, or replace the one that an earlier release has defined in another way.
 
-    It leaves out documents that lack one of the fields before the last, or the only one: no query
-    asks for them by that field.
+    It has no id: rows with equal fields are few, and SQLite sorts these when they are read. It
+    leaves out documents that lack one of the fields before the last, or the only one: no query asks
+    for them by that field. Of an index that is always read up to a bound (`Index.is_bounded`), it
+    leaves out those that lack the last field as well.
     """
     columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
-    columns += f", id {index.fields[-1][1]}"
     name = "_".join([index.collection, *(f"{field}_{way}" for field, way in index.fields)])
-    is_present = " AND ".join(
-        f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1] or index.fields
-    )
-    connection.execute(
-        f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {is_present}'
-    )
+    required = index.fields if index.is_bounded else index.fields[:-1] or index.fields
+    is_present = " AND ".join(f"{table.expression(field)} IS NOT NULL" for field, _ in required)
+    sql = f'CREATE INDEX "{name}" ON {table.name} ({columns}) WHERE {is_present}'
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    if found == (sql,):
+        return
+    connection.execute(f'DROP INDEX IF EXISTS "{name}"')
+    connection.execute(sql)

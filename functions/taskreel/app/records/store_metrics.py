@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from taskreel.app.credits.accounts import AccountSums, sum_accounts
-from taskreel.app.query_pages import WAKE_SHARDS, read_values
+from taskreel.app.query_pages import END_OF_TIME, WAKE_SHARDS, read_values
 from taskreel.app.records.statistics import MOST_COUNTED, load_metrics
 from taskreel.app.services import Services
 from taskreel.domain.breaker import BreakerState
@@ -179,7 +179,8 @@ class StoreMetrics:
         order: tuple[str, Direction] = ("wakeAt", "asc")
         first = Query(collection=collection, where=overdue, order=(order,), limit=1)
         pending, passed, rows = await asyncio.gather(
-            self._count(collection, (shards,), order),
+            # With a bound, or the ended ones would be counted, which have a shard too.
+            self._count(collection, (shards, ("wakeAt", "<=", END_OF_TIME)), order),
             self._count(collection, overdue, order),
             self._services.store.query(first),
         )

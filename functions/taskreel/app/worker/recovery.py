@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import build_due_query, read_pages, read_values
+from taskreel.app.query_pages import END_OF_TIME, build_due_query, read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.claim import end_dead_lease
 from taskreel.domain.errors import UnreadableDocumentError
@@ -25,7 +25,6 @@ from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 log = logging.getLogger(__name__)
 
 _PAGE = 500
-_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 #: Jobs in these states have no task: they wait for other jobs, or for room.
 _WITHOUT_TASK = frozenset({Status.BLOCKED, Status.THROTTLED})
 
@@ -39,7 +38,7 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
     once. Pages come in the order of `wake_at`; a job that moves meanwhile has been changed.
     """
     recovered = 0
-    every_unfinished = build_due_query(JOBS, _END_OF_TIME, page=_PAGE)
+    every_unfinished = build_due_query(JOBS, END_OF_TIME, page=_PAGE)
     async for rows in read_pages(services.store, every_unfinished):
         jobs = [job for row in rows if (job := _decode(row)) and _has_lost_task(job, started_at)]
         await _requeue(services, jobs)
@@ -54,7 +53,7 @@ async def recover_deliveries(services: Services, started_at: datetime) -> int:
     delivery no longer. A try whose answer was lost is made once more, with the same id and body.
     """
     recovered = 0
-    pending = build_due_query(WEBHOOK_DELIVERIES, _END_OF_TIME, page=_PAGE)
+    pending = build_due_query(WEBHOOK_DELIVERIES, END_OF_TIME, page=_PAGE)
     async for rows in read_pages(services.store, pending):
         ids = [one.delivery_id for one in read_values(rows) if one.updated_at < started_at]
         found = [await _free_delivery(services, id_, started_at) for id_ in ids]

@@ -1,0 +1,99 @@
+"""Fields that a stored document is without while they have their defaults."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from taskreel.app.indexes import FIRESTORE_INDEXES
+from taskreel.domain.job import Job
+from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.unit import UnitRun
+from taskreel.domain.value import StoredValue
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+#: Stored documents have these values although they do not show them: they never change.
+DEFAULTS: dict[type[StoredValue], dict[str, Any]] = {
+    Job: {
+        "priority": "normal",
+        "round": 1,
+        "delivery": 1,
+        "tried": (),
+        "steps": {},
+        "index": 0,
+        "spent": 0,
+        "lineage": (),
+        "redo": (),
+        "operationIds": (),
+        "waiters": (),
+        "rescues": 0,
+        "lostRuns": 0,
+        "crashes": 0,
+        "forgottenChanges": 0,
+        "failedAttempts": (),
+    },
+    UnitRun: {"artifacts": (), "waits": 0, "unfetched": 0, "costEstimated": False},
+    RetryPolicy: {
+        "maxAttempts": 3,
+        "minBackoffSeconds": 2.0,
+        "maxBackoffSeconds": 300.0,
+        "jitter": 0.2,
+    },
+}
+PLAIN: dict[type[StoredValue], StoredValue] = {
+    Job: Job(
+        job_id="job_a",
+        job_type="image-generation",
+        status="QUEUED",
+        user_id="ada",
+        payload={},
+        created_at=NOON,
+        updated_at=NOON,
+        status_at={"QUEUED": NOON},
+    ),
+    UnitRun: UnitRun(credits=1, provider="studio"),
+    RetryPolicy: RetryPolicy(),
+}
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_a_document_is_without_defaults_and_a_reader_restores_them(
+    kind: type[StoredValue],
+) -> None:
+    plain = PLAIN[kind]
+    document = plain.document()
+    assert not set(document) & set(DEFAULTS[kind])
+    assert {kind.model_fields[name].alias for name in kind.omitted_defaults} == set(DEFAULTS[kind])
+    assert kind.model_validate(document) == plain
+    assert kind.model_validate({**document, **DEFAULTS[kind]}) == plain
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_other_values_are_stored(kind: type[StoredValue]) -> None:
+    others = {
+        int: 7,
+        float: 1.5,
+        bool: True,
+        str: "high",
+        tuple: ("job_b",),
+        dict: {"a": {"state": "done", "total": 1}},
+    }
+    changes = {
+        name: others[type(value)]
+        for name, value in DEFAULTS[kind].items()
+        if name not in {"tried", "failedAttempts", "artifacts", "jitter", "steps"}
+    }
+    changed = kind.model_validate({**PLAIN[kind].document(), **changes})
+    stored = changed.document()
+    assert {name: stored[name] for name in changes if name != "operationIds"} == {
+        name: value for name, value in changes.items() if name != "operationIds"
+    }
+    assert kind.model_validate(stored).document() == stored
+
+
+def test_no_index_has_a_field_that_may_be_absent() -> None:
+    indexed = {name for index in FIRESTORE_INDEXES for name, _ in index.fields}
+    assert not indexed & {name for defaults in DEFAULTS.values() for name in defaults}
