@@ -105,16 +105,16 @@ async def test_a_task_carries_the_trace_of_the_request_that_made_it(
     trace = "0af7651916cd43dd8448eb211c80319c"
     counted = CountedUnaryCalls()
     async with connect(address_of(service), [counted]) as queue:
-        read_trace([(b"traceparent", f"00-{trace}-b7ad6b7169203331-01".encode())])
+        read_trace({b"traceparent": f"00-{trace}-b7ad6b7169203331-01".encode()})
         await queue.enqueue(make_task("job-1"))
-        read_trace([])
+        read_trace({})
         await queue.enqueue(make_task("job-2"))
     traced, untraced = (request.task.http_request.headers for _, request in counted.calls)
     # The processor reads it as it reads that of any request.
-    read_trace([(b"traceparent", traced["traceparent"].encode())])
+    read_trace({b"traceparent": traced["traceparent"].encode()})
     assert trace_id.get() == trace
     assert "traceparent" not in untraced
-    read_trace([])
+    read_trace({})
 
 
 async def test_work_on_media_goes_to_its_own_service(service: LocalCloudTasks) -> None:

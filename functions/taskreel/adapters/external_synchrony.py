@@ -45,7 +45,11 @@ _App = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 
 
 class DurableResponses:
-    """An ASGI application whose messages are sent once everything written before is stored."""
+    """An ASGI application whose messages are sent once everything written before is stored.
+
+    The head of a response whose length is known goes with the first part of its body: both were
+    made before either is sent, so they wait once.
+    """
 
     def __init__(self, app: _App, store: Store) -> None:
         self.app = app
@@ -55,12 +59,24 @@ class DurableResponses:
         self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send
     ) -> None:
         """Serve one request or connection."""
+        head: _Message | None = None
 
         async def send_when_stored(message: _Message) -> None:
+            nonlocal head
+            if message["type"] == "http.response.start" and _has_length(message):
+                head = message
+                return
             await self._store.durable()
+            if head is not None:
+                first, head = head, None
+                await send(first)
             await send(message)
 
         await self.app(scope, receive, send_when_stored)
+
+
+def _has_length(head: _Message) -> bool:
+    return b"content-length" in dict(head.get("headers", ()))
 
 
 class DurableProvider:

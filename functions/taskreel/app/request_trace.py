@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextvars import ContextVar
 
 #: The id of the trace; None outside a request, or where it carries none.
@@ -23,20 +23,20 @@ _FORMS = {
 }
 
 
-def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Remember the trace that an ASGI request's headers name."""
+def read_trace(headers: Mapping[bytes, bytes]) -> None:
+    """Remember the trace that a request's headers name."""
     found = None
-    for name, value in headers:
-        form = _FORMS.get(name)
-        match = form.match(value) if form else None
+    for name, form in _FORMS.items():
+        match = form.match(headers[name]) if name in headers else None
         if match:
             found = match[1].decode()
     trace_id.set(found)
 
 
-def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def read_request_id(headers: Mapping[bytes, bytes]) -> bytes:
     """Remember the client's `X-Request-Id`, or a new id, and return it."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    found = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
+    found = headers.get(b"x-request-id")
+    if found is None or not _REQUEST_ID.fullmatch(found):
+        found = os.urandom(16).hex().encode()
     request_id.set(found.decode())
     return found

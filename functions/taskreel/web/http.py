@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.responses import Response
 
+from taskreel.app.eager import EagerWork
 from taskreel.domain.errors import (
     InvalidError,
     MalformedError,
@@ -116,9 +117,12 @@ async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes
     Raises TooSlowError when it has not arrived after BODY_SECONDS: it would hold one of the
     requests that an instance may serve at once.
     """
+    body = EagerWork(_receive_body(request, most_bytes))
+    if body.done:
+        return await body
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _receive_body(request, most_bytes)
+            return await body
     except TimeoutError:
         raise TooSlowError(f"The body did not arrive within {BODY_SECONDS:g} s.") from None
 

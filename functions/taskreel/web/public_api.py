@@ -63,25 +63,28 @@ class PublicApi:
         self._mcp_path = mcp_path
         self._mcp_server: ASGIApp | None = None
         self._app = allow_origins(self._route, origins)
+        #: With origins to choose from, answers differ by the origin, as `CORSMiddleware` says.
+        self._vary = [(b"vary", b"Origin")] if origins else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         self._context.attach(scope)
-        headers = scope.get("headers", ())
+        headers = dict(scope.get("headers", ()))
         read_trace(headers)
-        id_header = b"x-request-id", read_request_id(headers)
+        request_id = read_request_id(headers)
+        handler = self._find_page(scope) or _find_hot_handler(scope)
+        if handler is not None and b"origin" not in headers:
+            # No page of a browser asks: nothing is between the handler and the server.
+            response = await _respond(handler, Request(scope, receive))
+            sent = [*response.raw_headers, *self._vary]
+            response.raw_headers = _complete_headers(sent, scope, request_id)
+            await response(scope, receive, send)
+            return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = [
-                    id_header,
-                    *list_rate_headers(scope),
-                    *list_security_headers(scope["path"]),
-                ]
                 sent = message.get("headers", ())
-                # The application may have set its own: OpenAI's routes answer with the job's id.
-                present = {name for name, _ in sent}
-                message["headers"] = [*sent, *[one for one in added if one[0] not in present]]
+                message["headers"] = _complete_headers(sent, scope, request_id)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -123,6 +126,20 @@ class PublicApi:
         from taskreel.web.dashboard import serve_dashboard
 
         return await serve_dashboard(request, self._media_origins)
+
+
+def _complete_headers(
+    sent: Sequence[tuple[bytes, bytes]], scope: Scope, request_id: bytes
+) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those of every answer that it has not set itself."""
+    added = [
+        (b"x-request-id", request_id),
+        *list_rate_headers(scope),
+        *list_security_headers(scope["path"]),
+    ]
+    # OpenAI's routes answer with the job's id in place of the request's.
+    present = dict(sent)
+    return [*sent, *[one for one in added if one[0] not in present]]
 
 
 def _find_hot_handler(scope: Scope) -> Handler | None:

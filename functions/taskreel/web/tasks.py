@@ -98,7 +98,7 @@ class InternalApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        read_trace(scope["headers"])
+        read_trace(dict(scope["headers"]))
         request = Request(scope, receive)
         response = await self._respond(request)
         await response(scope, receive, send)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from taskreel.app.eager import EagerWork
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operation
 from taskreel.app.jobs.enqueue import enqueue_jobs, find_attempt_limit
@@ -79,25 +80,32 @@ class JobRun:
         """Run the units while a heartbeat renews the lease, until the attempt's deadline.
 
         A heartbeat that fails cancels the units. The deadline cancels the units only: a purchase
-        under way is awaited, and the heartbeat holds the lease for it meanwhile.
+        under way is awaited, and the heartbeat holds the lease for it meanwhile. Work that never
+        waits is over before either could act.
         """
+        self._renewed_at, self._saved_progress = self._services.clock.now(), self._pool.progress
+        try:
+            work = EagerWork(self._pool.run_units())
+            if not work.done:
+                await self._await_units(work)
+        finally:
+            if self._folder is not None:
+                await self._services.work_dirs.release(self._folder)
+
+    async def _await_units(self, work: EagerWork[None]) -> None:
         limit = find_attempt_limit(self._job)
         clock = self._services.clock
-        self._renewed_at, self._saved_progress = clock.now(), self._pool.progress
         heartbeat = Heartbeat(clock, self._is_heartbeat_due, self._renew_lease)
         try:
             async with asyncio.timeout(None) as attempt:
                 # The services' clock, which tests own, says when the attempt is over.
                 deadline = clock.call_later(limit.total_seconds(), partial(_expire, attempt))
                 try:
-                    await heartbeat.guard(self._pool.run_units())
+                    await heartbeat.guard(work)
                 finally:
                     deadline.cancel()
         except TimeoutError:
             self._pool.fail_timed_out(limit)
-        finally:
-            if self._folder is not None:
-                await self._services.work_dirs.release(self._folder)
 
     def _open_folder(self) -> Path:
         """The run's folder, acquired when the first file is written: many runs write none."""

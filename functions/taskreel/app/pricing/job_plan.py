@@ -119,25 +119,15 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
             return plan
 
     preference = ProviderPreference.of_submission(submission, len(units))
-    try:
-        resolve_provider_names(services.providers, preference)
-    except InvalidError as error:
-        # A pipeline without units of its own may name a provider that only its steps need.
-        if not units or error.code != "provider_not_configured":
-            raise
-
-    choices: dict[str, ProviderChoice | None] = {}
+    keys = [_choice_key(unit) for unit in units]
+    choices = await _choose_for_units(services, dict(zip(keys, units, strict=True)), preference)
     runs: list[UnitRun] = []
     prices: list[float | None] = []
-    for unit in units:
-        key = _choice_key(unit)
-        if key not in choices:
-            choices[key] = await _choose_for_unit(services, unit, preference)
+    for key, unit in zip(keys, units, strict=True):
         choice = choices[key]
         if choice is None:
             continue
         offer = choice.offers[0]
-        _check_offer(services, unit, offer, preference)
         model = offer.model or None
         runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
@@ -148,6 +138,35 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         usd=_sum_usd(prices),
         calls=tuple(units),
     )
+
+
+async def _choose_for_units(
+    services: Services, units: Mapping[str, Unit], preference: ProviderPreference
+) -> Mapping[str, ProviderChoice | None]:
+    """The providers of each of these units, by `_choice_key`; None for one that is left out.
+
+    A choice without paid providers is the same until the day ends, on which models may retire: it
+    depends on no breaker. It is remembered for the next job of that kind.
+    """
+    registry = services.providers
+    kind = (services.clock.now().date(), preference.key, *units)
+    remembered = registry.free_choices.get(kind)
+    if remembered is not None:
+        return remembered
+
+    try:
+        resolve_provider_names(registry, preference)
+    except InvalidError as error:
+        # A pipeline without units of its own may name a provider that only its steps need.
+        if not units or error.code != "provider_not_configured":
+            raise
+    choices: dict[str, ProviderChoice | None] = {}
+    for key, unit in units.items():
+        choice = choices[key] = await _choose_for_unit(services, unit, preference)
+        if choice is not None:
+            _check_offer(services, unit, choice.offers[0], preference)
+    registry.remember_free_choices(kind, choices)
+    return choices
 
 
 def _check_offer(
@@ -363,4 +382,5 @@ def _choice_key(unit: Unit) -> str:
     """
     params = {name: value for name, value in unit.params.items() if name not in {"prompt", "seed"}}
     ordered = sorted(params.items(), key=lambda item: item[0])
-    return repr((unit.provider, unit.capability, len(unit.input_urls), ordered))
+    fixed = (unit.provider, unit.capability.value, unit.when_unserved)
+    return repr((*fixed, len(unit.input_urls), ordered))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.domain.errors import InvalidError, PermanentError
+from taskreel.domain.provider_choice import ProviderChoice
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook, WorkRequest
+
+#: Of jobs: a day, a preference of providers, and the kinds of their units.
+ChoiceKind = tuple[Hashable, ...]
+#: So many kinds are remembered at most, of so many characters each.
+_MOST_CHOICES = 1000
+_LONGEST_CHOICE = 2000
 
 
 class ProviderRegistry:
@@ -36,6 +43,8 @@ class ProviderRegistry:
         self.stand_in = stand_in
         self.webhooks = webhooks or {}
         self._built: dict[str, Provider] = {}
+        #: Choices that depend on no circuit breaker, since no provider among them is paid.
+        self.free_choices: dict[ChoiceKind, Mapping[str, ProviderChoice | None]] = {}
 
     @cached_property
     def catalogue(self) -> ProviderCatalogue:
@@ -69,6 +78,17 @@ class ProviderRegistry:
         if self.stand_in is None or self.paid_names:
             return None
         return self.stand_in if self.catalogue.has_models_for(self.stand_in, capability) else None
+
+    def remember_free_choices(
+        self, kind: ChoiceKind, choices: Mapping[str, ProviderChoice | None]
+    ) -> None:
+        """Remember the choices for jobs of this kind, unless one has a paid provider."""
+        offers = [offer for choice in choices.values() if choice for offer in choice.offers]
+        is_free = not any(self.is_paid(offer.provider) for offer in offers)
+        if is_free and len(str(kind)) <= _LONGEST_CHOICE:
+            if len(self.free_choices) >= _MOST_CHOICES:
+                self.free_choices.clear()
+            self.free_choices[kind] = choices
 
     def key_name_of(self, name: str) -> str | None:
         """The variable of a provider's key; None for one that needs none."""

@@ -46,6 +46,11 @@ class ProviderPreference:
         )
 
     @property
+    def key(self) -> tuple[str, str, float | None, ModelQuality | None]:
+        """Equal for equal preferences."""
+        return repr(self.providers), self.model, self.max_usd, self.quality
+
+    @property
     def is_automatic(self) -> bool:
         """True when any provider will do."""
         return self.providers is None or self.providers == AUTO

@@ -148,15 +148,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self._reading_headers and self._header_bytes > self.bounds.header_bytes:
             self._refuse_headers()
-        elif self._reading_body and self._timer is None:
-            self._start_timer(self.bounds.body_seconds)
+        elif self._timer is None:
+            if self._reading_body:
+                self._start_timer(self.bounds.body_seconds)
+            elif self._reading_headers:
+                self._start_timer(self.bounds.header_seconds)
 
     def on_message_begin(self) -> None:
-        """Start to bound the headers of a request."""
+        """Bound the headers of a request from here on; those that have come need no timer."""
         super().on_message_begin()
         self._reading_headers = True
-        if self._timer is None:
-            self._start_timer(self.bounds.header_seconds)
 
     def on_headers_complete(self) -> None:
         """Refuse long headers, else start the request, with keep-alive also for HTTP/1.0."""
