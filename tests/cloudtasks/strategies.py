@@ -44,7 +44,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         case Int():
             return st.integers(-kind._limit, kind._limit - 1)
         case Enum():
-            return st.sampled_from(list(kind._members))
+            return st.sampled_from(list(kind.numbers.values()))
         case MessageMap():
             return st.dictionaries(
                 st.integers(0, 2**31 - 1), messages_of(kind._item.message), min_size=1, max_size=3

@@ -7,7 +7,6 @@ benchmarks use 25 queues. CPU times are read from /proc, so this runs on Linux.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import multiprocessing
 import os
@@ -17,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -28,9 +27,16 @@ from typing import Any
 import httptools
 import uvloop
 
-QUEUES = [f"projects/bench/locations/us-central1/queues/q{number}" for number in range(25)]
-QUEUE = QUEUES[0]
-_BODY = b'{"jobId": "0123456789abcdef", "delivery": 1}'
+from taskreel_cloud_tasks.benchmark_callers import (
+    BODY,
+    QUEUE,
+    QUEUES,
+    batch_body,
+    call_concurrently,
+    grpc_calls,
+    rest_client,
+    run_create_processes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ def measure_create_latency(count: int = 2000) -> CreateLatency:
     at = datetime.now(UTC) + timedelta(hours=1)
     with start_rig() as rig, grpc.insecure_channel(f"127.0.0.1:{rig.grpc_port}") as channel:
         client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-        request = tasks_v2.HttpRequest(url=rig.handler_url, body=_BODY)
+        request = tasks_v2.HttpRequest(url=rig.handler_url, body=BODY)
         task = tasks_v2.Task(http_request=request, schedule_time=at)
         times = []
         for _ in range(count):
@@ -217,8 +223,8 @@ def measure_grpc_throughput(tasks: int = 5000, callers: int = 32) -> Throughput:
     """Create tasks one by one over gRPC, and deliver them."""
 
     async def load(rig: BenchRig) -> None:
-        async with _grpc_calls(rig.grpc_port) as create:
-            await _call_concurrently(
+        async with grpc_calls(rig.grpc_port) as create:
+            await call_concurrently(
                 tasks,
                 callers,
                 lambda number: create(QUEUES[number % len(QUEUES)], rig.handler_url, None),
@@ -229,38 +235,63 @@ def measure_grpc_throughput(tasks: int = 5000, callers: int = 32) -> Throughput:
 
 def measure_grpc_creates(tasks: int = 10_000, callers: int = 32) -> Throughput:
     """Create tasks one by one over gRPC, in memory; they are due in an hour."""
-    later = int(time.time()) + 3600
     with start_rig(in_memory=True) as rig:
-        before, start = rig.cpu_s(), time.time()
-        spawn = multiprocessing.get_context("spawn")
-        share = (tasks // 2, callers // 2, rig.grpc_port, later)
-        processes = [spawn.Process(target=_create_process, args=share) for _ in range(2)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        seconds, cpu_ms = time.time() - start, (rig.cpu_s() - before) * 1000 / tasks
+        return _measure_calls(rig.service.pid, rig.grpc_port, tasks, callers)
+
+
+def measure_grpc_floor(tasks: int = 10_000, callers: int = 32) -> Throughput:
+    """Answer the same calls with their own bytes, in the same gRPC server: what cannot be saved."""
+    spawn = multiprocessing.get_context("spawn")
+    parent, child = spawn.Pipe()
+    process = spawn.Process(target=_echo_process, args=(child,))
+    process.start()
+    assert process.pid is not None  # noqa: S101 - it was started
+    try:
+        return _measure_calls(process.pid, parent.recv(), tasks, callers)
+    finally:
+        parent.send("stop")
+        process.join(10)
+
+
+def _measure_calls(server: int, port: int, tasks: int, callers: int) -> Throughput:
+    later = int(time.time()) + 3600
+    run_create_processes(tasks // 10, callers, port, later)  # the first calls cost more
+    before, start = _read_cpu_s(server), time.time()
+    run_create_processes(tasks, callers, port, later)
+    seconds, cpu_ms = time.time() - start, (_read_cpu_s(server) - before) * 1000 / tasks
     return Throughput(tasks, tasks / seconds, cpu_ms)
 
 
-def _create_process(tasks: int, callers: int, port: int, later: int) -> None:
-    async def load() -> None:
-        async with _grpc_calls(port) as create:
-            await _call_concurrently(
-                tasks, callers, lambda _: create(QUEUE, "http://127.0.0.1:9/run", later)
-            )
+def _echo_process(connection: Connection) -> None:
+    import grpc
+    import grpc.aio
 
-    uvloop.run(load())
+    async def echo(data: bytes, _context: Any) -> bytes:
+        return data
+
+    async def serve() -> None:
+        server = grpc.aio.server()
+        method: Any = grpc.unary_unary_rpc_method_handler(echo)
+        service = "google.cloud.tasks.v2.CloudTasks"
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {"CreateTask": method}),)
+        )
+        connection.send(server.add_insecure_port("127.0.0.1:0"))
+        await server.start()
+        await _serve_commands(connection, {})
+        await server.stop(grace=None)
+
+    uvloop.run(serve())
 
 
 def measure_rest_throughput(tasks: int = 5000, batch: int = 32) -> Throughput:
     """Create tasks with `tasks:batchCreate`, and deliver them."""
 
     async def load(rig: BenchRig) -> None:
-        async with _rest_client(rig.rest_port) as post:
+        async with rest_client(rig.rest_port) as post:
             for number in range(tasks // batch):
                 queue = QUEUES[number % len(QUEUES)]
-                body = _batch_body(batch, rig.handler_url, queue=queue)
+                body = batch_body(batch, rig.handler_url, queue=queue)
                 await post(f"/v2/{queue}/tasks:batchCreate", body)
 
     return _measure_throughput(tasks // batch * batch, load)
@@ -320,79 +351,11 @@ def _measure_throughput(
     return Throughput(tasks, tasks / seconds, cpu_ms)
 
 
-async def _call_concurrently(
-    count: int, callers: int, call: Callable[[int], Coroutine[Any, Any, Any]]
-) -> None:
-    numbers = iter(range(count))
-
-    async def caller() -> None:
-        for number in numbers:
-            await call(number)
-
-    await asyncio.gather(*(caller() for _ in range(callers)))
-
-
-@asynccontextmanager
-async def _grpc_calls(port: int) -> AsyncIterator[Callable[..., Coroutine[Any, Any, Any]]]:
-    """Yield a call of CreateTask with prepared bytes: Google's client would be what is measured."""
-    import grpc.aio
-    from google.cloud import tasks_v2
-    from google.protobuf import timestamp_pb2
-
-    prepared: dict[tuple[str, str, int | None], bytes] = {}
-
-    def prepare(queue: str, url: str, at: int | None) -> bytes:
-        request = tasks_v2.HttpRequest(url=url, body=_BODY)
-        task = tasks_v2.Task(http_request=request)
-        if at is not None:
-            task.schedule_time = timestamp_pb2.Timestamp(seconds=at)
-        made = tasks_v2.CreateTaskRequest(parent=queue, task=task)
-        return bytes(tasks_v2.CreateTaskRequest.serialize(made))
-
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        method: Any = channel.unary_unary("/google.cloud.tasks.v2.CloudTasks/CreateTask")
-
-        async def create(queue: str, url: str, at: int | None) -> Any:
-            key = (queue, url, at)
-            if key not in prepared:
-                prepared[key] = prepare(*key)
-            return await method(prepared[key], timeout=20)
-
-        yield create
-
-
-@asynccontextmanager
-async def _rest_client(
-    port: int,
-) -> AsyncIterator[Callable[[str, bytes], Coroutine[Any, Any, Any]]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-
-    async def post(path: str, body: bytes) -> Any:
-        writer.write(
-            f"POST {path} HTTP/1.1\r\nHost: local\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        return json.loads(await reader.readexactly(length))
-
-    yield post
-    writer.close()
-    await writer.wait_closed()
-
-
-def _batch_body(count: int, url: str, at: str | None = None, queue: str = QUEUE) -> bytes:
-    task: dict[str, Any] = {"httpRequest": {"url": url, "body": base64.b64encode(_BODY).decode()}}
-    if at is not None:
-        task["scheduleTime"] = at
-    return json.dumps({"requests": [{"parent": queue, "task": task}] * count}).encode()
-
-
 async def _fill_queues(rig: BenchRig, tasks: int, at: str, queues: list[str]) -> None:
-    async with _rest_client(rig.rest_port) as post:
+    async with rest_client(rig.rest_port) as post:
         for number in range(tasks // 100):
             queue = queues[number % len(queues)]
-            body = _batch_body(100, rig.handler_url, at, queue)
+            body = batch_body(100, rig.handler_url, at, queue)
             await post(f"/v2/{queue}/tasks:batchCreate", body)
 
 
@@ -400,10 +363,10 @@ async def _create_probes(rig: BenchRig, probes: int) -> dict[str, float]:
     """Create tasks due 20 ms apart; return their names and due times after the last is due."""
     due: dict[str, float] = {}
     first = datetime.now(UTC) + timedelta(seconds=1)
-    async with _rest_client(rig.rest_port) as post:
+    async with rest_client(rig.rest_port) as post:
         for number in range(probes):
             at = first + timedelta(milliseconds=20 * number)
-            body = _batch_body(1, rig.handler_url, at.isoformat())
+            body = batch_body(1, rig.handler_url, at.isoformat())
             answer = await post(f"/v2/{QUEUE}/tasks:batchCreate", body)
             due[answer["response"]["tasks"][0]["name"].rpartition("/")[2]] = at.timestamp()
     await asyncio.sleep(1.5 + 0.02 * probes)
@@ -415,6 +378,7 @@ def main() -> None:
     for bench in (
         measure_create_latency,
         measure_grpc_creates,
+        measure_grpc_floor,
         measure_grpc_throughput,
         measure_rest_throughput,
         measure_burst,

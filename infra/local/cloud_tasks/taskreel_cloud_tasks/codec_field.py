@@ -36,6 +36,8 @@ class FieldType(Protocol):
 
     unset: Any
     """The value of an unset field."""
+    same_in_pb: bool
+    """True if protobuf has the same values, so that there is nothing to convert or to check."""
 
     def from_json(self, raw: Any) -> Any:
         """Read a value as `json.loads` returns it."""
@@ -46,8 +48,8 @@ class FieldType(Protocol):
     def from_pb(self, raw: Any) -> Any:
         """Read the value of a protobuf object's attribute."""
 
-    def into_pb(self, pb: Any, name: str, value: Any) -> None:
-        """Set the attribute of a protobuf object."""
+    def to_pb(self, value: Any) -> Any:
+        """Return a value for the constructor of a protobuf class; a dict for a message."""
 
     def encoded_size(self, number: int, value: Any) -> int:
         """Return the encoded length in bytes, with the field's tag."""

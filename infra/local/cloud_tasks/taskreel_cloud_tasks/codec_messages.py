@@ -32,10 +32,8 @@ class Message(Scalar):
     def from_pb(self, raw: Any) -> Any:
         return message_codec.from_pb(self.message, raw)
 
-    def into_pb(self, pb: Any, name: str, value: Any) -> None:
-        target = getattr(pb, name)
-        target.SetInParent()
-        message_codec.into_pb(value, target)
+    def to_pb(self, value: Any) -> dict[str, Any]:
+        return message_codec.to_pb_fields(value)
 
     def encoded_size(self, number: int, value: Any) -> int:
         return delimited_size(number, message_codec.encoded_size(value))
@@ -60,13 +58,8 @@ class Repeated(Scalar):
     def from_pb(self, raw: Any) -> tuple[Any, ...]:
         return tuple(self._item.from_pb(item) for item in raw)
 
-    def into_pb(self, pb: Any, name: str, value: tuple[Any, ...]) -> None:
-        target = getattr(pb, name)
-        for item in value:
-            if isinstance(self._item, Message):
-                message_codec.into_pb(item, target.add())
-            else:
-                target.append(item)
+    def to_pb(self, value: tuple[Any, ...]) -> list[Any]:
+        return [self._item.to_pb(item) for item in value]
 
     def encoded_size(self, number: int, value: tuple[Any, ...]) -> int:
         return sum(self._item.encoded_size(number, item) for item in value)
@@ -97,9 +90,6 @@ class StringMap(Scalar):
     def from_pb(self, raw: Any) -> dict[str, str]:
         return dict(raw)
 
-    def into_pb(self, pb: Any, name: str, value: dict[str, str]) -> None:
-        getattr(pb, name).update(value)
-
     def encoded_size(self, number: int, value: dict[str, str]) -> int:
         stored_tasks = (
             self._text.encoded_size(1, key) + self._text.encoded_size(2, item)
@@ -126,10 +116,8 @@ class MessageMap(Scalar):
     def from_pb(self, raw: Any) -> dict[int, Any]:
         return {key: self._item.from_pb(item) for key, item in raw.items()}
 
-    def into_pb(self, pb: Any, name: str, value: dict[int, Any]) -> None:
-        target = getattr(pb, name)
-        for key, item in value.items():
-            message_codec.into_pb(item, target[key])
+    def to_pb(self, value: dict[int, Any]) -> dict[int, Any]:
+        return {key: self._item.to_pb(item) for key, item in value.items()}
 
     def encoded_size(self, number: int, value: dict[int, Any]) -> int:
         stored_tasks = (
@@ -154,8 +142,8 @@ class FieldMask(Scalar):
     def from_pb(self, raw: Any) -> tuple[str, ...]:
         return tuple(raw.paths)
 
-    def into_pb(self, pb: Any, name: str, value: tuple[str, ...]) -> None:
-        getattr(pb, name).paths.extend(value)
+    def to_pb(self, value: tuple[str, ...]) -> dict[str, Any]:
+        return {"paths": value}
 
     def encoded_size(self, number: int, value: tuple[str, ...]) -> int:
         return delimited_size(number, sum(String().encoded_size(1, path) for path in value))

@@ -25,6 +25,7 @@ class Scalar:
     """Default conversions: the value is the same in JSON, in protobuf and here."""
 
     unset: Any = None
+    same_in_pb = False
 
     def to_json(self, value: Any, _enum_ints: bool) -> Any:
         return value
@@ -32,14 +33,15 @@ class Scalar:
     def from_pb(self, raw: Any) -> Any:
         return raw
 
-    def into_pb(self, pb: Any, name: str, value: Any) -> None:
-        setattr(pb, name, value)
+    def to_pb(self, value: Any) -> Any:
+        return value
 
 
 class String(Scalar):
     """UTF-8 text."""
 
     unset = ""
+    same_in_pb = True
 
     def from_json(self, raw: Any) -> str:
         if not isinstance(raw, str):
@@ -56,6 +58,7 @@ class Bytes(Scalar):
     """Base64 in JSON: either alphabet, with or without padding."""
 
     unset = b""
+    same_in_pb = True
 
     def from_json(self, raw: Any) -> bytes:
         if not isinstance(raw, str):
@@ -78,6 +81,7 @@ class Int(Scalar):
     """int32 or int64. JSON writes int64 as a string; both may be read from strings."""
 
     unset = 0
+    same_in_pb = True
 
     def __init__(self, bits: int) -> None:
         self._type = f"TYPE_INT{bits}"
@@ -101,6 +105,7 @@ class Bool(Scalar):
     """A boolean."""
 
     unset = False
+    same_in_pb = True
 
     def from_json(self, raw: Any) -> bool:
         if not isinstance(raw, bool):
@@ -140,8 +145,8 @@ class Enum(Scalar):
     """An enum by name in JSON, or by number for the REST transport; unknown numbers are refused."""
 
     def __init__(self, members: type[IntEnum], type_name: str) -> None:
-        self._members = members
         self._names = {member.name: member for member in members}
+        self.numbers = {int(member): member for member in members}
         self._type = f"type.googleapis.com/google.cloud.tasks.v2.{type_name}"
         self.unset = members(0)
 
@@ -157,10 +162,10 @@ class Enum(Scalar):
         return int(value) if enum_ints else value.name
 
     def from_pb(self, raw: int) -> IntEnum:
-        try:
-            return self._members(raw)
-        except ValueError:
-            raise type_mismatch(self._type, raw) from None
+        member = self.numbers.get(raw)
+        if member is None:
+            raise type_mismatch(self._type, raw)
+        return member
 
     def encoded_size(self, number: int, value: IntEnum) -> int:
         return varint_size(number << 3) + varint_size(int(value))
@@ -191,10 +196,9 @@ class Duration(Scalar):
         self._check_range(abs(raw.seconds))
         return int(raw.seconds) * 1_000_000 + int(raw.nanos / 1000)
 
-    def into_pb(self, pb: Any, name: str, value: int) -> None:
-        target = getattr(pb, name)
-        target.SetInParent()
-        target.seconds, target.nanos = _split_duration(value)
+    def to_pb(self, value: int) -> dict[str, int]:
+        seconds, nanos = _split_duration(value)
+        return {"seconds": seconds, "nanos": nanos}
 
     def encoded_size(self, number: int, value: int) -> int:
         return delimited_size(number, _pair_size(*_split_duration(value)))
@@ -223,18 +227,15 @@ class Timestamp(Scalar):
         return f"{_format_second(seconds)}{_format_fraction(fraction)}Z"
 
     def from_pb(self, raw: Any) -> int:
-        if (
-            not _MIN_TIMESTAMP_S <= raw.seconds <= _MAX_TIMESTAMP_S
-            or not 0 <= raw.nanos < 1_000_000_000
-        ):
+        seconds: int = raw.seconds
+        nanos: int = raw.nanos
+        if not _MIN_TIMESTAMP_S <= seconds <= _MAX_TIMESTAMP_S or not 0 <= nanos < 1_000_000_000:
             raise self._format_error()
-        return int(raw.seconds) * 1_000_000 + int(raw.nanos) // 1000
+        return seconds * 1_000_000 + nanos // 1000
 
-    def into_pb(self, pb: Any, name: str, value: int) -> None:
-        target = getattr(pb, name)
-        target.SetInParent()
-        target.seconds, fraction = divmod(value, 1_000_000)
-        target.nanos = fraction * 1000
+    def to_pb(self, value: int) -> dict[str, int]:
+        seconds, fraction = divmod(value, 1_000_000)
+        return {"seconds": seconds, "nanos": fraction * 1000}
 
     def encoded_size(self, number: int, value: int) -> int:
         seconds, fraction = divmod(value, 1_000_000)

@@ -183,7 +183,7 @@ class GrpcServer:
             result = await self._api.call(name, request, version)
             if isinstance(result, Operation):
                 return _pack_operation(result, version)
-            return message_codec.into_pb(result, response_type())
+            return response_type(**message_codec.to_pb_fields(result))
 
         return handle_call
 
@@ -256,7 +256,7 @@ def _pack_operation(operation: Operation, version: ApiVersion) -> Any:
     shown = operations_pb2.Operation(name=operation.name, done=True)
     shown.metadata.Pack(_to_protobuf(operation.metadata, version))
     if operation.error is not None:
-        message_codec.into_pb(operation.error, shown.error)
+        shown.error.CopyFrom(status_pb2.Status(**message_codec.to_pb_fields(operation.error)))
     elif operation.response is not None:
         shown.response.Pack(_to_protobuf(operation.response, version))
     return shown
@@ -266,4 +266,4 @@ def _to_protobuf(message: Any, version: ApiVersion) -> Any:
     if isinstance(message, Empty):
         return empty_pb2.Empty()
     made = getattr(_MODULES[version.name], _INSIDE_OPERATIONS[type(message)])
-    return message_codec.into_pb(message, _protobuf_class(made)())
+    return _protobuf_class(made)(**message_codec.to_pb_fields(message))

