@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import read_audio_frames, to_samples
+from taskreel.media.find_shots import SAMPLE_FPS, ShotFinder
 from taskreel.media.frame_filters import FrameShape
 from taskreel.media.frames import read_clip_pictures
 from taskreel.media.loudness import Loudness, LoudnessMeter
@@ -28,11 +29,6 @@ Expected = Literal["script", "image", "video", "audio", "text"]
 Grey: TypeAlias = npt.NDArray[np.float32]
 
 SAMPLE_SIDE = 160  # pixels: enough for colours and cuts, and an hour of video fits in memory
-SAMPLE_FPS = 8
-#: A cut is a mean change of brightness and colour between samples above the first value, and above
-#: the second value times the usual change around it.
-CUT_DIFFERENCE = 0.115
-CUT_OVER_USUAL = 3.2
 #: Samples for the dominant colours, one every two seconds.
 MAX_COLOUR_SAMPLES = 60
 QUIET_DB = -50.0
@@ -161,15 +157,11 @@ def measure_audio(path: Path) -> AudioFacts:
 
 def measure_video(path: Path, info: MediaInfo) -> VideoFacts:
     """Measure shots, motion, light and colours of small pictures, eight for each second."""
-    changes: list[float] = []
+    finder = ShotFinder()
     light, seen = 0.0, 0
     colour_samples: list[npt.NDArray[np.uint8]] = []
-    before: npt.NDArray[np.int16] | None = None
     for sample in _read_samples(path, info):
-        now = sample.astype(np.int16)
-        if before is not None:
-            changes.append(float(np.abs(now - before).mean()) / 255)
-        before = now
+        finder.add_sample(sample)
         light += float(sample[: sample.shape[0] * 2 // 3].mean())  # the Y plane of I420
         if seen % (SAMPLE_FPS * 2) == 0 and len(colour_samples) < MAX_COLOUR_SAMPLES:
             colour_samples.append(sample)
@@ -180,9 +172,9 @@ def measure_video(path: Path, info: MediaInfo) -> VideoFacts:
             code="no_video",
             file=path.name,
         )
-    length = info.duration_seconds or seen / SAMPLE_FPS
+    length, changes = info.duration_seconds or seen / SAMPLE_FPS, finder.changes
     return VideoFacts(
-        shots=_find_shots(changes, length),
+        shots=finder.list_shots(length),
         motion=round(min(float(np.median(changes)) * 10, 1.0), 3) if changes else 0.0,
         brightness=round((light / seen - 16) / 219, 3),
         colours=find_dominant_colours(_join_samples(colour_samples)),
@@ -259,24 +251,6 @@ def _read_samples(path: Path, info: MediaInfo) -> Iterator[npt.NDArray[np.uint8]
         max(16, round((side or 16) * scale / 2) * 2) for side in (info.width, info.height)
     )
     return read_clip_pictures(path, FrameShape((width, height), Fraction(SAMPLE_FPS)))
-
-
-def _find_shots(changes: list[float], length: float) -> tuple[tuple[float, float], ...]:
-    """Split at cuts: changes far above those in the second before and after."""
-    cuts = [0.0]
-    for index, change in enumerate(changes):
-        around = (
-            changes[max(0, index - SAMPLE_FPS) : index]
-            + changes[index + 1 : index + 1 + SAMPLE_FPS]
-        )
-        usual = float(np.median(around)) if around else 0.0
-        if change > CUT_DIFFERENCE and change > CUT_OVER_USUAL * usual:
-            cuts.append((index + 1) / SAMPLE_FPS)
-    ends = [*cuts[1:], length]
-    return tuple(
-        (round(start, 3), round(max(end - start, 0.0), 3))
-        for start, end in zip(cuts, ends, strict=True)
-    )
 
 
 def _join_samples(samples: list[npt.NDArray[np.uint8]]) -> Image.Image:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
+from PIL import Image, ImageDraw
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.analyse import Expected, analyse_file, describe_aspect
 from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.shots import Transition
 from taskreel.media.text_stats import measure_text
 
 
@@ -43,11 +46,44 @@ def test_cuts_are_found_where_they_are(
     assert found.audio.loudness.integrated_lufs == pytest.approx(-16, abs=1)
 
 
+@pytest.mark.parametrize("transition", ["fade", "slide", "cut"])
+@pytest.mark.parametrize("move", ["zoom in", "pan left"])
+def test_shots_are_found_across_transitions_and_a_moving_camera_makes_none(
+    transition: Transition, move: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    scenes = [Scene(visual=picture, seconds=3, move=move) for picture in pictures]
+    look = FilmOptions(
+        width=160, height=90, fps=24, quality="draft", transition=transition, transition_seconds=0.6
+    )
+    made = compose_film(scenes, out=tmp_path / "a.mp4", options=look)
+    found = analyse_file(tmp_path / "a.mp4").video
+    assert found is not None
+    overlap = 0 if transition == "cut" else 0.6
+    changes = [start + overlap / 2 for start, _ in made.scenes[1:]]
+    assert [start for start, _ in found.shots[1:]] == pytest.approx(changes, abs=0.2)
+
+
 def test_silence_counts_as_silence(voice: Path) -> None:
     found = analyse_file(voice).audio
     assert found is not None
     assert found.silent_share == pytest.approx(0.5, abs=0.05)
     assert analyse_file(voice).video is None
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three pictures with much to see."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{seed}.png" for seed in range(3)]
+    for seed, path in enumerate(paths):
+        random, sheet = Random(seed), Image.new("RGB", (320, 180))
+        draw = ImageDraw.Draw(sheet)
+        for _ in range(40):
+            left, top = random.randrange(-20, 300), random.randrange(-20, 160)
+            box = (left, top, left + random.randrange(20, 90), top + random.randrange(20, 90))
+            draw.ellipse(box, fill=tuple(random.randrange(256) for _ in range(3)))
+        sheet.save(path)
+    return paths
 
 
 def test_a_text_is_counted_and_graded() -> None:
