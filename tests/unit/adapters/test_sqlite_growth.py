@@ -13,7 +13,7 @@ import pytest
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.local.sqlite_queries import build_select
 from taskreel.app.indexes import LOCAL_INDEXES
-from taskreel.app.query_pages import build_due_query
+from taskreel.app.query_pages import END_OF_TIME, WAKE_SHARDS, build_due_query
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.ports import Collection, Condition, Direction, Index, Query, Transaction
@@ -151,6 +151,23 @@ async def sweep_or_start(grown: Grown) -> None:
     assert len(await grown.store.query(build_due_query(JOBS, far, page=500))) >= OPEN
 
 
+async def start_with_waiting_jobs(grown: Grown) -> None:
+    """Those that wait for room have no task to recover, and are passed over in the file."""
+    statuses = [str(one) for one in Status if one not in {Status.THROTTLED, Status.QUEUED}]
+    for shard in range(WAKE_SHARDS):
+        query = Query(
+            collection=JOBS,
+            where=(
+                ("wakeShard", "==", shard),
+                ("wakeAt", "<=", END_OF_TIME),
+                ("status", "in", statuses),
+            ),
+            order=(("wakeAt", "asc"),),
+            limit=500,
+        )
+        assert await grown.store.query(query) == []
+
+
 async def find_expired(grown: Grown) -> None:
     query = Query(
         collection=JOBS,
@@ -171,6 +188,7 @@ ASKED: dict[str, Callable[[Grown], Awaitable[Any]]] = {
     "count of a user": counting(("userId", "ada"), ("status", "COMPLETED")),
     "count of a type": counting(("jobType", TYPES[0]), ("status", "COMPLETED")),
     "sweep and start": sweep_or_start,
+    "start with waiting jobs": start_with_waiting_jobs,
     "expiry": find_expired,
     "submit": submit,
     "claim": claim_and_end,

@@ -136,7 +136,8 @@ class SqliteFile:
         needed = dict.fromkeys(name for index in indexes for name, _ in index.fields)
         # A column that only indexes of an earlier release needed has values that nothing else has.
         existing = _list_fields(self.open(), collection)
-        table = Table(collection, tuple(dict.fromkeys([*needed, *existing])))
+        fields = tuple(dict.fromkeys([*needed, *existing]))
+        table = Table(collection, fields, [[name for name, _ in index.fields] for index in indexes])
         with self._transaction() as connection:
             _create_columns(connection, table, existing)
             for index in indexes:

@@ -18,8 +18,8 @@ _Filter = tuple[str, Operator, Any]
 def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     """The SELECT statement of a query, and its values.
 
-    Each value of an `in` becomes a SELECT of its own, so that SQLite reads its index no further
-    than the limit; their rows are then merged.
+    Each value of an `in` on an index becomes a SELECT of its own, so that SQLite reads the index no
+    further than the limit; their rows are then merged.
     """
     limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
     order = _full_order(query)
@@ -29,7 +29,7 @@ def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     by = ", ".join(f"o{position} {way}" for position, (_, way) in enumerate(order))
     selects: list[str] = []
     values: list[Any] = []
-    for filters in _split_in_filter(query):
+    for filters in _split_in_filter(table, query):
         where, added = build_conditions(table, replace(query, where=filters))
         selects.append(
             f"SELECT id, version, data{table.names}, {columns} "
@@ -74,10 +74,17 @@ def _full_order(query: Query[Any]) -> list[tuple[str, str]]:
     return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
 
 
-def _split_in_filter(query: Query[Any]) -> list[tuple[_Filter, ...]]:
-    """The filters once for each value of an `in`, as an equality; else the filters as they are."""
+def _split_in_filter(table: Table, query: Query[Any]) -> list[tuple[_Filter, ...]]:
+    """The filters once for each value of an `in`, as an equality; else the filters as they are.
+
+    Of an `in` that no index with the query's order serves, one pass over the rows is the best.
+    """
+    if query.limit is None:
+        return [query.where]
+    ordered = {field for field, _ in query.order[:1]}
     for position, (field, operator, value) in enumerate(query.where):
-        if operator == "in" and value and query.limit is not None:
+        is_indexed = any({field, *ordered} <= set(names) for names in table.indexes)
+        if operator == "in" and value and is_indexed:
             before, after = query.where[:position], query.where[position + 1 :]
             return [(*before, (field, "==", one), *after) for one in dict.fromkeys(value)]
     return [query.where]

@@ -34,6 +34,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 #: Times are for `encode_other`. A key may be an enum member of a string type, such as a status.
 _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
+_CONTAINERS = frozenset({dict, list})
 #: Classes whose instances are texts: enums are added when they are met.
 _TEXTS: set[type[Any]] = set()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,16 +66,19 @@ class StoredDocument:
 
 
 class Table:
-    """A collection's table. `fields` are those with a column of their own.
+    """A collection's table. `fields` are those with a column of their own; `indexes` have some.
 
     Raises ValueError for a name that is not plain, so that names can be put into SQL.
     """
 
-    def __init__(self, collection: str, fields: Sequence[str]) -> None:
+    def __init__(
+        self, collection: str, fields: Sequence[str], indexes: Sequence[Sequence[str]] = ()
+    ) -> None:
         if not _NAME.fullmatch(collection):
             raise ValueError(f"not a collection name: {collection!r}")
         self.name = f'"{collection}"'
         self.fields = tuple(fields)
+        self.indexes = [tuple(names) for names in indexes]
         self._columns = {field: f'"f_{field}"' for field in fields}
         #: The columns of the fields, for a statement that reads `data` and these.
         self.names = "".join(f", {column}" for column in self._columns.values())
@@ -288,17 +292,22 @@ def _check_text(text: str) -> str:
 
 def _restore_times(value: Any) -> Any:
     """Replace the marked times in a JSON value by datetimes, in place where possible."""
-    if isinstance(value, dict):
+    kind = value.__class__
+    if kind is dict:
         if TIME in value:
             time = _parse_time(value)
             if time is not None:
                 return time
         for name, inner in value.items():
-            if isinstance(inner, dict | list):
+            inner_kind = inner.__class__
+            if inner_kind is dict and len(inner) == 1 and TIME in inner:
+                time = _parse_time(inner)
+                value[name] = inner if time is None else time
+            elif inner_kind in _CONTAINERS:
                 value[name] = _restore_times(inner)
-    elif isinstance(value, list):
+    elif kind is list:
         value[:] = [
-            _restore_times(inner) if isinstance(inner, dict | list) else inner for inner in value
+            _restore_times(inner) if inner.__class__ in _CONTAINERS else inner for inner in value
         ]
     return value
 

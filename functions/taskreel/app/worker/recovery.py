@@ -5,6 +5,7 @@ Those of unfinished jobs, and of webhooks that are not delivered yet.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,21 +13,27 @@ from datetime import datetime
 from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import END_OF_TIME, build_due_query, read_pages, read_values
+from taskreel.app.query_pages import (
+    END_OF_TIME,
+    WAKE_SHARDS,
+    build_due_query,
+    read_pages,
+    read_values,
+)
 from taskreel.app.services import Services
 from taskreel.domain.claim import end_dead_lease
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.webhook import DeliveryState, WebhookDelivery
-from taskreel.ports import Row, Transaction
+from taskreel.ports import Query, Row, Transaction
 from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 
 log = logging.getLogger(__name__)
 
 _PAGE = 500
-#: Jobs in these states have no task: they wait for other jobs, or for room.
-_WITHOUT_TASK = frozenset({Status.BLOCKED, Status.THROTTLED})
+#: Jobs in other states have no task: they wait for other jobs, or for room.
+_WITH_TASK = tuple([one for one in Status if one not in {Status.BLOCKED, Status.THROTTLED}])
 
 
 async def recover_jobs(services: Services, started_at: datetime) -> int:
@@ -35,14 +42,29 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
     Only for the process that alone owns the store and its queues: every job that was last changed
     before `started_at` belongs to a process that has ended, and so does its lease. A job that this
     process has changed since has its task. May run while requests are served: a queue takes a task
-    once. Pages come in the order of `wake_at`; a job that moves meanwhile has been changed.
+    once. Pages come in the order of `wake_at`; a job that moves meanwhile has been changed. Jobs
+    that wait for room may be many, and are not read.
     """
     recovered = 0
-    every_unfinished = build_due_query(JOBS, END_OF_TIME, page=_PAGE)
-    async for rows in read_pages(services.store, every_unfinished):
-        jobs = [job for row in rows if (job := _decode(row)) and _has_lost_task(job, started_at)]
-        await _requeue(services, jobs)
-        recovered += len(jobs)
+    for shard in range(WAKE_SHARDS):
+        # One by one: a query of all shards reads a page of each and returns one.
+        unfinished = Query(
+            collection=JOBS,
+            where=(
+                ("wakeShard", "==", shard),
+                ("wakeAt", "<=", END_OF_TIME),
+                ("status", "in", [str(status) for status in _WITH_TASK]),
+            ),
+            order=(("wakeAt", "asc"),),
+            limit=_PAGE,
+        )
+        async for rows in read_pages(services.store, unfinished):
+            jobs = [
+                one for row in rows if (one := _decode(row)) and _has_lost_task(one, started_at)
+            ]
+            await _requeue(services, jobs)
+            recovered += len(jobs)
+            await asyncio.sleep(0)  # requests are served in between
     return recovered
 
 
@@ -91,8 +113,7 @@ def _decode(row: Row[Job]) -> Job | None:
 
 
 def _has_lost_task(job: Job, started_at: datetime) -> bool:
-    is_older = job.updated_at < started_at
-    return is_older and not job.has_unknown_state and job.status not in _WITHOUT_TASK
+    return job.updated_at < started_at and not job.has_unknown_state
 
 
 async def _requeue(services: Services, jobs: Sequence[Job]) -> None:
