@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -95,3 +96,22 @@ async def test_a_job_takes_its_number_of_calls(world_on_disk: World) -> None:
     assert (await read_job(ada, jobs[-1]))["status"] == "COMPLETED"
     calls = (counts["call"] + counts["c_call"]) / JOBS
     assert 0.95 <= calls / CALLS_A_JOB <= 1.05, (calls, counts)
+
+
+async def test_a_job_leaves_nothing_to_the_garbage_collector(world_on_disk: World) -> None:
+    world = world_on_disk
+    ada = world.as_user()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await asyncio.gather(*(submit_job(ada) for _ in range(JOBS)))
+        await world.settle()
+        gc.collect()
+        unreachable = Counter(type(one).__module__ for one in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    # Cycles of the product: those of the test's own client are not counted.
+    assert not {name for name in unreachable if name.startswith("taskreel.")}, unreachable

@@ -161,6 +161,11 @@ class CoalescedWriter:
             self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._next)
 
+    @property
+    def is_idle(self) -> bool:
+        """True when no write is under way, and none is to follow."""
+        return self._next is None and not self._one_at_a_time.locked()
+
     async def _write_once(self) -> None:
         async with self._one_at_a_time:
             # From here on the write reads the state: later callers need the next one.
