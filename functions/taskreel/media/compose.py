@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.animations import animations_as_clips
 from taskreel.media.audio_io import SoundReader
 from taskreel.media.camera import DRIFT, PUSH_IN, choose_moves
-from taskreel.media.encode import FilmWriter, Picture, Quality, Size, to_even_size
+from taskreel.media.encode import FilmWriter, Picture, Size, to_even_size
 from taskreel.media.film_text import FilmText
 from taskreel.media.fonts import find_undrawable
-from taskreel.media.frame_filters import Fit, FrameShape
+from taskreel.media.frame_filters import FrameShape
 from taskreel.media.frames import read_frame_rate
-from taskreel.media.loudness import TARGET_LUFS
 from taskreel.media.mix import MixOptions, MusicBed, SoundClip, mix_sounds
 from taskreel.media.overlay import (
     FADE_SECONDS,
@@ -28,9 +29,9 @@ from taskreel.media.overlay import (
 )
 from taskreel.media.prefetch import prefetch_items
 from taskreel.media.probe import MediaInfo, probe_file
+from taskreel.media.scenes import USUAL_FPS, Cards, FilmOptions, Part, Scene
 from taskreel.media.shots import (
     Shot,
-    Transition,
     join_shots,
     make_card_shot,
     make_clip_shot,
@@ -43,10 +44,6 @@ from taskreel.media.subtitles import Cue, make_cues
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-#: Drawn on the pictures, a track that the viewer can turn on, or none.
-Captions = Literal["burned", "soft", "none"]
-
-USUAL_FPS = 30
 STILL_SECONDS = 5.0  # of a picture without narration or a length of its own
 LEAD_SECONDS, TAIL_SECONDS = 0.5, 0.7  # around a narration
 CARD_SECONDS = 3.5
@@ -55,58 +52,6 @@ CLIP_GAIN = 0.8
 CLIP_GAIN_UNDER_NARRATION = 0.28
 #: Share of the work that the sound takes; the pictures take the rest.
 SOUND_SHARE = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """One scene. `visual` is a picture or a clip; without one it is a card with its title.
-
-    With `seconds` None it is as long as its narration, else its clip, else 5 s; it is never shorter
-    than its narration. `narrated` is the text of the captions. `title` is shown, `name` is that of
-    its chapter, and the title without one. `move` names a camera move
-    ("zoom out", "pan left", "static").
-    """
-
-    visual: Path | None = None
-    seconds: float | None = None
-    narration: Path | None = None
-    narrated: str = ""
-    title: str = ""
-    subtitle: str = ""
-    name: str = ""
-    move: str = ""
-    keep_sound: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilmOptions:
-    """Settings of a film; its container follows from the suffix of the output file."""
-
-    width: int = 1280
-    height: int = 720
-    fps: int | None = None  # None: the first clip's rate, or 30 without a clip
-    quality: Quality = "standard"
-    transition: Transition = "fade"
-    transition_seconds: float = 0.6
-    captions: Captions = "burned"
-    fit: Fit = "cover"  # of clips of another shape
-    music_gain_db: float = -4.0  # below a voice, while nobody speaks
-    target_lufs: float = TARGET_LUFS
-    seed: int = 0
-
-    @property
-    def rate(self) -> int:
-        """Frames a second."""
-        return self.fps or USUAL_FPS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cards:
-    """Cards before and after the scenes: one for a non-empty `heading`, one for `closing` lines."""
-
-    heading: str = ""
-    subheading: str = ""
-    closing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,17 +69,6 @@ class Composition:
     undrawn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """A scene with its length in frames and the properties of its files."""
-
-    scene: Scene
-    frames: int
-    is_clip: bool
-    has_sound: bool
-    narration_seconds: float
-
-
 def compose_film(
     scenes: Sequence[Scene],
     *,
@@ -149,9 +83,42 @@ def compose_film(
     Works as a stream: memory does not grow with the length. Raises PermanentError for no scenes,
     for unreadable media and for lengths out of range.
     """
-    look = options or FilmOptions()
+    if not scenes:
+        raise PermanentError("A film needs at least one scene.", code="no_scenes")
+    with _show_animations(scenes) as shown:
+        return _compose_scenes(
+            shown, out, options or FilmOptions(), music, cards or Cards(), on_progress
+        )
+
+
+@contextmanager
+def _show_animations(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
+    """Give the scenes with clips in place of animated pictures, as long as they are shown."""
+    visuals = [scene.visual for scene in scenes if scene.visual]
+    seconds = [
+        max(scene.seconds or 0.0, _measure_telling(scene)) for scene in scenes if scene.visual
+    ]
+    with animations_as_clips(visuals, seconds) as clips:
+        shown = iter(clips)
+        yield [replace(scene, visual=next(shown)) if scene.visual else scene for scene in scenes]
+
+
+def _measure_telling(scene: Scene) -> float:
+    """Return the seconds of a scene's narration and the pauses around it; 0 without one."""
+    if scene.narration is None:
+        return 0.0
+    return LEAD_SECONDS + (probe_file(scene.narration).duration_seconds or 0.0) + TAIL_SECONDS
+
+
+def _compose_scenes(
+    scenes: Sequence[Scene],
+    out: Path,
+    look: FilmOptions,
+    music: Path | None,
+    cards: Cards,
+    on_progress: Callable[[float], None] | None,
+) -> Composition:
     look = replace(look, fps=look.fps or _choose_rate(scenes))
-    cards = cards or Cards()
     size = to_even_size(look.width, look.height)
     parts = [
         _measure_part(scene, look.rate, number if cards.heading else number + 1)
@@ -209,8 +176,6 @@ def _choose_rate(scenes: Sequence[Scene]) -> int:
 
 
 def _add_cards(scenes: Sequence[Scene], cards: Cards) -> list[Scene]:
-    if not scenes:
-        raise PermanentError("A film needs at least one scene.", code="no_scenes")
     shown = list(scenes)
     if cards.heading:
         opening = Scene(title=cards.heading, subtitle=cards.subheading, seconds=CARD_SECONDS)
@@ -220,15 +185,10 @@ def _add_cards(scenes: Sequence[Scene], cards: Cards) -> list[Scene]:
     return shown
 
 
-def _measure_part(scene: Scene, fps: int, number: int) -> _Part:
+def _measure_part(scene: Scene, fps: int, number: int) -> Part:
     is_clip = scene.visual is not None and detect_kind(scene.visual).family == "stream"
     visual = probe_file(scene.visual) if scene.visual and is_clip else None
-    narration = 0.0
-    needed = 0.0
-    if scene.narration:
-        narration = probe_file(scene.narration).duration_seconds or 0.0
-        needed = LEAD_SECONDS + narration + TAIL_SECONDS
-
+    needed = _measure_telling(scene)
     clip_seconds = visual.duration_seconds if visual else None
     wanted = scene.seconds or needed or clip_seconds or STILL_SECONDS
     seconds = max(wanted, needed)
@@ -238,16 +198,16 @@ def _measure_part(scene: Scene, fps: int, number: int) -> _Part:
             f" {LONGEST_SECONDS} s."
         )
         raise PermanentError(message, code="bad_duration")
-    return _Part(
+    return Part(
         scene=scene,
         frames=max(1, round(seconds * fps)),
         is_clip=is_clip,
         has_sound=bool(visual and visual.has_audio and scene.keep_sound),
-        narration_seconds=narration,
+        narration_seconds=max(0.0, needed - LEAD_SECONDS - TAIL_SECONDS),
     )
 
 
-def _compute_overlaps(parts: Sequence[_Part], look: FilmOptions) -> list[int]:
+def _compute_overlaps(parts: Sequence[Part], look: FilmOptions) -> list[int]:
     """Return the frames that each part shares with the next: at most a third of either."""
     if look.transition == "cut":
         return [0] * (len(parts) - 1)
@@ -255,7 +215,7 @@ def _compute_overlaps(parts: Sequence[_Part], look: FilmOptions) -> list[int]:
     return [min(wanted, one.frames // 3, other.frames // 3) for one, other in pairwise(parts)]
 
 
-def _compute_starts(parts: Sequence[_Part], overlaps: Sequence[int]) -> list[int]:
+def _compute_starts(parts: Sequence[Part], overlaps: Sequence[int]) -> list[int]:
     """Return the first frame of each part."""
     starts = [0]
     for part, overlap in zip(parts, overlaps, strict=False):
@@ -264,7 +224,7 @@ def _compute_starts(parts: Sequence[_Part], overlaps: Sequence[int]) -> list[int
 
 
 def _mix_soundtrack(
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     starts: Sequence[int],
     look: FilmOptions,
     music: Path | None,
@@ -297,7 +257,7 @@ def _mix_soundtrack(
     return out
 
 
-def _list_shots(parts: Sequence[_Part], look: FilmOptions, size: Size) -> list[Shot]:
+def _list_shots(parts: Sequence[Part], look: FilmOptions, size: Size) -> list[Shot]:
     shots = []
     backgrounds = [part.scene.visual for part in parts if part.scene.visual and not part.is_clip]
     for index, part in enumerate(parts):
@@ -318,7 +278,7 @@ def _list_shots(parts: Sequence[_Part], look: FilmOptions, size: Size) -> list[S
     return shots
 
 
-def _list_texts(parts: Sequence[_Part], look: FilmOptions, closing: Sequence[str]) -> list[str]:
+def _list_texts(parts: Sequence[Part], look: FilmOptions, closing: Sequence[str]) -> list[str]:
     """Return all texts that are written on the film."""
     texts: list[str] = []
     for part in parts:
@@ -329,7 +289,7 @@ def _list_texts(parts: Sequence[_Part], look: FilmOptions, closing: Sequence[str
 
 
 def _schedule_overlays(
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     starts: Sequence[int],
     look: FilmOptions,
     size: Size,
@@ -356,7 +316,7 @@ def _schedule_overlays(
     return overlays
 
 
-def _find_spoken_frames(part: _Part, start: int, look: FilmOptions) -> tuple[int, int]:
+def _find_spoken_frames(part: Part, start: int, look: FilmOptions) -> tuple[int, int]:
     """Return the frames during which a scene's narration is heard, or read without a voice."""
     lead = round(LEAD_SECONDS * look.rate)
     first = start + lead
@@ -364,7 +324,7 @@ def _find_spoken_frames(part: _Part, start: int, look: FilmOptions) -> tuple[int
     return first, max(first + 1, first + spoken)
 
 
-def _list_cues(parts: Sequence[_Part], starts: Sequence[int], look: FilmOptions) -> list[Cue]:
+def _list_cues(parts: Sequence[Part], starts: Sequence[int], look: FilmOptions) -> list[Cue]:
     cues: list[Cue] = []
     for part, start in zip(parts, starts, strict=True):
         first, last = _find_spoken_frames(part, start, look)
@@ -373,7 +333,7 @@ def _list_cues(parts: Sequence[_Part], starts: Sequence[int], look: FilmOptions)
 
 
 def _list_chapters(
-    parts: Sequence[_Part], starts: Sequence[int], look: FilmOptions
+    parts: Sequence[Part], starts: Sequence[int], look: FilmOptions
 ) -> list[tuple[float, str]]:
     """Return a chapter for each scene that has a name; the first one begins with the film."""
     chapters: list[tuple[float, str]] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -117,8 +116,6 @@ def open_stream(path: Path, *, need: Need | None = None) -> Iterator[InputContai
     more than 35 million pixels.
     """
     kind = detect_kind(path)
-    if need == "video" and kind.content_type == "image/gif":
-        kind = replace(kind, family="stream", reader="gif")  # an animation is a clip
     if kind.family != "stream":
         message = (
             f"{path.name} is {kind.content_type}, not video or sound; use MP4, MOV, WebM, MP3, WAV"

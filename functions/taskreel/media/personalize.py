@@ -84,7 +84,8 @@ def _personalize_film(
     on_progress: Callable[[float], None],
 ) -> tuple[Path, list[str], dict[str, str]]:
     """Tint frame by frame, then add caption and greeting as one scene of a composition."""
-    from taskreel.media.compose import FilmOptions, Scene, compose_film
+    from taskreel.media.compose import compose_film
+    from taskreel.media.scenes import FilmOptions, Scene
 
     made, applied, skipped = source, [], _skip_language(params)
     if params.get("palette"):

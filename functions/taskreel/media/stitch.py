@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.animations import animations_as_clips
 from taskreel.media.audio_io import SoundReader
 from taskreel.media.copy_streams import can_be_copied, copy_clips
 from taskreel.media.encode import FilmWriter, Quality, Size, find_film_format, to_even_size
@@ -63,6 +64,16 @@ def stitch_videos(
             "There is nothing to join: at least one video is needed.", code="no_inputs"
         )
     find_film_format(out)  # refuse before the work, not after it
+    with animations_as_clips(clips) as shown:
+        return _join_clips(shown, out, options, on_progress)
+
+
+def _join_clips(
+    clips: Sequence[Path],
+    out: Path,
+    options: StitchOptions,
+    on_progress: Callable[[float], None] | None,
+) -> MediaInfo:
     if options.as_it_is and can_be_copied(clips, out):
         copy_clips(clips, out, on_progress)
         return probe_file(out)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from taskreel.media.animate import MotionOptions, animate_pictures
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
+from taskreel.media.scenes import FilmOptions, Scene
 
 
 @pytest.fixture(scope="session")

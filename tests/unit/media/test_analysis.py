@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.analyse import Expected, analyse_file, describe_aspect
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
+from taskreel.media.scenes import FilmOptions, Scene
 from taskreel.media.shots import Transition
 from taskreel.media.text_stats import measure_text
 

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import measure_sound_seconds
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
 from taskreel.media.frames import extract_frame
 from taskreel.media.probe import probe_file
+from taskreel.media.scenes import FilmOptions, Scene
 from taskreel.media.stitch import StitchOptions, stitch_videos
 from unit.media.decode_results import has_colour, read_sound, read_video_frames
 
@@ -222,16 +224,41 @@ def test_fit_says_how_a_clip_of_another_shape_is_shown(fit: str, tmp_path: Path)
     assert (left.max() < 30) == (fit == "contain"), "only contain has black bars"
 
 
-def test_an_animated_gif_is_a_clip(tmp_path: Path) -> None:
-    pictures = [Image.fromarray(plain((number * 25, 60, 200))) for number in range(10)]
-    pictures[0].save(
-        tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100, loop=0
-    )
-    film = stitch_videos([tmp_path / "a.gif"], out=tmp_path / "film.mp4")
-    assert film.duration_seconds == pytest.approx(1, abs=0.15)
+@pytest.fixture(params=[".gif", ".png", ".webp"])
+def animation(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Red for half a second, then green and blue for a quarter each."""
+    path = tmp_path / f"animation{request.param}"
+    first, *others = (Image.new("RGB", (96, 64), colour) for colour in ("red", "lime", "blue"))
+    first.save(path, save_all=True, append_images=others, duration=[500, 250, 250], loop=0)
+    return path
+
+
+def test_an_animated_picture_is_a_clip(animation: Path, tmp_path: Path) -> None:
+    film = stitch_videos([animation, animation], out=tmp_path / "film.mp4")
+    assert film.duration_seconds == pytest.approx(2.0, abs=0.05)
     frames = read_video_frames(tmp_path / "film.mp4")
-    assert has_colour(frames[0], (0, 60, 200), within=20)
-    assert has_colour(frames[-1], (225, 60, 200), within=20)
+    assert has_colour(frames[0], (255, 0, 0))
+    assert has_colour(frames[len(frames) * 5 // 16], (0, 255, 0))
+    assert has_colour(frames[-1], (0, 0, 255))
+
+
+def test_an_animated_picture_starts_again_until_its_scene_ends(
+    animation: Path, tmp_path: Path
+) -> None:
+    look = FilmOptions(width=96, height=64, transition="cut")
+    scene = Scene(visual=animation, seconds=2.5)
+    made = compose_film([scene], out=tmp_path / "film.mp4", options=look)
+    assert made.info.duration_seconds == pytest.approx(2.5, abs=0.05)
+    frames = read_video_frames(tmp_path / "film.mp4")
+    second = len(frames) * 2 // 5
+    assert has_colour(frames[second - 1], (0, 0, 255))
+    assert has_colour(frames[second + 1], (255, 0, 0))
+
+
+def test_a_still_picture_of_an_animated_format_stays_a_picture(tmp_path: Path) -> None:
+    Image.new("RGB", (96, 64), "red").save(tmp_path / "still.gif")
+    with pytest.raises(PermanentError, match="not video or sound"):
+        stitch_videos([tmp_path / "still.gif"], out=tmp_path / "film.mp4")
 
 
 # ── Copying ──────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.media.assemble import remux_film
-from taskreel.media.compose import Captions, Cards, Composition, FilmOptions, Scene, compose_film
+from taskreel.media.compose import Composition, compose_film
+from taskreel.media.scenes import Captions, Cards, FilmOptions, Scene
 from taskreel.media.subtitles import Cue, format_srt, make_cues
 from unit.media.decode_results import read_video_frames
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.assemble import assemble_films, remux_film
 from taskreel.media.camera import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, ease_motion
-from taskreel.media.compose import Cards, FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
 from taskreel.media.frames import extract_frame
 from taskreel.media.phrases import split_phrases
 from taskreel.media.prefetch import prefetch_items
 from taskreel.media.probe import probe_file
+from taskreel.media.scenes import Cards, FilmOptions, Scene
 from taskreel.media.shots import Transition
 from taskreel.media.stitch import StitchOptions, stitch_videos
 from unit.media.decode_results import (

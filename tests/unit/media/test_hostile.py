@@ -18,11 +18,12 @@ from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.assemble import assemble_films
 from taskreel.media.audio import mix_music, stitch_audio
 from taskreel.media.audio_io import read_audio_frames
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
 from taskreel.media.frames import extract_frame
 from taskreel.media.loudness import measure_loudness
 from taskreel.media.open_media import open_picture
 from taskreel.media.probe import probe_file
+from taskreel.media.scenes import FilmOptions, Scene
 from taskreel.media.stitch import stitch_videos
 from taskreel.media.upscale import upscale_picture
 from unit.media.decode_results import convert_sound

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.media import fonts
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
 from taskreel.media.fonts import find_undrawable, load_font, remove_undrawable
 from taskreel.media.overlay import draw_caption, draw_title, schedule_captions
 from taskreel.media.phrases import balance_lines, split_phrases
+from taskreel.media.scenes import FilmOptions, Scene
 
 SAMPLES = {
     "Bosnian, Croatian": "Gojazni đačić s biciklom drži hmelj i finu vatu u džepu nošnje",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 if TYPE_CHECKING:
-    from taskreel.media.compose import Composition, Scene
+    from taskreel.media.compose import Composition
     from taskreel.media.film_text import FilmText
+    from taskreel.media.scenes import Scene
 
 #: At most; the attempt itself may end sooner.
 _FILM_SECONDS, _STEP_SECONDS = 7200.0, 900.0
@@ -20,8 +21,8 @@ _AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
 
 async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
     """Make a film of scenes; `params["scenes"]` refer to files by their index in `inputs`."""
-    from taskreel.media.compose import Cards
     from taskreel.media.compose import compose_film as compose_scenes
+    from taskreel.media.scenes import Cards
 
     params = request.params
     scenes = [
@@ -106,7 +107,7 @@ def _choose_poster_time(made: Composition) -> float:
 async def _load_scene(
     workers: MediaWorkers, request: Generation, index: int, given: Mapping[str, Any]
 ) -> Scene:
-    from taskreel.media.compose import Scene
+    from taskreel.media.scenes import Scene
 
     visuals = [request.inputs[place].path for place in given.get("visuals", ())]
     narration = given.get("narration")
@@ -158,7 +159,7 @@ def _join_files(
         "height": 720,
         **given_params(params, "width", "height", "fps", "quality"),
     }
-    if any(not probe_file(visual).content_type.startswith("image/") for visual in visuals):
+    if any(_moves(visual) for visual in visuals):
         stitch_videos(
             visuals, out=out, options=StitchOptions(fit=params.get("fit") or "cover", **shape)
         )
@@ -167,6 +168,13 @@ def _join_files(
     length = max(seconds or 0, spoken) or _STILL_SECONDS * len(visuals)
     motion = MotionOptions(seed=params["seed"], seconds=length, **shape)
     animate_pictures(visuals, motion, out=out)
+
+
+def _moves(visual: Path) -> bool:
+    from taskreel.media.animations import is_animated
+    from taskreel.media.probe import probe_file
+
+    return is_animated(visual) or not probe_file(visual).content_type.startswith("image/")
 
 
 def _lay_sound(film: Path, sounds: Sequence[Path], text: FilmText, out: Path) -> str:
@@ -191,7 +199,7 @@ def _lay_sound(film: Path, sounds: Sequence[Path], text: FilmText, out: Path) ->
 
 
 def _film_options(params: Mapping[str, Any]) -> Any:
-    from taskreel.media.compose import FilmOptions
+    from taskreel.media.scenes import FilmOptions
 
     names = ("width", "height", "fps", "quality", "transition", "captions", "seed", "fit")
     more = {

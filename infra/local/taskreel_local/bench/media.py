@@ -19,7 +19,8 @@ from pathlib import Path
 
 from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.audio import mix_music, stitch_audio
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import compose_film
+from taskreel.media.scenes import FilmOptions, Scene
 from taskreel.media.stitch import StitchOptions, stitch_videos
 from taskreel_local.studio.drawing.draw_picture import draw
 from taskreel_local.studio.music import compose_music
