@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 #: Times are for `encode_other`. A key may be an enum member of a string type, such as a status.
 _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
-_CONTAINERS = frozenset({dict, list})
+_CONTAINERS: frozenset[type[Any]] = frozenset({dict, list})
 #: Classes whose instances are texts: enums are added when they are met.
 _TEXTS: set[type[Any]] = set()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -292,20 +292,19 @@ def _check_text(text: str) -> str:
 
 def _restore_times(value: Any) -> Any:
     """Replace the marked times in a JSON value by datetimes, in place where possible."""
-    kind = value.__class__
-    if kind is dict:
+    if isinstance(value, dict):
         if TIME in value:
             time = _parse_time(value)
             if time is not None:
                 return time
         for name, inner in value.items():
-            inner_kind = inner.__class__
-            if inner_kind is dict and len(inner) == 1 and TIME in inner:
+            kind = inner.__class__
+            if kind is dict and len(inner) == 1 and TIME in inner:
                 time = _parse_time(inner)
                 value[name] = inner if time is None else time
-            elif inner_kind in _CONTAINERS:
+            elif kind in _CONTAINERS:
                 value[name] = _restore_times(inner)
-    elif kind is list:
+    elif isinstance(value, list):
         value[:] = [
             _restore_times(inner) if inner.__class__ in _CONTAINERS else inner for inner in value
         ]

@@ -86,9 +86,9 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", "flow", *_OTH
     default=MANY,
     show_default=True,
     type=click.IntRange(1000),
-    help="scale: number of jobs in the large store.",
+    help="scale: number of jobs in the largest store; the others have 100, 1,000, …",
 )
-@click.option("--quick", is_flag=True, help="flow: small numbers, in a few seconds.")
+@click.option("--quick", is_flag=True, help="flow, scale: small numbers, in seconds.")
 def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> None:
     """Run the benchmark WHAT. Compare only figures of one run: machines and loads differ."""
     load = Load(
@@ -101,7 +101,7 @@ def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> 
         "jobs": lambda: run_jobs(load, names, int(options["repeat"]), save),
         "cold-start": lambda: run_cold_start(int(options["runs"])),
         "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
-        "scale": lambda: run_scale(int(options["rows"])),
+        "scale": lambda: run_scale(int(options["rows"]), quick=quick),
         "flow": lambda: run_flow(save, quick=quick),
         **{name: functools.partial(_run_module, module) for name, module in _OTHER_MODULES.items()},
     }

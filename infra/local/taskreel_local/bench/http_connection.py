@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -66,12 +65,6 @@ class Connection:
                 if last:
                     raise
         raise AssertionError  # unreachable: the last try returns or raises
-
-    def measure_get(self, path: str) -> float:
-        """Return the duration of one GET in milliseconds."""
-        began = time.perf_counter()
-        self.call("GET", path)
-        return (time.perf_counter() - began) * 1000
 
 
 def responds_ok(url: str, path: str) -> bool:
