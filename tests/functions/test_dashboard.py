@@ -28,6 +28,17 @@ async def test_each_of_its_addresses_answers_the_page_without_a_token(
     assert f"/dashboard/assets/{load_files().version}/main.js" in answer.text
 
 
+async def test_the_root_leads_a_browser_to_the_page_and_a_client_to_the_api(world: World) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    led = await world.api.get("/", headers=browser)
+    assert (led.status_code, led.headers["location"]) == (303, "/dashboard")
+    told = await world.api.get("/", headers={"Accept": "*/*"})
+    for name, url in told.json().items():
+        if name != "name":
+            assert (await world.api.get(url)).status_code == 200, name
+    assert (await world.api.post("/")).status_code == 404
+
+
 async def test_the_page_runs_only_its_own_scripts_and_shows_only_the_buckets_files(
     world: World,
 ) -> None:

@@ -27,7 +27,7 @@ export function readFilters(query) {
   };
 }
 
-/** The address's query without empty filters. @param {Partial<Filters> & {view?: string}} filters */
+/** The address's query without empty filters. @param {Partial<Filters> & {view?: string, group?: string}} filters */
 export function writeFilters(filters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filters)) {

@@ -13,6 +13,20 @@ const LEFT_OUT = new Set(["userId", "id", "createdAt", "userSubscription", "depe
 /** Shown first; all other optional fields are under "More settings". */
 const FIRST = ["prompt", "text", "prompts", "input", "task", "operation", "model", "provider"];
 
+/** Fields whose name in the API does not explain itself, or is that of another field. @type {Record<string, string>} */
+const LABELS = {
+  projectId: "Project", maxUsd: "Most that it may cost, in US dollars", quality: "Class of the model", scheduleAt: "Start at",
+  startWithinSeconds: "Seconds to start within", deadlineSeconds: "Seconds to end within", timeoutSeconds: "Longest attempt, in seconds",
+  cacheSeconds: "Reuse a result of the last seconds", skipCache: "Make the result anew", webhookUrl: "Webhook's address", webhookEvents: "Events sent to the webhook",
+  "retry.maxAttempts": "Most attempts", "retry.minBackoffSeconds": "Shortest pause, in seconds", "retry.maxBackoffSeconds": "Longest pause, in seconds",
+  "retry.backoffSeconds": "Pause, in seconds", "options.quality": "Quality of the rendering", "options.providerOptions": "The provider's own options",
+};
+/** @type {Record<string, string>} */
+const HINTS = {
+  model: "Empty: the provider's usual one.", provider: "Empty or auto: chosen for you.", maxUsd: "It fails before it is bought where the price is above.",
+  startWithinSeconds: "Else it expires, free.", deadlineSeconds: "From now until its end, with all attempts.", scheduleAt: "For example 2030-01-01T09:00:00Z.",
+};
+
 /** @param {any} schema a request's schema @returns {Field[]} */
 export function readFields(schema) {
   return readProperties(schema, schema.$defs ?? {}, [], 0);
@@ -37,7 +51,7 @@ function readField(name, property, defs, path, required, depth) {
   const main = options.find((/** @type {any} */ one) => one.type === "string") ?? options[0] ?? {};
   /** @type {Field} */
   const field = {
-    name, path, required, label: splitWords(name), hint: firstSentence(property.description ?? main.description ?? ""), kind: "json",
+    name, path, required, label: LABELS[path.join(".")] ?? splitWords(name), hint: firstSentence(property.description ?? main.description ?? "") || HINTS[path.join(".")] || "", kind: "json",
     choices: [], fields: [], initial: property.default ?? undefined, minimum: main.minimum ?? main.exclusiveMinimum, maximum: main.maximum, maxLength: main.maxLength,
   };
   if (main.enum) return { ...field, kind: "choice", choices: main.enum };
@@ -68,6 +82,17 @@ export function splitFields(fields, example) {
     groups: fields.filter((field) => !isFirst(field) && field.kind === "group" && field.name === "options"),
     more: fields.filter((field) => !isFirst(field) && field.name !== "options"),
   };
+}
+
+/**
+ * The providers that serve a type, and the models of the one that is chosen, or of all of them.
+ * @param {any[]} providers those of the API @param {{jobType: string, capability: string}} type @param {any} chosen the provider
+ */
+export function suggestNames(providers, type, chosen) {
+  const serving = providers.filter((one) => one.jobTypes.includes(type.jobType));
+  const named = serving.filter((one) => one.provider === chosen);
+  const models = (named.length ? named : serving).flatMap((one) => one.models).filter((one) => one.capability === type.capability && !one.retired);
+  return { provider: serving.length ? ["auto", ...serving.map((one) => one.provider)] : [], model: [...new Set(models.map((one) => one.name))] };
 }
 
 /** @param {any} values @param {string[]} path */
@@ -135,4 +160,4 @@ export function splitWords(name) {
 }
 
 /** @param {string} text */
-const firstSentence = (text) => text.split("\n")[0].replaceAll("`", "");
+const firstSentence = (text) => (text.match(/^.*?\.(?=\s+[A-Z]|$)/m)?.[0] ?? text.split("\n")[0]).replaceAll("`", "");

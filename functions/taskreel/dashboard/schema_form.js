@@ -10,11 +10,12 @@ const BY_TIER = "by tier";
 
 /**
  * @param {{fields: Field[], example: any, values: any, change: (values: any) => void,
- *   errors?: {path: string, message: string}[]}} props
+ *   errors?: {path: string, message: string}[], suggested?: Record<string, string[]>}} props `suggested`: known
+ *   values of text fields, by their path
  */
-export function SchemaForm({ fields, example, values, change, errors = [] }) {
+export function SchemaForm({ fields, example, values, change, errors = [], suggested = {} }) {
   const parts = useMemo(() => splitFields(fields, example), [fields, example]);
-  const shared = { values, change, errors };
+  const shared = { values, change, errors, suggested };
   const inside = (/** @type {Field[]} */ some) => some.map((field) => html`<${FieldInput} key=${field.path.join(".")} field=${field} ...${shared} />`);
   const known = new Set(fields.map((field) => field.name));
   const other = errors.filter((error) => !known.has(error.path.split(/[.[]/)[0]));
@@ -26,15 +27,15 @@ export function SchemaForm({ fields, example, values, change, errors = [] }) {
   </div>`;
 }
 
-/** @param {{field: Field, values: any, change: (values: any) => void, errors: {path: string, message: string}[]}} props */
-function FieldInput({ field, values, change, errors }) {
+/** @param {{field: Field, values: any, change: (values: any) => void, errors: {path: string, message: string}[], suggested: Record<string, string[]>}} props */
+function FieldInput({ field, values, change, errors, suggested }) {
   const path = field.path.join(".");
   const id = `field-${path}`;
   const value = readValue(values, field.path);
   // What was typed stays, while it is no number or no JSON yet.
   const [typed, setTyped] = useState(/** @type {string | null} */ (null));
   if (field.kind === "group") {
-    return html`<fieldset><legend>${field.label}</legend><div class="grid">${field.fields.map((inner) => html`<${FieldInput} key=${inner.name} field=${inner} values=${values} change=${change} errors=${errors} />`)}</div></fieldset>`;
+    return html`<fieldset><legend>${field.label}</legend><div class="grid">${field.fields.map((inner) => html`<${FieldInput} key=${inner.name} field=${inner} values=${values} change=${change} errors=${errors} suggested=${suggested} />`)}</div></fieldset>`;
   }
   const error = errors.find((one) => one.path === path || one.path.startsWith(`${path}.`) || one.path.startsWith(`${path}[`));
   const input = (/** @type {any} */ event) => {
@@ -44,12 +45,14 @@ function FieldInput({ field, values, change, errors }) {
   const shared = {
     id, onInput: input, onBlur: () => setTyped(null), "aria-invalid": error ? "true" : undefined,
     "aria-describedby": `${id}-hint`, value: typed ?? formatInput(field, value),
+    list: suggested[path]?.length ? `${id}-list` : undefined,
   };
   // The server puts a job without a priority by its owner's tier, whatever the schema's default says.
   const placeholder = path === "priority" ? BY_TIER : field.initial === undefined || typeof field.initial === "object" ? "" : String(field.initial);
   return html`<div class=${`field ${["long", "lines", "json"].includes(field.kind) ? "full" : ""}`}>
     <label for=${id}>${field.label}${field.required && html` <abbr title="required">*</abbr>`}</label>
     ${renderControl(field, shared, placeholder)}
+    ${suggested[path]?.length > 0 && html`<datalist id=${`${id}-list`}>${suggested[path].map((name) => html`<option key=${name} value=${name} />`)}</datalist>`}
     ${isFileAddress(field) && html`<${FileDrop} small label="Drop a file" done=${(/** @type {any} */ upload) => { setTyped(null); change(setValue(values, field.path, addReference(field, value, upload.reference))); }} />`}
     <p id=${`${id}-hint`} class=${error ? "field-error" : "hint"}>${error ? error.message : describeField(field)}</p>
   </div>`;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,13 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
+}
+_ENTRIES = {
+    "dashboard": PREFIX,
+    "documentation": "/api/docs",
+    "openapi": "/api/openapi.json",
+    "jobTypes": "/api/jobs/types",
+    "health": "/api/jobs/health",
 }
 _STORED_FOR_GOOD = "public, max-age=31536000, immutable"
 _ASKED_EACH_TIME = "no-cache"
@@ -92,6 +100,24 @@ async def serve_dashboard(request: Request, media_origins: Sequence[str]) -> Res
         body = file.compressed
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers, media_type=file.content_type)
+
+
+def serve_entry(request: Request, base_url: str) -> Response:
+    """The dashboard for a browser that opens `/`, the API's main addresses for a client.
+
+    Raises NotFoundError for another method: there is nothing to send to.
+    """
+    if request.method not in {"GET", "HEAD"}:
+        raise NotFoundError(f"/ is no part of the API: see {base_url}/api/docs.")
+    headers = {"Cache-Control": _ASKED_EACH_TIME, "Vary": "Accept"}
+    if "text/html" in request.headers.get("accept", ""):
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers={**headers, "Location": PREFIX})
+    entries = {name: f"{base_url}{path}" for name, path in _ENTRIES.items()}
+    return Response(
+        json.dumps({"name": "Taskreel", **entries}),
+        media_type="application/json",
+        headers=headers,
+    )
 
 
 def build_policy(media_origins: Sequence[str]) -> str:

@@ -116,11 +116,13 @@ class PublicApi:
         return self._mcp_server
 
     def _find_page(self, scope: Scope) -> Handler | None:
-        """The handler of the dashboard's addresses."""
+        """The handler of the dashboard's addresses, and of `/`, which leads there."""
         path: str = scope["path"]
-        if scope["type"] == "http" and (path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/")):
+        if scope["type"] != "http":
+            return None
+        if path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/"):
             return self._serve_dashboard
-        return None
+        return _serve_entry if path == "/" else None
 
     async def _serve_dashboard(self, request: Request) -> Response:
         from taskreel.web.dashboard import serve_dashboard
@@ -140,6 +142,12 @@ def _complete_headers(
     # OpenAI's routes answer with the job's id in place of the request's.
     present = dict(sent)
     return [*sent, *[one for one in added if one[0] not in present]]
+
+
+async def _serve_entry(request: Request) -> Response:
+    from taskreel.web.dashboard import serve_entry
+
+    return serve_entry(request, ApiContext.of(request).base_url)
 
 
 def _find_hot_handler(scope: Scope) -> Handler | None:

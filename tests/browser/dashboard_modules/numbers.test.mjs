@@ -150,3 +150,28 @@ test("a member of a project is offered what the role permits", () => {
   assert.deepEqual(rights({ userId: "root", admin: true, roles: {} }), [true, true]);
   assert.equal(mayChange({ userId: "bob", admin: false, roles: {} }, { userId: "ada", projectId: null }), false);
 });
+
+const { readFields, suggestNames } = await import(new URL("schema_fields.js", folder));
+
+test("a form offers the providers that serve a type, and the models of the chosen one", () => {
+  const model = (name, more = {}) => ({ name, capability: "image", retired: false, ...more });
+  const providers = [
+    { provider: "bfl", jobTypes: ["image-generation"], models: [model("flux-2"), model("old", { retired: true })] },
+    { provider: "runway", jobTypes: ["image-generation"], models: [model("gen4"), model("film", { capability: "video" })] },
+    { provider: "elevenlabs", jobTypes: ["audio-synthesis"], models: [model("voice", { capability: "audio" })] },
+  ];
+  const type = { jobType: "image-generation", capability: "image" };
+  assert.deepEqual(suggestNames(providers, type, "runway"), { provider: ["auto", "bfl", "runway"], model: ["gen4"] });
+  assert.deepEqual(suggestNames(providers, type, undefined).model, ["flux-2", "gen4"]);
+  assert.deepEqual(suggestNames([], type, "auto"), { provider: [], model: [] });
+});
+
+test("no two fields of a form have one label, and a hint is one sentence", () => {
+  const schema = { properties: {
+    quality: { enum: ["draft"], type: "string", description: "The class. More of it.\nAnd more." },
+    options: { type: "object", properties: { quality: { enum: ["high"], type: "string" } } }, maxUsd: { type: "number" },
+  } };
+  const [quality, options, most] = readFields(schema);
+  assert.notEqual(quality.label, options.fields[0].label);
+  assert.deepEqual([quality.hint, most.label], ["The class.", "Most that it may cost, in US dollars"]);
+});

@@ -12,6 +12,8 @@ import { go, linkTo } from "../router.js";
 
 /** @type {Record<string, [string, string]>} */
 const KINDS = { grant: ["Grant", "good"], capture: ["Charged", "busy"], release: ["Returned", "off"], expiry: ["Expired", "warn"] };
+/** What an entry does to the balance; what is returned was held, and had left no entry. @type {Record<string, string>} */
+const SIGNS = { grant: "+", capture: "−", expiry: "−" };
 const PERIODS = [7, 30, 90];
 const PRICE_KEY = "taskreel.creditUsd";
 
@@ -75,7 +77,8 @@ function Ledger() {
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} />` : shown.length === 0 ? html`<${Empty} title="No entries yet"><p>Each job that ends and is not free writes one line here: what it cost, and what came back.</p></${Empty}>`
       : html`<div class="table-wrap"><table><thead><tr><th>Entry</th><th class="number">Amount</th><th class="number wide-only">Of a hold of</th><th>Job or reason</th><th class="number">When</th></tr></thead>
-        <tbody>${shown.map((one) => html`<tr key=${one.entryId}><td><${Pill} text=${(KINDS[one.kind] ?? [one.kind])[0]} tone=${(KINDS[one.kind] ?? ["", "off"])[1]} /></td><td class="number">${one.kind === "capture" ? "−" : one.kind === "grant" ? "+" : ""}${one.amount.toLocaleString()}</td><td class="number wide-only">${one.kind === "grant" ? "–" : one.held.toLocaleString()}</td><td class="file-name">${one.jobId ? html`<a href=${linkTo(`/jobs/${one.jobId}`)}><code>${one.jobId}</code></a>` : html`${one.reason ?? ""}${one.grantedBy ? html` <small>by ${one.grantedBy}</small>` : ""}`}</td><td class="number"><${Time} at=${one.createdAt} now=${now} /></td></tr>`)}</tbody></table></div>`}
+        <tbody>${shown.map((one) => html`<tr key=${one.entryId}><td><${Pill} text=${(KINDS[one.kind] ?? [one.kind])[0]} tone=${(KINDS[one.kind] ?? ["", "off"])[1]} /></td><td class="number">${SIGNS[one.kind] ?? ""}${one.amount.toLocaleString()}</td><td class="number wide-only">${one.kind === "grant" ? "–" : one.held.toLocaleString()}</td><td class="file-name">${one.jobId ? html`<a href=${linkTo(`/jobs/${one.jobId}`)}><code>${one.jobId}</code></a>` : html`${one.reason ?? ""}${one.grantedBy ? html` <small>by ${one.grantedBy}</small>` : ""}`}</td><td class="number"><${Time} at=${one.createdAt} now=${now} /></td></tr>`)}</tbody></table></div>`}
+    ${shown.some((one) => one.kind === "release") && html`<p class="hint">What was returned had only been held: it is available again, and changes no sum.</p>`}
     <${More} more=${more} text="Older entries" />
   </section>`;
 }

@@ -1,14 +1,15 @@
 /** The list of jobs: filters, live rows, a table or a contact sheet, and acts on several at once. */
 
-import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useCallback, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { call } from "../api.js";
 import { Empty, Failure, Loading, Progress, StatusPill, Thumbnail, Time } from "../elements.js";
 import { buildApiQuery, buildOperationFilter, countFilters, matches, readFilters, SPANS, writeFilters } from "../filters.js";
-import { countOf, describeCredits, formatType } from "../format.js";
+import { countOf, describeCredits, formatDistance, formatType } from "../format.js";
 import { BulkDialog } from "../bulk_dialog.js";
 import { live } from "../live.js";
 import { MatchingDialog } from "../matching_dialog.js";
-import { addPage, applyChanges, EMPTY, letIn, showPage } from "../live_rows.js";
+import { addPage, applyChanges, EMPTY, hasOverflowed, letIn, showPage } from "../live_rows.js";
+import { GROUPINGS, groupRows } from "../row_groups.js";
 import { useNow, useReading, useTitle } from "../reading.js";
 import { mayChange } from "../rights.js";
 import { go, ROOT } from "../router.js";
@@ -27,13 +28,14 @@ const SPAN_WORDS = { "15m": "15 minutes", "1h": "hour", "24h": "24 hours", "7d":
 export default function Jobs({ query, caller }) {
   const filters = readFilters(query);
   const view = query.get("view") === "sheet" ? "sheet" : "table";
+  const group = view === "sheet" && Object.hasOwn(GROUPINGS, query.get("group") ?? "") ? query.get("group") ?? "" : "";
   const address = writeFilters(filters);
   const now = useNow();
-  const { list, cursor, error, loading, reload, loadMore, show } = useJobList(filters, address, caller);
+  const { list, more, error, loading, reload, loadMore, show } = useJobList(filters, address, caller);
   const [selected, setSelected] = useState(/** @type {Map<string, any>} */ (new Map()));
   const [act, setAct] = useState(/** @type {"" | "cancel" | "retry" | "replay" | "matching"} */ (""));
   useEffect(() => setSelected(new Map()), [address]);
-  const change = (/** @type {any} */ some) => go(`${ROOT}/jobs?${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "", ...some })}`, { replace: true });
+  const change = (/** @type {any} */ some) => go(`${ROOT}/jobs?${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "", group, ...some })}`, { replace: true });
   const toggle = (/** @type {any} */ job) => setSelected((old) => {
     const next = new Map(old);
     if (!next.delete(job.jobId)) next.set(job.jobId, job);
@@ -47,24 +49,25 @@ export default function Jobs({ query, caller }) {
   return html`
     <div class="title job-list-title"><h1>Jobs</h1>
       <div class="switch" role="group" aria-label="View">
-        <button aria-pressed=${view === "table"} onClick=${() => change({ view: "" })}>Table</button>
+        <button aria-pressed=${view === "table"} onClick=${() => change({ view: "", group: "" })}>Table</button>
         <button aria-pressed=${view === "sheet"} onClick=${() => change({ view: "sheet" })}>Contact sheet</button>
       </div>
+      ${view === "sheet" && html`<label class="compact group-by">Group by<select value=${group} onChange=${(/** @type {any} */ event) => change({ group: event.target.value, ...(event.target.value === "pipeline" ? { children: true } : {}) })}><option value="">none</option>${Object.entries(GROUPINGS).map(([name, word]) => html`<option key=${name} value=${name}>${word}</option>`)}</select></label>`}
       <a class="button primary" href=${`${ROOT}/new`}>New job</a>
     </div>
-    <${FilterBar} filters=${filters} address=${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "" })} change=${change} caller=${caller} focus=${query.get("focus") === "search"} />
+    <${FilterBar} filters=${filters} address=${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "", group })} change=${change} caller=${caller} focus=${query.get("focus") === "search"} />
     <div class="list-bar" aria-live="polite">
-      ${list.arrived.length > 0 && html`<button class="arrived" onClick=${show}>Show ${countOf(list.arrived.length, "new job")}</button>`}
+      ${list.arrived.length > 0 && html`<button class="arrived" onClick=${show}>Show ${hasOverflowed(list) ? `more than ${list.arrived.length - 1} new jobs` : countOf(list.arrived.length, "new job")}</button>`}
       ${list.arrived.length === 0 && list.gone.size > 0 && html`<button class="quiet" onClick=${show}>Hide ${countOf(list.gone.size, "job")} that no longer ${list.gone.size === 1 ? "matches" : "match"}</button>`}
     </div>
     ${error && (isUnknownFilter(error) ? html`<${UnknownFilter} />` : html`<${Failure} error=${error} retry=${reload} />`)}
     ${loading ? html`<${Loading} lines=${10} />` : list.rows.length === 0 ? !error && html`<${NoJobs} filters=${filters} change=${change} />`
-      : view === "sheet" ? html`<ul class="sheet">${list.rows.filter((job) => job.jobType !== "webhook" || filters.type === "webhook").map((job) => html`<${Card} key=${job.jobId} job=${job} now=${now} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</ul>`
+      : view === "sheet" ? groupRows(list.rows.filter((job) => job.jobType !== "webhook" || filters.type === "webhook"), group).map((one) => html`<section key=${one.key} class="sheet-group">${group && html`<${GroupTitle} group=${one} by=${group} />`}<ul class="sheet">${one.rows.map((job) => html`<${Card} key=${job.jobId} job=${job} now=${now} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</ul></section>`)
       : html`<div class="table-wrap"><table class="jobs">
           <thead><tr><th class="tick"><input type="checkbox" aria-label="Select all" checked=${all} onChange=${toggleAll} /></th><th>Job</th><th>Status</th><th class="wide-only roomy">Type</th>${caller.admin && html`<th class="wide-only">User</th>`}<th class="wide-only roomy">Provider</th><th class="wide-only number">Credits</th><th class="number">Created</th></tr></thead>
           <tbody>${list.rows.map((job) => html`<${Row} key=${job.jobId} job=${job} now=${now} admin=${caller.admin} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</tbody>
         </table></div>`}
-    ${cursor && html`<div class="more"><button onClick=${loadMore}>Older jobs</button></div>`}
+    ${more && html`<div class="more"><button onClick=${loadMore}>Older jobs</button></div>`}
     ${selected.size > 0 && html`<div class="act-bar" role="region" aria-label="Selected jobs">
       <strong>${countOf(selected.size, "job")} selected</strong>
       <button class="danger" disabled=${!current.some((job) => canCancel(job) && mayChange(caller, job))} onClick=${() => setAct("cancel")}>Cancel…</button>
@@ -125,11 +128,12 @@ function useJobList(filters, address, caller) {
     return () => clearInterval(timer);
   }, [read, caller.admin]);
   const loadMore = () => guard(async () => {
-    const page = await read(cursor);
+    // A row's id is a cursor too: none is skipped between the last row and the next page.
+    const page = await read(list.cut ? list.rows[list.rows.length - 1].jobId : cursor);
     setList((old) => addPage(old, page.jobs));
     setCursor(page.nextCursor);
   });
-  return { list, cursor, error, loading, reload, loadMore, show: () => setList(letIn) };
+  return { list, more: list.cut || !!cursor, error, loading, reload, loadMore, show: () => setList(letIn) };
 }
 
 /** Let new jobs in at once while nobody reads, points at or chooses among the rows. @param {any} list */
@@ -187,13 +191,26 @@ function NoJobs({ filters, change }) {
   return html`<${Empty} title="No job matches"><p>Jobs that match these filters appear here when they come.</p><p><button onClick=${() => change({ status: [], type: "", user: "", project: "", provider: "", text: "", since: "", children: false })}>Clear the filters</button></p></${Empty}>`;
 }
 
+/** @param {{group: {title: string, jobId: string | null, rows: any[]}, by: string}} props */
+const GroupTitle = ({ group, by }) => html`<h2>${group.jobId ? html`<a href=${`${ROOT}/jobs/${group.jobId}`}>${group.title}</a>` : group.title ? (by === "type" ? formatType(group.title) : group.title) : `No ${GROUPINGS[by]}`} <small>${countOf(group.rows.length, "job")}</small></h2>`;
+
+/**
+ * A row that is drawn again only when something of it changes: each second the clock asks all of them,
+ * and each event one.
+ * @param {{job: any, now: number, admin: boolean, selected: boolean, toggle: (job: any) => void, gone: boolean}} props
+ */
+function Row(props) {
+  const { job, now, admin, selected, gone } = props;
+  return useMemo(() => html`<${DrawnRow} ...${props} />`, [job, admin, selected, gone, formatDistance(job.createdAt, now)]);
+}
+
 /** @param {{job: any, now: number, admin: boolean, selected: boolean, toggle: (job: any) => void, gone: boolean}} props */
-function Row({ job, now, admin, selected, toggle, gone }) {
+function DrawnRow({ job, now, admin, selected, toggle, gone }) {
   const title = useTitle(job);
   const press = useRowKeys(job, toggle);
   return html`<tr data-row tabindex="0" class=${`${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onClick=${(/** @type {any} */ event) => openUnlessControl(event, job)}>
     <td class="tick"><input type="checkbox" aria-label=${`Select ${job.jobId}`} checked=${selected} onChange=${() => toggle(job)} /></td>
-    <td class="job"><div class="job-cell"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${job} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></div></td>
+    <td class="job"><div class="job-cell"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${job} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)} · <${Time} at=${job.createdAt} now=${now} /></span><code class="wide-only">${job.jobId}</code>`}</small></div></div></td>
     <td class="status"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}</td>
     <td class="wide-only roomy">${formatType(job.jobType)}</td>
     ${admin && html`<td class="wide-only">${job.userId}</td>`}

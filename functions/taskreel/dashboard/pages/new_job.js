@@ -7,7 +7,7 @@ import { formatType } from "../format.js";
 import { QuoteLine, useQuote } from "../replay_dialog.js";
 import { useReading } from "../reading.js";
 import { go, ROOT } from "../router.js";
-import { readFields } from "../schema_fields.js";
+import { readFields, suggestNames } from "../schema_fields.js";
 import { SchemaForm } from "../schema_form.js";
 
 /** @param {{query: URLSearchParams}} props */
@@ -37,6 +37,8 @@ const raiseFirst = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 function TypeForm({ type, given }) {
   const fields = useMemo(() => readFields(type.schema), [type]);
   const [values, setValues] = useState({ ...type.example, ...given });
+  const providers = useReading("/api/providers");
+  const suggested = useMemo(() => suggestNames(providers.data?.providers ?? [], type, values.provider), [providers.data, type, values.provider]);
   const [repeat, setRepeat] = useState("");
   const quote = useQuote(`/api/jobs/${type.jobType}`, values, true);
   const [refusal, setRefusal] = useState(/** @type {any} */ (null));
@@ -65,7 +67,7 @@ function TypeForm({ type, given }) {
   return html`<form class="panel" onSubmit=${submit} noValidate>
     <header class="form-head"><div><h2>${formatType(type.jobType)}</h2><p class="hint">${type.summary}. ${raiseFirst(type.price)}.</p></div>
       <button type="button" class="quiet" onClick=${() => setValues({})}>Empty the form</button></header>
-    <${SchemaForm} fields=${fields} example=${type.example} values=${values} change=${setValues} errors=${error?.errors} />
+    <${SchemaForm} fields=${fields} example=${type.example} values=${values} change=${setValues} errors=${error?.errors} suggested=${suggested} />
     <details><summary>Repeat</summary><div class="field"><label for="repeat">Cron expression</label><input id="repeat" type="text" placeholder="0 9 * * MON-FRI, or @daily" value=${repeat} onInput=${(/** @type {any} */ event) => setRepeat(event.target.value)} /><p class="hint">Each run is a job of its own, at its own price. Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p></div></details>
     <details><summary>As a request</summary><div class="json"><pre tabindex="0">${curl}</pre><${CopyButton} text=${curl} /></div></details>
     ${refusal && !refusal.errors.length && html`<${Failure} error=${refusal} />`}
