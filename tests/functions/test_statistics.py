@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from functions.job_requests import expect_problem, image_request, submit_job
 from simulation.world import World
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query
 from taskreel.store_collections import METRICS
 
@@ -58,6 +60,22 @@ async def test_a_queue_shows_what_waits_runs_and_has_ended(
     assert found["performance"]["errorRate"] == 0.25
     assert found["performance"]["throughput"] == pytest.approx(4 / 61, abs=0.01)
     assert (await read_queue(ada, "movie-creation"))["performance"]["errorRate"] is None
+
+
+async def test_a_type_without_open_jobs_costs_one_count(
+    ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await submit_job(ada)
+    counted: list[str] = []
+    aggregate = SqliteStore.aggregate
+
+    async def count(store: SqliteStore, asked: Query[Any], /, **totals: Any) -> Any:
+        counted.append({name: value for name, _, value in asked.where}["jobType"])
+        return await aggregate(store, asked, **totals)
+
+    monkeypatch.setattr(SqliteStore, "aggregate", count)
+    assert (await read_queue(ada))["queue"]["waiting"] == 1
+    assert Counter(counted) == {**dict.fromkeys(JOB_TYPES, 1), "image-generation": 4}
 
 
 async def test_numbers_of_the_last_hour_leave_out_older_ones(
