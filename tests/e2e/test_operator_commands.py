@@ -220,6 +220,28 @@ def test_credits_are_granted_and_the_ledger_adds_up(commands: Commands) -> None:
     )
 
 
+def test_a_user_without_an_account_is_said_to_have_none(commands: Commands) -> None:
+    assert "There is no account of 'nosuchuser' yet" in commands.text(
+        "credits", "show", "nosuchuser"
+    )
+
+
+def test_every_job_that_a_filter_means_is_cancelled_after_a_dry_run(commands: Commands) -> None:
+    for _ in range(2):
+        commands.run(
+            "submit", "image-generation", *NOOP, "projectId=bulk", "scheduleAt=2030-01-01T00:00:00Z"
+        )
+    words = ("operations", "start", "cancel", "--project", "bulk")
+    assert "cancel: 2 jobs." in commands.text(*words, "--dry-run")
+    assert commands.run(*words).exit_code == 2  # a question needs a terminal
+    made = commands.json(*words, "--yes")["operationId"]
+    assert made in commands.text("operations")
+    assert made in commands.text("operations", "show", made)
+    assert commands.run("operations", "start", "delete").exit_code == 2
+    assert commands.run(*words, "provider=openai").exit_code == 2
+    assert commands.json("operations", "abort", made)["state"] in {"done", "aborted"}
+
+
 def test_a_grant_has_a_priority_and_an_end(commands: Commands) -> None:
     words = ("credits", "grant", "amy", "9", "--priority", "3", "--expires", "30d")
     [grant] = commands.json(*words)["grants"]

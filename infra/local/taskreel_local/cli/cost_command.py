@@ -18,6 +18,8 @@ from taskreel_local.cli.cost_model import (
     monthly_bill,
 )
 
+_WHOLE = 100.0
+
 
 def parse_mix(text: str) -> dict[str, float]:
     """Parse `image=70,video=20,upscale=10`. Raises click.BadParameter."""
@@ -34,6 +36,10 @@ def parse_mix(text: str) -> dict[str, float]:
             raise click.BadParameter(f"the share of {kind} must not be negative")
     if not sum(mix.values()):
         raise click.BadParameter("at least one share must be positive")
+    if sum(mix.values()) > _WHOLE:
+        raise click.BadParameter(
+            f"the shares are {sum(mix.values()):g} together; they are percentages, at most 100"
+        )
     return mix
 
 
@@ -52,7 +58,7 @@ def _mix_option(
     default="image=70,video=20,upscale=10",
     show_default=True,
     callback=_mix_option,
-    help=f"Kinds of jobs and their proportions: {', '.join(JOBS)}.",
+    help=f"Kinds of jobs and their shares in percent: {', '.join(JOBS)}.",
 )
 @click.option(
     "--status-reads",

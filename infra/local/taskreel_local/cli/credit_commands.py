@@ -28,7 +28,20 @@ def credit_commands() -> None:
 def show_balance(session: Session, user_id: str | None) -> None:
     """Show a balance: yours, or as an admin another user's."""
     path = "/api/credits" if user_id is None else f"/api/credits/{quote(user_id, safe='')}"
-    _show_account(session, session.call("GET", path))
+    account = session.call("GET", path)
+    if user_id is not None and not session.as_json and not _has_account(session, user_id):
+        click.echo(
+            f"There is no account of {user_id!r} yet: the first job or grant makes it, with "
+            f"{account['available']:,} credits. taskreel users --prefix ... lists accounts."
+        )
+        return
+    _show_account(session, account)
+
+
+def _has_account(session: Session, user_id: str) -> bool:
+    """Look for the user in the list of accounts, which is in the order of their ids."""
+    page = session.call("GET", "/api/accounts", prefix=user_id, limit=1)
+    return any(one["userId"] == user_id for one in page["accounts"])
 
 
 def _show_account(session: Session, account: dict[str, Any]) -> None:

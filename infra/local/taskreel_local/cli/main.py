@@ -34,6 +34,10 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
             f"{_CLI}.dead_letter_commands:dead_letter_commands",
             "Failures by cause; try them again.",
         ),
+        "operations": (
+            f"{_CLI}.operation_commands:operation_commands",
+            "One action on many jobs.",
+        ),
         "providers": (f"{_CLI}.provider_commands:provider_commands", "Models, prices, breakers."),
         "schedules": (f"{_CLI}.schedule_commands:schedule_commands", "Recurring jobs."),
         "webhooks": (f"{_CLI}.webhook_commands:webhook_commands", "Endpoints, keys, deliveries."),

@@ -12,6 +12,21 @@ from taskreel_local.cli.options import chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER, make_token
 
+#: Those of the API: `taskreel.web.project_roles`, which takes too long to import.
+_ROLES = ("viewer", "editor", "admin")
+
+
+def _read_roles(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    roles = {}
+    for value in values:
+        project, _, role = value.rpartition("=")
+        if not project or role not in _ROLES:
+            raise click.BadParameter(f"{value!r} is not like film=editor ({', '.join(_ROLES)})")
+        roles[project] = role
+    return roles
+
 
 @click.command("token")
 @click.option("--user", default=DEV_USER, show_default=True, help="User id (the `sub` claim).")
@@ -28,6 +43,14 @@ from taskreel_local.stack.dev_tokens import DEV_USER, make_token
     "projects",
     multiple=True,
     help="Project the token is valid for; repeatable. Without it: every project.",
+)
+@click.option(
+    "--project-role",
+    "project_roles",
+    metavar="PROJECT=ROLE",
+    multiple=True,
+    callback=_read_roles,
+    help=f"Role in a project: {', '.join(_ROLES)}; repeatable.",
 )
 @click.option(
     "--ttl",

@@ -15,13 +15,14 @@ DEV_USER = "dev"
 _HEADER = {"alg": "HS256", "typ": "JWT"}
 
 
-def make_token(
+def make_token(  # noqa: PLR0913 - a parameter a claim
     data: DataFolder,
     *,
     user: str,
     tier: str = "free",
     role: str | None = None,
     projects: Sequence[str] = (),
+    project_roles: Mapping[str, str] | None = None,
     ttl_seconds: int = 30 * 86_400,
 ) -> str:
     """Return a token that the stack on this data folder accepts."""
@@ -31,6 +32,8 @@ def make_token(
         claims["role"] = role
     if projects:
         claims["projects"] = list(projects)
+    if project_roles:
+        claims["projectRoles"] = dict(project_roles)
     return _sign(claims, data.load_secrets().jwt)
 
 
