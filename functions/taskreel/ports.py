@@ -590,6 +590,9 @@ class ProviderCatalogue(Protocol):
     def has_models_for(self, provider: str, capability: Capability, /) -> bool:
         """Tell if the provider has any model of the capability."""
 
+    def can_sell(self, provider: str, capability: Capability, /) -> bool:
+        """Tell if its key, or the setting that is in its place, unlocks any of these models."""
+
     def list_offers(
         self, provider: str, request: WorkRequest, /, *, every: bool = False
     ) -> list[Offer]:

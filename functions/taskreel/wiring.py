@@ -573,7 +573,7 @@ def _build_providers(
         configured,
         breakers=CircuitBreakers(store),
         key_names=KEY_VARIABLES,
-        catalogue=partial(_build_catalogue, in_process),
+        catalogue=partial(_build_catalogue, chosen, in_process),
         stand_in=chosen.stand_in_provider,
         webhooks=_build_webhook_checks(chosen),
     )
@@ -651,10 +651,12 @@ def _load_in_process_providers(chosen: Settings) -> dict[str, InProcessProvider]
     return found
 
 
-def _build_catalogue(in_process: Mapping[str, InProcessProvider]) -> ProviderCatalogue:
+def _build_catalogue(
+    chosen: Settings, in_process: Mapping[str, InProcessProvider]
+) -> ProviderCatalogue:
     from taskreel.adapters.providers.catalogue import ModelCatalogue
 
-    return ModelCatalogue(in_process)
+    return ModelCatalogue(in_process, [name for name in PROVIDERS if _is_keyless(chosen, name)])
 
 
 def _build_webhook_checks(chosen: Settings) -> dict[str, VerifyWebhook]:

@@ -16,6 +16,7 @@ import pytest
 from functions.job_requests import IMAGE, read_job, submit_job
 from providers.fake_provider import FakeProvider
 from providers.fakes import FAKES
+from providers.google.fake import FakeGoogle
 from simulation.world import World, running
 from taskreel.adapters import providers
 from taskreel.adapters.fetch import Fetcher
@@ -84,6 +85,12 @@ def replace_providers(patch: pytest.MonkeyPatch, *names: str) -> FakeProviders:
         )
 
     patch.setattr(providers, "load_adapter", with_fake)
+    # Where a test sets GOOGLE_VERTEX_PROJECT: the fake's own token, not the metadata server's.
+    patch.setattr(
+        providers,
+        "build_keyless_options",
+        lambda name, _settings: {"key": fakes[name].key, "base_url": FakeGoogle.vertex_url},
+    )
     resolve = socket.getaddrinfo
 
     def public(host: Any, *rest: Any, **options: Any) -> Any:

@@ -187,7 +187,9 @@ async def test_a_poll_takes_two_reads_two_writes_and_one_task(
 ) -> None:
     """A job of ten minutes at its provider, polled every ten seconds."""
     counting: dict[str, Any] = {"wrap": lambda store: cast(Store, Counting(store))}
-    async with running_with_fakes(tmp_path, monkeypatch, "google", **counting) as setup:
+    async with running_with_fakes(
+        tmp_path, monkeypatch, "google", google_vertex_project="p1", **counting
+    ) as setup:
         world, fake = setup.world, setup.fakes["google"]
         fake.polls = 60
         fake.files["mp4"] = picture()

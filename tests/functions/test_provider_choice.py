@@ -291,6 +291,50 @@ def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
         wiring.build(chosen, wiring.SystemClock())
 
 
+VEO = {"prompt": "waves", "provider": "google", "options": {"duration": 4}}
+
+
+@pytest.mark.parametrize("body", [VEO, {**VEO, "provider": None, "model": "veo-3"}])
+async def test_googles_key_sells_no_veo_and_the_refusal_names_the_setting_that_does(
+    start_providers: StartProviders, body: dict[str, Any]
+) -> None:
+    """Each such job was priced, chosen, and then failed at Google with 404."""
+    setup = await start_providers("google", stand_in_provider=None)
+    problem = expect_problem(await setup.user().post(VIDEO, json=body), 422, "no_provider")
+    assert "set GOOGLE_VERTEX_PROJECT" in problem["detail"]
+    assert not setup.fakes["google"].calls
+    listed = (await setup.user().get("/api/providers")).json()["providers"]
+    (google,) = (one for one in listed if one["provider"] == "google")
+    assert "image-generation" in google["jobTypes"]
+    assert "video-generation" not in google["jobTypes"]
+
+
+async def test_a_job_for_any_provider_passes_over_one_that_the_key_does_not_unlock(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("google", "runway", stand_in_provider=None)
+    body = {"prompt": "waves", "options": {"duration": 4}}
+    checked = await setup.user().post(f"{VIDEO}?validateOnly=true", json=body)
+    assert checked.json()["servedBy"] == "runway"
+
+
+async def test_the_keys_that_would_help_are_those_that_unlock_the_work(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("google", stand_in_provider=None)
+    body = {"prompt": "waves", "options": {"duration": 4}}
+    refused = await setup.user().post(VIDEO, json=body)
+    detail = expect_problem(refused, 422, "provider_not_configured")["detail"]
+    assert "RUNWAY_API_KEY" in detail
+    assert "GOOGLE_API_KEY" not in detail
+
+
+async def test_a_vertex_project_sells_veo(start_providers: StartProviders) -> None:
+    setup = await start_providers("google", google_vertex_project="p1", stand_in_provider=None)
+    checked = await setup.user().post(f"{VIDEO}?validateOnly=true", json=VEO)
+    assert checked.json()["servedBy"] == "google"
+
+
 # ── A stand-in ───────────────────────────────────────────────────────────────────────────────────
 
 

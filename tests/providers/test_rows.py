@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from providers.case import IMAGE as IMAGE_PARAMS
 from providers.case import SPEECH, TEXT, UPSCALE, VIDEO, build_generation, run_until_done
 from providers.fakes import FAKES
+from providers.google.fake import FakeGoogle
 from providers.openai.fake import explain_size
 from taskreel.adapters.providers import load_adapter
 from taskreel.adapters.providers.model_limits import list_ignored_options
@@ -35,8 +36,9 @@ PARAMS: dict[Capability, dict[str, Any]] = {
 
 async def send(folder: Path, row: ModelRow, params: dict[str, Any], pictures: int) -> Done:
     fake = FAKES[row.provider]()
+    base_url = FakeGoogle.vertex_url if row.keyless_only else fake.base_url
     adapter = load_adapter(row.provider)(
-        key=fake.key, transport=fake.transport(), base_url=fake.base_url
+        key=fake.key, transport=fake.transport(), base_url=base_url
     )
     request = build_generation(folder, row.capability, row.name, params, pictures)
     try:

@@ -20,7 +20,11 @@ def test_readme_says_what_a_key_unlocks(entry: ProviderEntry) -> None:
     names = " ".join(f"`{name}`" for name in (entry.key_variable, *entry.other_key_variables))
     (row,) = re.findall(rf"^\| {re.escape(names)} \| (.*) \|$", README, re.MULTILINE)
     today = datetime.now(UTC).date()
-    able = {model.capability for model in list_rows(entry.name) if model.is_current(today)}
+    able = {
+        model.capability
+        for model in list_rows(entry.name)
+        if model.is_current(today) and not model.keyless_only
+    }
     # Any key serves its own tasks of ai-processing, which README says of all.
     types = [one.name for one in JOB_TYPES.values() if one.capability in able]
     assert row.split(", ") == [name for name in types if name != "ai-processing"]

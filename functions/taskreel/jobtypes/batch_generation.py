@@ -7,7 +7,12 @@ from datetime import timedelta
 from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt
-from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions, image_unit
+from taskreel.jobtypes.image_generation import (
+    IMAGE_CREDITS,
+    ImageOptions,
+    advance_seed,
+    image_unit,
+)
 from taskreel.jobtypes.job_type import JobType, Unit, format_credits
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
@@ -22,15 +27,8 @@ class BatchGeneration(Submission):
 
 
 def _build_units(job: BatchGeneration) -> tuple[Unit, ...]:
-    seed = job.options.seed
     return tuple(
-        image_unit(
-            prompt,
-            job.options
-            if seed is None
-            else job.options.model_copy(update={"seed": (seed + index) % 2**32}),
-            f"image-{index + 1:03d}",
-        )
+        image_unit(prompt, advance_seed(job.options, index), f"image-{index + 1:03d}")
         for index, prompt in enumerate(job.prompts)
     )
 

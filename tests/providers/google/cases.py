@@ -14,12 +14,12 @@ CASES = (
         pending=False,
     ),
     Case(provider="google", capability=Capability.TEXT, params=TEXT, pending=False),
-    Case(provider="google", capability=Capability.VIDEO, model="veo-3", params=VIDEO, pictures=2),
     Case(
         provider="google",
         capability=Capability.VIDEO,
         model="veo-3",
         params=VIDEO,
+        pictures=2,
         base_url=FakeGoogle.vertex_url,
         variant="on vertex",
     ),

@@ -75,8 +75,6 @@ class FakeGoogle(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1beta/files/{name}:download", self._handle_download),
-            Route("/v1beta/models/{model}/operations/{id}", self._handle_operation),
             Route("/v1beta/models/{model}:{verb}", self._handle_call, methods=["POST"]),
             # The default of google-genai 3.6.
             Route("/v1/models/{model}:{verb}", self._handle_call, methods=["POST"]),
@@ -119,7 +117,7 @@ class FakeGoogle(FakeProvider):
                 return await self._handle_video(request)
             case "fetchPredictOperation":
                 body = await self.read_json(request, {"operationName": str}, ("operationName",))
-                return self._build_operation(request, body["operationName"])
+                return self._build_operation(body["operationName"])
             case _:
                 return self.build_refusal(404, "not_found", "no such verb")
 
@@ -156,21 +154,16 @@ class FakeGoogle(FakeProvider):
         self.check_fields(body["instances"][0], INSTANCE)
         self.check_fields(body.get("parameters", {}), PARAMETERS)
         model = request.path_params["model"]
-        id_ = self.accept_create(known=model in MODELS)
-        prefix = f"{VERTEX[9:]}/publishers/google/" if "projects" in request.url.path else ""
+        # The Developer API no longer has Veo.
+        id_ = self.accept_create(known=model in MODELS and "/projects/" in request.url.path)
+        prefix = f"{VERTEX[9:]}/publishers/google/"
         return JSONResponse(
             {}
             if self.fault is Fault.NO_ID
             else {"name": f"{prefix}models/{model}/operations/{id_}"}
         )
 
-    async def _handle_operation(self, request: Request) -> Response:
-        self.check_access(request)
-        return self._build_operation(
-            request, f"models/{request.path_params['model']}/operations/{request.path_params['id']}"
-        )
-
-    def _build_operation(self, request: Request, name: str) -> Response:
+    def _build_operation(self, name: str) -> Response:
         match self.advance(name.rpartition("/")[2]):
             case OperationState.MISSING:
                 return self.build_refusal(404, "not_found", "Operation not found")
@@ -194,25 +187,9 @@ class FakeGoogle(FakeProvider):
             case OperationState.NO_RESULT:
                 response = {}
             case _:
-                response = self._build_videos(request)
-        if "projects" not in request.url.path:
-            response = {"generateVideoResponse": response}
+                response = self._build_videos()
         return JSONResponse({"name": name, "done": True, "response": response})
 
-    def _build_videos(self, request: Request) -> dict[str, Any]:
-        if "projects" in request.url.path:
-            content = base64.b64encode(self.files["mp4"]).decode()
-            return {"videos": [{"bytesBase64Encoded": content, "mimeType": "video/mp4"}]}
-        return {
-            "generatedSamples": [
-                {
-                    "video": {
-                        "uri": self.build_api_url(request, "/v1beta/files/clip:download?alt=media")
-                    }
-                }
-            ]
-        }
-
-    async def _handle_download(self, request: Request) -> Response:
-        self.check_access(request)
-        return Response(self.files["mp4"], media_type="video/mp4")
+    def _build_videos(self) -> dict[str, Any]:
+        content = base64.b64encode(self.files["mp4"]).decode()
+        return {"videos": [{"bytesBase64Encoded": content, "mimeType": "video/mp4"}]}

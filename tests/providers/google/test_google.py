@@ -89,9 +89,12 @@ async def test_a_text_that_is_cut_off_is_not_bought_again(tmp_path: Path) -> Non
 async def test_a_video_is_snapped_to_what_veo_makes(tmp_path: Path) -> None:
     fake = FakeGoogle()
     await run_until_done(
-        build_adapter(fake), build_generation(tmp_path, Capability.VIDEO, "veo-3", CLIP, 2)
+        Google(fake.key, base_url=FakeGoogle.vertex_url, transport=fake.transport()),
+        build_generation(tmp_path, Capability.VIDEO, "veo-3", CLIP, 2),
     )
-    assert fake.calls[0].path == "/v1beta/models/veo-3.1-generate-001:predictLongRunning"
+    assert fake.calls[0].path.endswith(
+        "/publishers/google/models/veo-3.1-generate-001:predictLongRunning"
+    )
     assert fake.calls[0].body["parameters"] == {
         "seed": 7,
         "generateAudio": True,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from taskreel.domain.errors import PermanentError
 from taskreel_local.studio.drawing.draw_picture import draw
@@ -22,7 +23,7 @@ def given(tmp_path: Path) -> Path:
 
 def edit(given: Path, prompt: str) -> np.ndarray:
     out = given.with_name("edited.png")
-    edit_picture(given, prompt, seed=1, width=192, height=128, out=out)
+    edit_picture(given, prompt=prompt, seed=1, width=192, height=128, out=out)
     return read_picture(out).astype(float)
 
 
@@ -53,6 +54,18 @@ def test_a_named_thing_is_drawn_into_the_given_picture(given: Path) -> None:
     before, after = read_picture(given).astype(float), edit(given, "add a red kite")
     changed = np.abs(after - before).max(axis=2) > 60
     assert 0.01 < changed.mean() < 0.4
+
+
+def test_several_pictures_stand_side_by_side_in_their_order(tmp_path: Path) -> None:
+    colours = ("red", "green", "blue")
+    paths = [tmp_path / f"{colour}.png" for colour in colours]
+    for path, colour in zip(paths, colours, strict=True):
+        Image.new("RGB", (60, 80), colour).save(path)
+    out = tmp_path / "joined.png"
+    edit_picture(*paths, prompt="zzz qqq", seed=1, width=192, height=128, out=out)
+    joined = read_picture(out).astype(float)
+    columns = [joined[:, left : left + 64].mean(axis=(0, 1)) for left in (0, 64, 128)]
+    assert [int(column.argmax()) for column in columns] == [0, 1, 2]
 
 
 def test_a_prompt_without_a_known_word_still_keeps_the_picture(given: Path) -> None:

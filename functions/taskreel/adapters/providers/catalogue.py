@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from taskreel.adapters.providers import PROVIDERS
 from taskreel.adapters.providers.in_process import InProcessProvider
 from taskreel.adapters.providers.model_limits import (
     find_reserved_options,
@@ -29,8 +30,12 @@ from taskreel.ports import Capability, WorkRequest
 class ModelCatalogue:
     """`ProviderCatalogue` over the model table and the providers of this process, by name."""
 
-    def __init__(self, in_process: Mapping[str, InProcessProvider]) -> None:
+    def __init__(
+        self, in_process: Mapping[str, InProcessProvider], keyless: Collection[str] = ()
+    ) -> None:
+        """`keyless`: the providers that a setting configures without a key."""
         self._in_process = in_process
+        self._keyless = frozenset(keyless)
         self._aliases = {alias: one.name for one in in_process.values() for alias in one.aliases}
 
     def resolve_name(self, word: str, /) -> str:
@@ -48,10 +53,13 @@ class ModelCatalogue:
         if own is not None and request.capability in own.capabilities:
             return [_build_free_offer(own, request)]
         if not every:
-            return [_build_offer(_find_row(provider, request), request)]
+            return [self._build_offer(_find_row(provider, request), request)]
         day = request.now.date()
         rows = list_candidates([provider], request.model, request.capability, day, every=True)
-        return [_build_offer(row, request) for row in rows]
+        return [self._build_offer(row, request) for row in rows]
+
+    def can_sell(self, provider: str, capability: Capability, /) -> bool:
+        return any(self._is_unlocked(row) for row in list_rows(provider, capability))
 
     def estimate_usd(self, provider: str, request: WorkRequest, /) -> float | None:
         try:
@@ -80,6 +88,23 @@ class ModelCatalogue:
     def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         return [_describe_row(row, on) for row in list_rows(provider)]
 
+    def _is_unlocked(self, row: ModelRow) -> bool:
+        return not row.keyless_only or row.provider in self._keyless
+
+    def _build_offer(self, row: ModelRow, request: WorkRequest) -> Offer:
+        lacks = list_lacking(row, request.params, request.inputs)
+        if not self._is_unlocked(row):
+            entry = PROVIDERS[row.provider]
+            lacks = (*lacks, f"work by {entry.key_variable}: set {entry.keyless_variable}")
+        return Offer(
+            provider=row.provider,
+            model=row.name,
+            usd=estimate_cost(row, request.params),
+            lacks=lacks,
+            quality=row.quality,
+            admits_at=request.now,
+        )
+
 
 def _find_row(provider: str, request: WorkRequest) -> ModelRow:
     """The row that serves the work; InvalidError names the field of the request that is wrong."""
@@ -89,17 +114,6 @@ def _find_row(provider: str, request: WorkRequest) -> ModelRow:
         path = "provider" if error.code == "unknown_provider" else "model"
         errors = [{"path": path, "message": error.message}]
         raise InvalidError(error.message, code=error.code, errors=errors) from None
-
-
-def _build_offer(row: ModelRow, request: WorkRequest) -> Offer:
-    return Offer(
-        provider=row.provider,
-        model=row.name,
-        usd=estimate_cost(row, request.params),
-        lacks=list_lacking(row, request.params, request.inputs),
-        quality=row.quality,
-        admits_at=request.now,
-    )
 
 
 def _build_free_offer(own: InProcessProvider, request: WorkRequest) -> Offer:
@@ -142,6 +156,7 @@ def _describe_row(row: ModelRow, on: datetime) -> dict[str, Any]:
         "replacedBy": row.replaced_by or None,
         "warning": row.explain_retirement(on.date()),
         "quality": row.quality,
+        "setting": PROVIDERS[row.provider].keyless_variable if row.keyless_only else None,
         "ratios": row.ratios,
         "durations": row.durations,
         "scales": row.scales,

@@ -76,6 +76,8 @@ class ModelRow:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     #: The number of files that one request can start from.
     max_inputs: int = 0
+    #: It is sold only where the provider is configured by its `keyless_variable`: not by its key.
+    keyless_only: bool = False
     #: It needs a picture to start from; a text alone is not enough.
     needs_input: bool = False
     #: The number of results that one request can ask for.

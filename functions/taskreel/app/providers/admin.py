@@ -94,7 +94,10 @@ async def set_breaker(
 def _describe_key(registry: ProviderRegistry, name: str, now: datetime) -> dict[str, Any]:
     """The variable of a paid provider's key, and the job types that its current models serve."""
     models = registry.catalogue.list_models(name, now)
-    able = {model["capability"] for model in models if not model["retired"]}
+    # A model that also asks for a setting is not unlocked by the key.
+    able = {
+        model["capability"] for model in models if not model["retired"] and not model["setting"]
+    }
     partly = [one for one in JOB_TYPES.values() if able & one.further_capabilities]
     whole = [one for one in JOB_TYPES.values() if one.capability in able]
     return {

@@ -99,7 +99,7 @@ class ProviderRegistry:
         return [
             key
             for name, key in self._key_names.items()
-            if self.catalogue.has_models_for(name, capability)
+            if self.catalogue.can_sell(name, capability)
         ]
 
     def key_names_that_unlock(self, request: WorkRequest) -> list[str]:

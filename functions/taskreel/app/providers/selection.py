@@ -215,8 +215,11 @@ def _collect_any_offers(
     """
     found: list[Offer] = []
     refusals: list[InvalidError] = []
+    catalogue = registry.catalogue
+    # A named model that asks for a setting is refused with its name below, not passed over.
+    is_able = catalogue.has_models_for if request.model else catalogue.can_sell
     for name in registry.paid_names:
-        if not registry.catalogue.has_models_for(name, request.capability):
+        if not is_able(name, request.capability):
             continue
         try:
             found += _list_offers(registry, name, preference, request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ _IMAGE_SECONDS, _VIDEO_SECONDS = 120.0, 1500.0
 
 
 async def make_image(workers: MediaWorkers, request: Generation) -> Done:
-    """Paint a scene from the prompt's words; a given picture is changed as they say."""
+    """Paint a scene from the prompt's words; given pictures are changed as they say."""
     params = request.params
     out = _output_path(request, params.get("outputFormat", "png"))
     work = _edit if request.inputs else _draw
-    given = [request.inputs[0].path] if request.inputs else []
+    given = [[item.path for item in request.inputs]] if request.inputs else []
     await workers.run(work, *given, dict(params), out=out, timeout_seconds=_IMAGE_SECONDS)
     return Done(outputs=(Output(path=out),))
 
@@ -33,14 +33,19 @@ def _draw(params: Mapping[str, Any], *, out: Path) -> None:
     draw(params["prompt"], seed=params["seed"], width=width, height=height, out=out)
 
 
-def _edit(picture: Path, params: Mapping[str, Any], *, out: Path) -> None:
+def _edit(pictures: Sequence[Path], params: Mapping[str, Any], *, out: Path) -> None:
     from taskreel.media.open_media import open_picture
     from taskreel_local.studio.drawing.edit_picture import edit_picture
 
-    shape = open_picture(picture).size
+    shape = open_picture(pictures[0]).size
     width, height = choose_size({"aspectRatio": f"{shape[0]}:{shape[1]}", **params})
     edit_picture(
-        picture, params["prompt"], seed=params["seed"], width=width, height=height, out=out
+        *pictures,
+        prompt=params["prompt"],
+        seed=params["seed"],
+        width=width,
+        height=height,
+        out=out,
     )
 
 

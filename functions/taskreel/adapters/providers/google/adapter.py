@@ -3,7 +3,7 @@
 Source: google-genai 3.4's captures, docs.cloud.google.com. There are two ways of access: a key of
 the Developer API with the default base URL; or Vertex (now Gemini Enterprise Agent Platform), when
 the base URL names a project: `settings.py` builds it. There the key is a bearer token, or a
-function that returns a fresh one.
+function that returns a fresh one. Veo is sold on Vertex alone.
 
 A shape becomes the nearest ratio, a size 1K, 2K or 4K, a duration 4, 6 or 8 s; frame rates are
 Veo's own. Two pictures are a clip's first and last frame. No cancel, no idempotency key.
@@ -86,21 +86,14 @@ class Google:
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """Read the state of a video."""
-        if self._vertex:
-            body = {"operationName": operation["name"]}
-            reply = await self._call(operation["model"], "fetchPredictOperation", body)
-        else:
-            path = f"/{operation['name']}"
-            headers = await self._build_auth_headers()
-            reply = await self._client.request_json("GET", path, headers=headers)
+        body = {"operationName": operation["name"]}
+        reply = await self._call(operation["model"], "fetchPredictOperation", body)
         if not reply.get("done"):
             return Pending(operation=operation, poll_after=POLL_AFTER)
         with self._client.parsing_reply():
             if error := reply.get("error"):
                 raise operation_failed_error(self.name, error.get("message"))
-            response = reply.get("response") or {}
-            response = response.get("generateVideoResponse") or response
-            return Done(outputs=await self._save_videos(response, request))
+            return Done(outputs=await self._save_videos(reply.get("response") or {}, request))
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Do nothing: Google cannot stop a video, which runs on without being read."""
@@ -156,27 +149,14 @@ class Google:
     async def _save_videos(
         self, response: Mapping[str, Any], request: Generation
     ) -> tuple[Output, ...]:
-        videos = response.get("videos") or [
-            sample["video"] for sample in response.get("generatedSamples") or ()
-        ]
+        videos = response.get("videos")
         if not videos:
             if response.get("raiMediaFilteredCount"):
                 raise moderation_error(self.name)
             raise no_output_error(self.name)
-        if "bytesBase64Encoded" in videos[0]:
-            encoded = [video["bytesBase64Encoded"] for video in videos]
-            return await payloads.save_base64_outputs(request, encoded)
-
-        # The Developer API's files need the key, so only this adapter can download them.
-        headers = await self._build_auth_headers()
-        answers = [
-            await self._client.send("GET", video["uri"], headers=headers) for video in videos
-        ]
-        outputs = [
-            await payloads.save_output(request, answer.content, number)
-            for number, answer in enumerate(answers, 1)
-        ]
-        return tuple(outputs)
+        # Without `storageUri` in the request they are in the answer.
+        encoded = [video["bytesBase64Encoded"] for video in videos]
+        return await payloads.save_base64_outputs(request, encoded)
 
 
 def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:

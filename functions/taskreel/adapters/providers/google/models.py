@@ -23,6 +23,9 @@ def _build_row(
         Capability.VIDEO: {
             "fields": VEO_FIELDS,
             "computed": SHAPE_OPTIONS | {"prompt", "seed", "duration"},
+            # google-genai refuses Veo without Vertex, and Google's changelog of 2026-06-15 moved
+            # these ids there.
+            "keyless_only": True,
         },
         Capability.TEXT: {
             "fields": TEXT_FIELDS,

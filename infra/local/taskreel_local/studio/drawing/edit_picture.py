@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,22 +21,24 @@ from taskreel_local.studio.drawing.sky import Scene
 from taskreel_local.studio.drawing.weather import paint_weather
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MOOD_SHARE, COLOUR_SHARE = 0.5, 0.75
 
 
 def edit_picture(
-    picture: Path, prompt: str, *, seed: int, width: int, height: int, out: Path
+    *pictures: Path, prompt: str, seed: int, width: int, height: int, out: Path
 ) -> MediaInfo:
-    """Change `picture` as far as the prompt's words say how, and crop it to a size.
+    """Change a picture as far as the prompt's words say how, and crop it to a size.
 
-    Colours tint it, moods light it, weather lies over it, and things are drawn into it. A prompt
-    without such a word gives a painting of the picture.
+    Several pictures share it, side by side, in their order. Colours tint it, moods light it,
+    weather lies over it, and things are drawn into it. A prompt without such a word gives a
+    painting of the picture.
     """
     scale = min(1.0, (PAINTED_PIXELS / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    given = ImageOps.fit(open_picture(picture), size, Image.Resampling.LANCZOS)
+    given = _join_pictures(pictures, size)
     dice = Dice(f"{prompt.strip().lower()}|{seed}")
     plan = read(prompt, dice.of("plan"))
     if not (plan.moods or plan.things or plan.named):
@@ -49,6 +52,17 @@ def edit_picture(
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     save_picture(image, out, note=f"prompt: {prompt}; seed: {seed}", maker=MAKER)
     return probe_file(out)
+
+
+def _join_pictures(pictures: Sequence[Path], size: tuple[int, int]) -> Image.Image:
+    """The pictures in columns of one width, each cropped to its own."""
+    joined = Image.new("RGB", size)
+    edges = [size[0] * number // len(pictures) for number in range(len(pictures) + 1)]
+    for picture, (left, right) in zip(pictures, pairwise(edges), strict=True):
+        column = (max(1, right - left), size[1])
+        fitted = ImageOps.fit(open_picture(picture), column, Image.Resampling.LANCZOS)
+        joined.paste(fitted.convert("RGB"), (left, 0))
+    return joined
 
 
 def _change_canvas(canvas: Canvas, plan: Plan, dice: Dice) -> None:

@@ -1,0 +1,92 @@
+"""`imageUrls` and `numImages` of image-generation, from the request to the result and its price."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.fake_providers import ProviderSetup, running_with_fakes
+from functions.job_requests import IMAGE, expect_problem, read_balance, read_job, submit_job
+from providers.fake_provider import build_png
+from simulation.world import World
+
+INLINE = "data:image/png;base64," + base64.b64encode(build_png()).decode()
+SMALL = {"width": 64, "height": 64}
+
+
+@pytest.fixture
+async def paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderSetup]:
+    async with running_with_fakes(tmp_path, monkeypatch, "openai", "stability") as setup:
+        yield setup
+
+
+def image_of(provider: str, **more: Any) -> dict[str, Any]:
+    return {"prompt": "a kite over the sea", "provider": provider, "options": SMALL, **more}
+
+
+async def test_each_image_is_bought_once_and_paid_by_itself(paid: ProviderSetup) -> None:
+    quote = await paid.user().post(
+        f"{IMAGE}?validateOnly=true", json=image_of("openai", numImages=3)
+    )
+    assert quote.json()["cost"] == 3
+    job = await paid.run_job(image_of("openai", numImages=3))
+    assert job["status"] == "COMPLETED", job["error"]
+    names = [artifact["name"] for artifact in job["result"]["artifacts"]]
+    assert names == ["image-001.png", "image-002.png", "image-003.png"]
+    assert job["credits"] == {"held": 0, "captured": 3, "released": 0}
+    assert paid.fakes["openai"].creates == 3
+    assert "ignoredOptions" not in job["result"]
+
+
+async def test_pictures_to_start_from_reach_the_providers_path_for_them(
+    paid: ProviderSetup,
+) -> None:
+    job = await paid.run_job(image_of("openai", imageUrls=[INLINE]))
+    assert job["status"] == "COMPLETED", job["error"]
+    (call,) = paid.fakes["openai"].calls
+    assert call.path == "/v1/images/edits"
+
+
+async def test_a_model_that_takes_no_pictures_is_refused_before_anything_is_held(
+    paid: ProviderSetup,
+) -> None:
+    ada = paid.user()
+    before = await read_balance(ada)
+    answer = await ada.post(
+        IMAGE, json=image_of("stability", model="stable-image-core", imageUrls=[INLINE])
+    )
+    problem = expect_problem(answer, 422, "no_provider")
+    assert "1 input pictures" in problem["detail"]
+    assert await read_balance(ada) == before
+    assert not paid.fakes["stability"].calls
+
+
+async def test_the_imitation_makes_as_many_from_the_pictures(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {"prompt": "make it red", "imageUrls": [INLINE], "numImages": 2, "options": SMALL}
+    job = await submit_job(ada, {**body, "options": {**SMALL, "seed": 7}})
+    assert job["credits"]["held"] == 2
+    await world.advance(20)
+    job = await read_job(ada, job)
+    assert job["status"] == "COMPLETED", job["error"]
+    first, second = job["result"]["artifacts"]
+    assert [first["name"], second["name"]] == ["image-001.png", "image-002.png"]
+    assert job["credits"] == {"held": 0, "captured": 2, "released": 0}
+    assert first["url"] != second["url"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("numImages", 0), ("numImages", 11), ("imageUrls", [INLINE] * 17)]
+)
+async def test_more_than_the_type_takes_is_named(
+    field: str, value: Any, ada: httpx.AsyncClient
+) -> None:
+    answer = await ada.post(IMAGE, json={"prompt": "x", field: value})
+    problem = expect_problem(answer, 422, "invalid_request")
+    assert [error["path"] for error in problem["errors"]] == [field]
