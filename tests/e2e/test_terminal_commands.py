@@ -80,8 +80,9 @@ def test_a_narrow_window_shows_whole_ids(at: tuple[str, str], job: str) -> None:
         assert window.wait() == 0
         assert job in window.text
         assert max(map(len, window.text.splitlines())) <= 80
-    with terminal("top", *at, columns=100) as window:
+    with terminal("top", *at, columns=80) as window:
         window.wait_for(job)
+        window.wait_for("COMPLETED")
         window.press("q")
         assert window.wait() == 0
 

@@ -17,7 +17,7 @@ export const Pill = ({ text, tone = "off" }) => html`<span class="pill tone-${to
 export const Time = ({ at, now }) => html`<time datetime=${at} title=${formatFullTime(at)}>${formatDistance(at, now)}</time>`;
 
 /** @param {{percent: number, label: string}} props */
-export const Progress = ({ percent, label }) => html`<progress max="100" value=${percent} aria-label=${label}>${percent} %</progress>`;
+export const Progress = ({ percent, label }) => html`<progress max="100" value=${percent} aria-label=${label}>${percent}%</progress>`;
 
 /** @param {{error: any, retry?: () => void}} props */
 export function Failure({ error, retry }) {

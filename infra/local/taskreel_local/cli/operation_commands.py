@@ -75,7 +75,7 @@ def abort_operation(session: Session, operation_id: str) -> None:
 
 
 @operation_commands.command("start")
-@click.argument("action", type=click.Choice(_ACTIONS))
+@click.argument("action", type=click.Choice(_ACTIONS), metavar="ACTION")
 @click.argument("words", metavar="[CHANGE]...", nargs=-1)
 @click.option(
     "--status",
@@ -108,7 +108,7 @@ def start_operation(
 ) -> None:
     """Start an ACTION on every job that the filters mean: yours, or as an admin everybody's.
 
-    A replay takes CHANGEs of the payload, such as provider=openai. It first says how many jobs it
+    ACTION is cancel, retry, replay or delete. A replay takes CHANGEs of the payload, such as provider=openai. It first says how many jobs it
     means, why not others, and what they hold; it goes on when this command has ended.
     """
     wanted = {name: _write(options[option]) for option, name in _NAMES.items() if options[option]}

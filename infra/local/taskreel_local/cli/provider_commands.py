@@ -50,11 +50,11 @@ def _print_providers(session: Session, providers: list[dict[str, Any]]) -> None:
                 "yes" if one["configured"] else "no",
                 one["servedBy"] or "none",
                 len(one["models"]),
-                ", ".join(one.get("jobTypes", ())),
                 Text(", ".join(stopped), style="yellow"),
+                ", ".join(one.get("jobTypes", ())),
             )
         )
-    columns = ("provider", "key is set", "served by", ">models", "job types", "stopped or on trial")
+    columns = ("provider", "key is set", "served by", ">models", "stopped", "job types")
     print_table(session.console, columns, rows)
 
 

@@ -46,9 +46,9 @@ QUEUE_COLUMNS = (
     "state",
     ">waiting",
     ">active",
-    ">delayed",
+    ">later",
     ">done/h",
-    ">failed/h",
+    ">fail/h",
     ">wait",
     ">run",
 )

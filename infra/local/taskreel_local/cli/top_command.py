@@ -44,6 +44,8 @@ _FILTERS: dict[str, Sequence[str]] = {
     "failed": ("FAILED", "EXPIRED"),
 }
 _MOST_JOBS = 100
+#: In narrower windows a job's columns would be cut.
+_ROOM_FOR_BARS = 96
 _ESCAPE = "\x1b"
 #: A server that answers later than this is said to be silent.
 _SILENCE_SECONDS = 3.0
@@ -252,7 +254,10 @@ class _Screen:
         jobs = self._snapshot.jobs[:most]
         if not jobs:
             return Text("No such jobs.", style="dim")
-        wide = self._session.console.width >= WIDE
+        width = self._session.console.width
+        if width < _ROOM_FOR_BARS:
+            return _list_jobs_narrow(jobs)
+        wide = width >= WIDE
         more = ("owner", "served by") if wide else ()
         table = make_table(("job", "status", "progress", "type", "created", *more, "error"))
         for job in jobs:
@@ -262,3 +267,13 @@ class _Screen:
             error = job.error.message if job.error else ""
             add_row(table, (*cells, format_distance(job.created_at), *facts, error))
         return table
+
+
+def _list_jobs_narrow(jobs: Sequence[Job]) -> RenderableType:
+    """The jobs in 80 columns: with whole ids and statuses, and without bars and errors."""
+    table = make_table(("job", "status", ">%", "created", "type"))
+    for job in jobs:
+        progress = "" if job.has_ended else str(job.progress)
+        cells = (job.job_id, styled(job.status), progress, format_distance(job.created_at))
+        add_row(table, (*cells, job.job_type))
+    return table
