@@ -108,8 +108,9 @@ def start_operation(
 ) -> None:
     """Start an ACTION on every job that the filters mean: yours, or as an admin everybody's.
 
-    ACTION is cancel, retry, replay or delete. A replay takes CHANGEs of the payload, such as provider=openai. It first says how many jobs it
-    means, why not others, and what they hold; it goes on when this command has ended.
+    ACTION is cancel, retry, replay or delete. A replay takes CHANGEs of the payload, such as
+    provider=openai. It first says how many jobs it means, why not others, and what they hold;
+    it goes on when this command has ended.
     """
     wanted = {name: _write(options[option]) for option, name in _NAMES.items() if options[option]}
     if not wanted:
