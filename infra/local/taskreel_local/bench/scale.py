@@ -35,6 +35,7 @@ _WARM_UP = 10
 _STARTS, _QUICK_STARTS = 5, 1
 _BATCH = 1000
 _STATUSES = (Status.COMPLETED, Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+_CREDITS = {"INITIAL_CREDITS": "1000000"}
 _IMAGE = "/api/jobs/image-generation"
 _NOOP = {"prompt": "A lighthouse in a storm", "options": {"studio": {"mode": "noop"}}}
 
@@ -104,7 +105,7 @@ class _SeededStack:
         self.ids = store.ids
         store.forget_url()
         self.draw = random.Random(2)  # noqa: S311 - the same jobs each time
-        url, _ = exits.enter_context(start_stack(store.folder))
+        url, _ = exits.enter_context(start_stack(store.folder, environ=_CREDITS))
         token = make_token(DataFolder(store.folder), user=USER)
         self.http = exits.enter_context(Connection(url, token))
         self.http.call("GET", "/api/jobs/health")

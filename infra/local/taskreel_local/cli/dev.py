@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.domain.queue_names import queue_of_type
@@ -25,6 +26,7 @@ from taskreel_local.stack.local_stack import (
     watch_sources,
 )
 from taskreel_local.stack.repository_paths import LIMITS, QUEUES
+from taskreel_local.stack.stack_error import StackError
 
 _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})
@@ -114,7 +116,10 @@ def _print_gcloud(console: Console, url: str) -> None:
 async def _reload_on_changes(console: Console, stack: Stack) -> None:
     async for _ in watch_sources():
         console.print("[dim]The code has changed: restarting the servers.[/]")
-        await stack.reload()
+        try:
+            await stack.reload()
+        except StackError as error:  # as a syntax error causes: the next change may mend it
+            console.print(f"[red]{escape(str(error))} Change the code, and they start again.[/]")
 
 
 def types_without_queues(queues: Path) -> list[str]:

@@ -109,7 +109,10 @@ class Stack:
         self._failed.set()
 
     async def reload(self) -> None:
-        """Restart the server processes one by one, so that one always serves the port."""
+        """Restart the server processes one by one, so that one always serves the port.
+
+        Raises StackError if none answers then: they go on starting, and may be reloaded again.
+        """
         for server in self._servers:
             await server.stop()
             await server.start()
@@ -304,18 +307,26 @@ class Stack:
         return found
 
     async def _wait_until_ready(self) -> None:
-        """Wait until the API responds. Raises StackError if all servers ended."""
-        async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient() as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    answer = await client.get(f"{self.url}/api/jobs/health")
-                    if answer.status_code == httpx.codes.OK:
-                        return
-                if all(server.ended for server in self._servers):
-                    raise StackError(
-                        "The servers ended during the start; their log above says why."
-                    )
-                await asyncio.sleep(0.02)
+        """Wait until the API responds. Raises StackError if all servers ended, or in vain."""
+        try:
+            async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient() as client:
+                while not await self._responds(client):
+                    if all(server.ended for server in self._servers):
+                        raise StackError(
+                            "The servers ended during the start; their log above says why."
+                        )
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise StackError(
+                f"The servers have not answered at {self.url}/api/jobs/health for "
+                f"{_START_SECONDS:.0f} seconds; their log above may say why."
+            ) from None
+
+    async def _responds(self, client: httpx.AsyncClient) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            answer = await client.get(f"{self.url}/api/jobs/health")
+            return answer.status_code == httpx.codes.OK
+        return False
 
     async def _call_sweep(self) -> None:
         """Call the sweep every few seconds, as Cloud Scheduler does every minute."""
