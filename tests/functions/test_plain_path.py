@@ -55,7 +55,6 @@ RUN = {
     "app/jobs/admit_next.py",
 }
 RULES = {
-    "domain/job_metrics.py",
     "domain/job.py",
     "domain/unit.py",
     "domain/claim.py",

@@ -8,8 +8,10 @@ purchase ever is (`adapters.external_synchrony`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextvars import Context, copy_context
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -33,6 +35,8 @@ class LoggedStore:
     ) -> None:
         self.inner = inner
         self._observers = observers
+        #: The changes of this turn of the event loop, each with the request that made it.
+        self._unlogged: list[tuple[Context, Job | None, Job]] = []
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         """Read one value."""
@@ -49,8 +53,27 @@ class LoggedStore:
 
         result = await self.inner.transaction(watch)
         if watched is not None:
-            watched.log_changes(self._observers)
+            self._report_changes(watched)
         return result
+
+    def _report_changes(self, watched: _WatchedTransaction) -> None:
+        """Tell the observers at once, and the log at the end of this turn of the event loop.
+
+        Lines that are written together take half of the time that they take one by one, between
+        the other work of their jobs.
+        """
+        for before, job in watched.list_changes():
+            for note_change in self._observers:
+                note_change(before, job)
+            if before is None or before.status != job.status:
+                if not self._unlogged:
+                    asyncio.get_running_loop().call_soon(self._log_changes)
+                self._unlogged.append((copy_context(), before, job))
+
+    def _log_changes(self) -> None:
+        changes, self._unlogged = self._unlogged, []
+        for context, before, job in changes:
+            context.run(_log_status, before, job)
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
         """Read the matching documents."""
@@ -78,6 +101,7 @@ class LoggedStore:
 
     async def close(self) -> None:
         """Disconnect."""
+        self._log_changes()
         await self.inner.close()
 
 
@@ -115,13 +139,9 @@ class _WatchedTransaction:
         if isinstance(value, Job):
             self._written[id_] = value
 
-    def log_changes(self, observers: Sequence[Callable[[Job | None, Job], None]]) -> None:
-        for id_, job in self._written.items():
-            before = self._read.get(id_)
-            for note_change in observers:
-                note_change(before, job)
-            if before is None or before.status != job.status:
-                _log_status(before, job)
+    def list_changes(self) -> list[tuple[Job | None, Job]]:
+        """The written jobs, each as it was read and as it is now."""
+        return [(self._read.get(id_), job) for id_, job in self._written.items()]
 
 
 def _log_status(before: Job | None, job: Job) -> None:

@@ -39,6 +39,10 @@ METRICS_RETENTION = timedelta(days=400)
 #: Kinds of failures between two writes; a flood of others is counted in the metrics alone.
 _MOST_GROUPS = 200
 
+#: Changes are counted so many at a time: that takes half of the time that each takes by itself,
+#: between the other work of its job.
+_CHANGES_AT_A_TIME = 100
+
 _Tallies = dict[tuple[str, str], MetricsTally]
 
 
@@ -49,6 +53,8 @@ class Recorder:
         self._store = store
         self._clock = clock
         self._shard = shard % SHARDS
+        #: Committed changes that are not counted yet.
+        self._changes: list[tuple[Job | None, Job]] = []
         self._tallies: _Tallies = {}
         self._groups: dict[str, DeadLetterGroup] = {}
         self._timer: Timer | None = None
@@ -56,7 +62,18 @@ class Recorder:
         self._one_at_a_time = asyncio.Lock()
 
     def note_change(self, before: Job | None, job: Job) -> None:
-        """Count a committed change of a job."""
+        """Count a committed change of a job, before the next numbers are stored."""
+        self._changes.append((before, job))
+        self._set_timer()
+        if len(self._changes) >= _CHANGES_AT_A_TIME:
+            self._count_changes()
+
+    def _count_changes(self) -> None:
+        changes, self._changes = self._changes, []
+        for before, job in changes:
+            self._count_change(before, job)
+
+    def _count_change(self, before: Job | None, job: Job) -> None:
         if before is not None and before.status == job.status:
             if job.attempt > before.attempt:
                 count_attempt(self._open_tally(job.job_type, job.updated_at), before, job)
@@ -81,12 +98,16 @@ class Recorder:
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = MetricsTally()
+        self._set_timer()
+        return tally
+
+    def _set_timer(self) -> None:
         if self._timer is None:
             self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
-        return tally
 
     async def flush(self) -> None:
         """Store what has been counted. What cannot be stored now is stored with the next."""
+        self._count_changes()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -143,8 +164,7 @@ class Recorder:
         for fingerprint, group in groups.items():
             newer = self._groups.get(fingerprint)
             self._groups[fingerprint] = group if newer is None else group.plus(newer)
-        if self._timer is None:
-            self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
+        self._set_timer()
 
     async def _add_metrics(
         self, key: tuple[str, str], tally: MetricsTally, tx: Transaction
