@@ -12,6 +12,7 @@ from rich.console import Console
 from taskreel_local.cli import dev
 from taskreel_local.stack import local_stack
 from taskreel_local.stack.local_stack import Stack
+from taskreel_local.stack.server_process import ServerProcess
 from taskreel_local.stack.stack_error import StackError
 
 
@@ -35,7 +36,7 @@ class SilentStack(Stack):
         self._servers = []
 
     async def _responds(self, client: httpx.AsyncClient) -> bool:  # noqa: ARG002 - as its base
-        self._servers = [local_stack.ServerProcess.__new__(local_stack.ServerProcess)]
+        self._servers = [ServerProcess.__new__(ServerProcess)]
         return False
 
 
@@ -55,6 +56,6 @@ async def test_servers_that_do_not_answer_in_time_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(local_stack, "_START_SECONDS", 0.01)
-    monkeypatch.setattr(local_stack.ServerProcess, "ended", False)
+    monkeypatch.setattr(ServerProcess, "ended", False)
     with pytest.raises(StackError, match="have not answered at http"):
         await SilentStack()._wait_until_ready()
