@@ -68,7 +68,12 @@ class Settings(Value):
     mcp_path: str | None = Field(default=None, pattern=r"^(/[a-z0-9-]+)+$")
     #: Signs the embedded files' URLs.
     files_secret: SecretStr = SecretStr("")
+    #: The account whose OIDC token Cloud Tasks sends with each task.
     invoker_service_account: str | None = None
+    #: The issuer of that token and its key set. The processor takes a token that they verify in
+    #: place of the internal key; behind Cloud Run's own check it arrives without its signature.
+    oidc_issuer: str = "https://accounts.google.com"
+    oidc_keys_url: str = "https://www.googleapis.com/oauth2/v3/certs"
     #: A service account's key that signs Cloud Storage URLs; not needed on Cloud Run.
     signing_key_file: Path | None = None
     initial_credits: int = Field(default=0, ge=0)
@@ -202,6 +207,12 @@ class Settings(Value):
                 "`openssl rand -hex 32` generates one."
             )
         return [key.strip() for key in self.internal_api_key.get_secret_value().split(",")]
+
+    @property
+    def processor_urls(self) -> list[str]:
+        """The roots of the task processors, which are the audiences of tasks' OIDC tokens."""
+        given = (self.processor_url, self.media_processor_url)
+        return [url.rstrip("/") for url in given if url]
 
     @property
     def allowed_origins(self) -> list[str]:

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from taskreel.web.auth import TokenRules
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
+    from taskreel.web.task_tokens import TaskTokenRules
 
 T = TypeVar("T")
 
@@ -223,8 +224,23 @@ def processor() -> DurableResponses:
     from taskreel.web.tasks import InternalKeys, build_processor_app
 
     _run_before_stopping(_stop_runs)
-    app = build_processor_app(InternalKeys(settings().internal_keys), running())
+    keys = InternalKeys(settings().internal_keys)
+    app = build_processor_app(keys, running(), _choose_token_rules(settings()))
     return _finish_start(DurableResponses(app, services().store))
+
+
+def _choose_token_rules(chosen: Settings) -> TaskTokenRules | None:
+    """The rules of tasks' OIDC tokens, where Cloud Tasks sends one."""
+    if chosen.invoker_service_account is None:
+        return None
+    from taskreel.web.task_tokens import TaskTokenRules
+
+    return TaskTokenRules(
+        account=chosen.invoker_service_account,
+        audiences=chosen.processor_urls,
+        keys_url=chosen.oidc_keys_url,
+        issuer=chosen.oidc_issuer,
+    )
 
 
 async def _process_delivery(delivery: Delivery) -> int:

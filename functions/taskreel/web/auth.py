@@ -50,7 +50,7 @@ class TokenRules:
     public_key: str | None = None
     jwks_url: str | None = None
     issuer: str | None = None
-    audience: str | None = None
+    audience: str | tuple[str, ...] | None = None
     leeway_seconds: int = 30
 
 
@@ -87,13 +87,7 @@ class Authenticator:
 
     async def authenticate_until(self, authorization: str | None) -> tuple[Caller, float]:
         """The caller of an Authorization header, and until when, in seconds since 1970."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise UnauthenticatedError("No token. Send it as `Authorization: Bearer <token>`.")
-        if len(token) > LONGEST_TOKEN:
-            raise UnauthenticatedError(
-                f"Invalid token: it is longer than {LONGEST_TOKEN} characters; send fewer claims."
-            )
+        token = _read_token(authorization)
         cached = self._cached.get(token)
         if cached is None or time.time() >= cached[0] + self._leeway:
             claims = await self._verify_token(token.strip())
@@ -108,6 +102,10 @@ class Authenticator:
             self._cached[token] = cached
         _, expires_at, caller = cached
         return caller, expires_at + self._leeway
+
+    async def verify_header(self, authorization: str | None) -> Mapping[str, Any]:
+        """The verified claims of an Authorization header. Raises UnauthenticatedError."""
+        return await self._verify_token(_read_token(authorization))
 
     async def _verify_token(self, token: str) -> dict[str, Any]:
         import jwt
@@ -146,7 +144,7 @@ class Authenticator:
             jwt.InvalidSignatureError: "its signature does not match; another key has signed it",
             jwt.MissingRequiredClaimError: f"it has no claim `{getattr(error, 'claim', '')}`",
             jwt.InvalidIssuerError: f"its `iss` must be {self._issuer}",
-            jwt.InvalidAudienceError: f"its `aud` must be {self._audience}",
+            jwt.InvalidAudienceError: f"its `aud` must be {_name_audience(self._audience)}",
             jwt.InvalidIssuedAtError: wrong_number,
             jwt.exceptions.InvalidSubjectError: "its `sub` must be a text",
             jwt.PyJWKClientError: "its `kid` names none of the issuer's keys",
@@ -180,6 +178,17 @@ class Authenticator:
         return found.key
 
 
+def _read_token(authorization: str | None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise UnauthenticatedError("No token. Send it as `Authorization: Bearer <token>`.")
+    if len(token) > LONGEST_TOKEN:
+        raise UnauthenticatedError(
+            f"Invalid token: it is longer than {LONGEST_TOKEN} characters; send fewer claims."
+        )
+    return token
+
+
 def _build_caller(claims: Mapping[str, Any]) -> Caller:
     subject = str(claims["sub"])
     if not is_user_id(subject):
@@ -200,6 +209,10 @@ def _read_roles(claims: Mapping[str, Any]) -> Mapping[str, ProjectRole] | None:
     from taskreel.web.project_roles import read_roles  # on first use: cold start
 
     return read_roles(claims)
+
+
+def _name_audience(audience: str | tuple[str, ...] | None) -> str:
+    return " or ".join(audience) if isinstance(audience, tuple) else str(audience)
 
 
 def _is_list_of_texts(value: Any) -> bool:
