@@ -22,6 +22,7 @@ from taskreel.ports import Collection
 if TYPE_CHECKING:
     from taskreel.domain.erasure import Erasure
     from taskreel.domain.job_template import JobTemplate
+    from taskreel.domain.project import Project
 
 
 #: Each job is written three times or more within milliseconds, and its owner's account twice. What
@@ -36,6 +37,12 @@ def _read_erasure(data: Mapping[str, Any]) -> Erasure:
     from taskreel.domain.erasure import Erasure  # of few requests: cold start
 
     return Erasure.model_validate(data)
+
+
+def _read_project(data: Mapping[str, Any]) -> Project:
+    from taskreel.domain.project import Project  # of few requests: cold start
+
+    return Project.model_validate(data)
 
 
 JOBS: Collection[Job] = Collection(
@@ -74,6 +81,9 @@ WEBHOOK_DELIVERIES: Collection[WebhookDelivery] = Collection(
 JOB_TEMPLATES: Collection[JobTemplate] = Collection(
     "job_templates", lambda template: template.document(), _read_template, shareable=True
 )
+PROJECTS: Collection[Project] = Collection(
+    "projects", lambda project: project.document(), _read_project, shareable=True
+)
 #: Create-only.
 AUDIT: Collection[AuditEntry] = Collection(
     "audit", AuditEntry.document, AuditEntry.model_validate, shareable=True
@@ -110,6 +120,7 @@ STORED: tuple[Collection[Any], ...] = (
     WEBHOOK_ENDPOINTS,
     WEBHOOK_DELIVERIES,
     JOB_TEMPLATES,
+    PROJECTS,
     AUDIT,
     QUEUE_CONTROLS,
     RUN_ANSWERS,

@@ -22,6 +22,7 @@ from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_template import JobTemplate
 from taskreel.domain.operation import BulkOperation
+from taskreel.domain.project import Project
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.upload import Upload
@@ -46,6 +47,7 @@ MODELS: dict[str, type[Value]] = {
     "job_performance_metrics": DailyMetrics,
     "dead_letters": DeadLetterGroup,
     "job_templates": JobTemplate,
+    "projects": Project,
     "audit": AuditEntry,
     "erasures": Erasure,
 }

@@ -130,6 +130,14 @@ RIGHTS: Mapping[str, Right] = {
     "PUT /api/templates/{name}": Right.ONLY_OWNER,
     "DELETE /api/templates/{name}": Right.ONLY_OWNER,
     "POST /api/templates/{name}/jobs": Right.ONLY_OWNER,
+    "POST /api/projects": Right.USER,
+    "GET /api/projects": Right.USER,
+    # Members' roles: test_projects.py.
+    "GET /api/projects/{project_id}": Right.OWNER,
+    "PUT /api/projects/{project_id}/members/{user_id}": Right.OWNER,
+    "DELETE /api/projects/{project_id}/members/{user_id}": Right.OWNER,
+    "PUT /api/projects/{project_id}/owner": Right.OWNER,
+    "PUT /api/projects/{project_id}/caps": Right.OWNER,
     "POST /api/uploads": Right.USER,
     "GET /api/uploads": Right.USER,
     "GET /api/uploads/{upload_id}": Right.OWNER,
@@ -150,6 +158,9 @@ BODIES: Mapping[str, Any] = {
     f"PATCH {_ENDPOINT}": {"description": "mine"},
     f"POST {_ENDPOINT}/keys": {},
     f"POST {_ENDPOINT}/redeliver": {"since": "2020-01-01T00:00:00Z"},
+    "PUT /api/projects/{project_id}/members/{user_id}": {"role": "admin"},
+    "PUT /api/projects/{project_id}/owner": {"ownerId": "ada"},
+    "PUT /api/projects/{project_id}/caps": {"daily": 10, **_REASON},
     "PUT /api/templates/{name}": {**_TEMPLATE, "name": None},
     "POST /api/templates/{name}/jobs": {"parameters": {}},
 }
@@ -254,6 +265,7 @@ class Tenants:
                 "operationId",
             ),
             "name": ("/api/templates", _TEMPLATE, "name"),
+            "project_id": ("/api/projects", {"name": "The film"}, "projectId"),
             "delivery_id": ("", None, ""),
         }[name]
         if name == "delivery_id":

@@ -30,6 +30,9 @@ def ada(world: World) -> httpx.AsyncClient:
 
 async def fill_store(world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
     """One of everything that a person leaves, and traces of them at others."""
+    made = await ada.post("/api/projects", json={"name": "Film"})
+    members = f"/api/projects/{made.json()['projectId']}/members"
+    assert (await ada.put(f"{members}/bob", json={"role": "editor"})).is_success
     orders: tuple[tuple[httpx.AsyncClient, str, str, Any], ...] = (
         (admin, "POST", f"/api/credits/{PERSON}/grants", {"amount": 50, "reason": "a gift"}),
         (admin, "PUT", f"/api/limits/{PERSON}", {"activeJobs": 9, "reason": f"asked by {PERSON}"}),

@@ -78,107 +78,47 @@ class GrantShare(StoredValue):
     expires_at: datetime | None = None
 
 
-class Account(StoredValue):
-    """A user's balance, in whole credits, and their place in flow control."""
+#: The alert of a cap comes when so much of it is spent.
+ALERT_PERCENT = 80
+#: The field of a period's spend is `spent20261127` or `spent202611`.
+_SPENT = "spent"
+#: The characters of a month in a day's date.
+_MONTH = 7
 
-    user_id: str
-    available: NonNegativeInt = 0
-    held: NonNegativeInt = 0
-    captured: NonNegativeInt = 0
-    granted: NonNegativeInt = 0
-    #: Of grants that have ended.
-    expired: NonNegativeInt = Field(default=0, exclude_if=lambda value: not value)
-    #: The open grants with a priority or an end of their own; others are one pool.
-    grants: tuple[CreditGrant, ...] = Field(default=(), exclude_if=lambda value: not value)
-    #: When the next of them ends, for the sweep.
-    wake_at: datetime | None = None
-    wake_shard: int | None = None
-    #: Unfinished jobs that may run, and those that wait for the user's limit. A settlement moves
-    #: them by increments; the sweep mends a number that has gone wrong by counting.
-    active: int = 0
-    waiting: int = 0
-    #: The tier of the user's last token, for decisions when no token is at hand.
-    tier: str | None = None
-    #: An administrator's limit on active jobs, instead of the tier's.
-    max_active: int | None = None
-    #: For each job type the place of the next job on the user's virtual clock.
-    passes: dict[str, datetime] = Field(default_factory=dict)
-    #: The theoretical arrival time of the rate limit on writes.
-    writes_at: datetime | None = None
-    #: The events that the user's webhook endpoints get; submitting a job reads the account anyway.
-    webhooks: tuple[WebhookSubscription, ...] = Field(
-        default=(), exclude_if=lambda value: not value
-    )
 
-    #: The credits that the user may spend in a day and in a month; None is no limit.
+class CappedSpend(StoredValue):
+    """A stored document that counts what is spent, and may cap it."""
+
+    #: The credits that may be spent in a day and in a month; None is no limit.
     daily_cap: int | None = None
     monthly_cap: int | None = None
-    #: The periods in which the user was told that most of a cap is spent.
+    #: The periods in which somebody was told that most of a cap is spent.
     alerted: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
-
-    def apply(self, movement: Movement, **changes: Any) -> Self:
-        """The account after a movement. Raises ValidationError if a number falls below 0."""
-        moved = {
-            "available": self.available + movement.available,
-            "held": self.held + movement.held,
-            "captured": self.captured + movement.captured,
-            "granted": self.granted + movement.granted,
-            "expired": self.expired + movement.expired,
-        }
-        return self.model_copy(update={**validate_changes(_Numbers, moved), **changes})
-
-    def increase(self, amounts: Mapping[str, int | float]) -> Self:
-        """The account with numbers increased, by their stored names; those of a movement included.
-
-        Raises ValidationError if a number of credits falls below 0.
-        """
-        moved = {name: int(amounts[name]) for name in _MOVED if name in amounts}
-        others = {
-            name: (getattr(self, name, None) or 0) + amount
-            for name, amount in amounts.items()
-            if name not in moved
-        }
-        return self.apply(Movement(**moved), **others)
-
-    def hold(self, cost: int, at: datetime, shares: Sequence[GrantShare] = ()) -> Self:
-        """The account with `cost` held at `at`, counted as spent in that day and month.
-
-        `shares` are those of its grants. Raises TooFewCreditsError, and SpendCapError for a cost
-        that a cap does not leave.
-        """
-        movement = hold_movement(self, cost)
-        if not cost:
-            return self
-        if self.has_caps:
-            for cap in self.find_caps(at):
-                if cap.limit is not None and cap.spent + cost > cap.limit:
-                    raise _refuse_spend(cap, cost)
-        day = name_day(at)
-        of_day, of_month = _spend_field(day), _spend_field(day[:_MONTH])
-        fields = {
-            of_day: self.read_count(of_day) + cost,
-            of_month: self.read_count(of_month) + cost,
-        }
-        for share in shares:
-            if share.grant_id is not None:
-                left, held = name_left(share.grant_id), name_held(share.grant_id)
-                fields[left] = self.read_count(left) - share.amount
-                fields[held] = self.read_count(held) + share.amount
-        if of_day in (self.model_extra or {}):
-            return self.apply(movement, **fields)
-        # The first hold of a day also drops the numbers of periods that are long past.
-        stale = self._name_stale_spend(at)
-        fresh = {name: value for name, value in self if name not in stale}
-        return type(self)(**fresh).apply(movement, **fields)
-
-    def count_grant(self, grant: CreditGrant) -> tuple[int, int]:
-        """The credits that are left of a grant, and those that holds have of it."""
-        return self.read_count(grant.left_field), self.read_count(grant.held_field)
 
     def read_count(self, name: str) -> int:
         """A number in a field that is named for a period or a grant; 0 without one."""
         count: int = (self.model_extra or {}).get(name, 0)
         return count
+
+    def count_hold(self, cost: int, at: datetime, whose: str) -> dict[str, int]:
+        """The numbers of the day and the month after a hold of `cost`, by their fields.
+
+        Raises SpendCapError for a cost that a cap does not leave; `whose` cap, for its text.
+        """
+        if self.has_caps:
+            for cap in self.find_caps(at):
+                if cap.limit is not None and cap.spent + cost > cap.limit:
+                    raise _refuse_spend(cap, cost, whose)
+        day = name_day(at)
+        fields = (_spend_field(day), _spend_field(day[:_MONTH]))
+        return {name: self.read_count(name) + cost for name in fields}
+
+    def without_stale_spend(self, at: datetime) -> Self:
+        """The same, on the first hold of a day without the numbers of periods long past."""
+        if _spend_field(name_day(at)) in (self.model_extra or {}):
+            return self
+        stale = self._name_stale_spend(at)
+        return type(self)(**{name: value for name, value in self if name not in stale})
 
     def find_caps(self, at: datetime) -> tuple[SpendCap, SpendCap]:
         """The caps of the day and the month at `at`, with what is spent of them."""
@@ -206,7 +146,7 @@ class Account(StoredValue):
 
     @property
     def has_caps(self) -> bool:
-        """True when the user may spend only so much in a day or a month."""
+        """True when only so much may be spent in a day or a month."""
         return self.daily_cap is not None or self.monthly_cap is not None
 
     def find_alerts(self, at: datetime) -> list[SpendCap]:
@@ -224,28 +164,6 @@ class Account(StoredValue):
         oldest = {len(yesterday): yesterday, len(last_month): last_month}
         extra = self.model_extra or {}
         return {name for name in extra if name.startswith(_SPENT) and name < oldest[len(name)]}
-
-
-_MOVED = ("available", "held", "captured", "granted", "expired")
-
-
-@with_config(STRICT)
-class _Numbers(TypedDict):
-    """The numbers of an account that a movement changes."""
-
-    available: NonNegativeInt
-    held: NonNegativeInt
-    captured: NonNegativeInt
-    granted: NonNegativeInt
-    expired: NonNegativeInt
-
-
-#: The alert of a cap comes when so much of it is spent.
-ALERT_PERCENT = 80
-#: The field of a period's spend is `spent20261127` or `spent202611`.
-_SPENT = "spent"
-#: The characters of a month in a day's date.
-_MONTH = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,16 +200,6 @@ def count_release(held_on: str, released: int) -> dict[str, int]:
     return {_spend_field(period): -released for period in (held_on, held_on[:_MONTH])}
 
 
-def name_left(grant_id: str) -> str:
-    """The field of an account with the credits that are left of a grant."""
-    return f"grantLeft_{grant_id}"
-
-
-def name_held(grant_id: str) -> str:
-    """The field of an account with the credits that holds have of a grant."""
-    return f"grantHeld_{grant_id}"
-
-
 def name_day(at: datetime) -> str:
     """The day of a hold, as its job stores it: `2026-11-27`, in UTC."""
     return at.astimezone(UTC).date().isoformat()
@@ -301,7 +209,7 @@ def _spend_field(period: str) -> str:
     return _SPENT + period.replace("-", "")
 
 
-def _refuse_spend(cap: SpendCap, cost: int) -> SpendCapError:
+def _refuse_spend(cap: SpendCap, cost: int, whose: str) -> SpendCapError:
     left = max((cap.limit or 0) - cap.spent, 0)
     costs = "1 credit" if cost == 1 else f"{cost} credits"
     are_left = "1 is" if left == 1 else f"{left} are"
@@ -309,15 +217,118 @@ def _refuse_spend(cap: SpendCap, cost: int) -> SpendCapError:
     are_spent = "1 is" if cap.spent == 1 else f"{cap.spent} are"
     when = "on" if cap.name == "daily" else "in"
     return SpendCapError(
-        f"This job costs {costs}, and {are_left} left of your {cap.name} cap of {credits_of_cap}: "
-        f"{are_spent} spent or held {when} {cap.period} (UTC). Submit it again after "
-        f"{cap.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask an administrator for a higher cap.",
+        f"This job costs {costs}, and {are_left} left of {whose} {cap.name} cap of "
+        f"{credits_of_cap}: {are_spent} spent or held {when} {cap.period} (UTC). "
+        f"Submit it again after {cap.resets_at:%Y-%m-%dT%H:%M:%SZ}, "
+        "or ask an administrator for a higher cap.",
         cap=cap.name,
         limit=cap.limit,
         spent=cap.spent,
         cost=cost,
         resetsAt=cap.resets_at.isoformat().replace("+00:00", "Z"),
     )
+
+
+class Account(CappedSpend):
+    """A user's balance, in whole credits, and their place in flow control."""
+
+    user_id: str
+    available: NonNegativeInt = 0
+    held: NonNegativeInt = 0
+    captured: NonNegativeInt = 0
+    granted: NonNegativeInt = 0
+    #: Of grants that have ended.
+    expired: NonNegativeInt = Field(default=0, exclude_if=lambda value: not value)
+    #: The open grants with a priority or an end of their own; others are one pool.
+    grants: tuple[CreditGrant, ...] = Field(default=(), exclude_if=lambda value: not value)
+    #: When the next of them ends, for the sweep.
+    wake_at: datetime | None = None
+    wake_shard: int | None = None
+    #: Unfinished jobs that may run, and those that wait for the user's limit. A settlement moves
+    #: them by increments; the sweep mends a number that has gone wrong by counting.
+    active: int = 0
+    waiting: int = 0
+    #: The tier of the user's last token, for decisions when no token is at hand.
+    tier: str | None = None
+    #: An administrator's limit on active jobs, instead of the tier's.
+    max_active: int | None = None
+    #: For each job type the place of the next job on the user's virtual clock.
+    passes: dict[str, datetime] = Field(default_factory=dict)
+    #: The theoretical arrival time of the rate limit on writes.
+    writes_at: datetime | None = None
+    #: The events that the user's webhook endpoints get; submitting a job reads the account anyway.
+    webhooks: tuple[WebhookSubscription, ...] = Field(
+        default=(), exclude_if=lambda value: not value
+    )
+
+    def apply(self, movement: Movement, **changes: Any) -> Self:
+        """The account after a movement. Raises ValidationError if a number falls below 0."""
+        moved = {
+            "available": self.available + movement.available,
+            "held": self.held + movement.held,
+            "captured": self.captured + movement.captured,
+            "granted": self.granted + movement.granted,
+            "expired": self.expired + movement.expired,
+        }
+        return self.model_copy(update={**validate_changes(_Numbers, moved), **changes})
+
+    def increase(self, amounts: Mapping[str, int | float]) -> Self:
+        """The account with numbers increased, by their stored names; those of a movement included.
+
+        Raises ValidationError if a number of credits falls below 0.
+        """
+        moved = {name: int(amounts[name]) for name in _MOVED if name in amounts}
+        others = {
+            name: (getattr(self, name, None) or 0) + amount
+            for name, amount in amounts.items()
+            if name not in moved
+        }
+        return self.apply(Movement(**moved), **others)
+
+    def hold(self, cost: int, at: datetime, shares: Sequence[GrantShare] = ()) -> Self:
+        """The account with `cost` held at `at`, counted as spent in that day and month.
+
+        `shares` are those of its grants. Raises TooFewCreditsError, and SpendCapError for a cost
+        that a cap does not leave.
+        """
+        movement = hold_movement(self, cost)
+        if not cost:
+            return self
+        fields = self.count_hold(cost, at, "your")
+        for share in shares:
+            if share.grant_id is not None:
+                left, held = name_left(share.grant_id), name_held(share.grant_id)
+                fields[left] = self.read_count(left) - share.amount
+                fields[held] = self.read_count(held) + share.amount
+        return self.without_stale_spend(at).apply(movement, **fields)
+
+    def count_grant(self, grant: CreditGrant) -> tuple[int, int]:
+        """The credits that are left of a grant, and those that holds have of it."""
+        return self.read_count(grant.left_field), self.read_count(grant.held_field)
+
+
+_MOVED = ("available", "held", "captured", "granted", "expired")
+
+
+@with_config(STRICT)
+class _Numbers(TypedDict):
+    """The numbers of an account that a movement changes."""
+
+    available: NonNegativeInt
+    held: NonNegativeInt
+    captured: NonNegativeInt
+    granted: NonNegativeInt
+    expired: NonNegativeInt
+
+
+def name_left(grant_id: str) -> str:
+    """The field of an account with the credits that are left of a grant."""
+    return f"grantLeft_{grant_id}"
+
+
+def name_held(grant_id: str) -> str:
+    """The field of an account with the credits that holds have of a grant."""
+    return f"grantHeld_{grant_id}"
 
 
 class EntryKind(StrEnum):

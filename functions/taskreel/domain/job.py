@@ -129,6 +129,8 @@ class Job(StoredValue):
     #: The shares of the account's grants that the hold took, in the order in which they are
     #: captured; empty where the pool of ordinary grants pays it all.
     burned: tuple[GrantShare, ...] = Field(default=(), exclude_if=lambda value: not value)
+    #: True where the hold counts as spent in the stored project, to which a release gives back.
+    in_project: bool = Field(default=False, exclude_if=lambda value: not value)
     served_by: str | None = None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...] = ()
@@ -461,6 +463,7 @@ class JobChanges(TypedDict, total=False):
     credits: JobCredits
     held_on: str | None
     burned: tuple[GrantShare, ...]
+    in_project: bool
     served_by: str | None
     tried: tuple[TriedProvider, ...]
     result: dict[str, Any] | None

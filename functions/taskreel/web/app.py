@@ -38,6 +38,7 @@ from taskreel.web import (
     statistics,
 )
 from taskreel.web import credits as credits_routes
+from taskreel.web import projects as project_routes
 from taskreel.web import spend_caps as spend_cap_routes
 from taskreel.web import templates as template_routes
 from taskreel.web import uploads as upload_routes
@@ -71,6 +72,7 @@ _ROUTERS = (
     operations.router,
     webhook_routes.router,
     template_routes.router,
+    project_routes.router,
     upload_routes.router,
     legacy.router,
 )

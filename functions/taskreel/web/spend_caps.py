@@ -27,7 +27,7 @@ _CREDITS = Field(default=None, ge=0, le=1_000_000_000_000, strict=True)
 
 
 class SpendCapsOrder(Value):
-    """The caps of a user, in credits; null or absent is no cap. It replaces both."""
+    """The caps of a user or a project, in credits; null or absent is no cap. It replaces both."""
 
     daily: Annotated[int | None, _CREDITS] = None
     monthly: Annotated[int | None, _CREDITS] = None
@@ -60,11 +60,12 @@ def build_spend_caps_view(account: Account, now: datetime) -> SpendCapsView:
     """The caps and the spend of the periods at `now`."""
     daily, monthly = account.find_caps(now)
     return SpendCapsView(
-        user_id=account.user_id, daily=_build_cap_view(daily), monthly=_build_cap_view(monthly)
+        user_id=account.user_id, daily=build_cap_view(daily), monthly=build_cap_view(monthly)
     )
 
 
-def _build_cap_view(cap: SpendCap) -> SpendCapView:
+def build_cap_view(cap: SpendCap) -> SpendCapView:
+    """A cap, and what is spent of it."""
     return SpendCapView(
         period=cap.period,
         limit=cap.limit,

@@ -6,6 +6,8 @@ from taskreel.app.credits.balances import load_account
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
+from taskreel.domain.project import Project, is_project_id
+from taskreel.store_collections import PROJECTS
 
 
 class HoldForecast:
@@ -14,18 +16,35 @@ class HoldForecast:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._accounts: dict[str, Account] = {}
+        self._projects: dict[str, Project | None] = {}
 
-    async def hold(self, user_id: str, cost: int) -> str | None:
-        """Count the hold against its owner; the reason if their account does not cover it."""
+    async def hold(self, user_id: str, cost: int, project_id: str | None) -> str | None:
+        """Count the hold against its owner and project; the reason if one does not cover it."""
         services = self._services
         account = self._accounts.get(user_id)
         if account is None:
             account = await load_account(services, services.store, user_id)
             self._accounts[user_id] = account
+        project = await self._find_project(project_id)
+        now = services.clock.now()
         try:
-            self._accounts[user_id] = account.hold(cost, services.clock.now())
+            after = account.hold(cost, now)
         except TooFewCreditsError:
             return "its owner has too few credits"
         except SpendCapError as error:
             return f"its owner's {error.details['cap']} spend cap is reached"
+        if project is not None and cost:
+            try:
+                self._projects[project.project_id] = project.hold(cost, now)
+            except SpendCapError as error:
+                return f"its project's {error.details['cap']} spend cap is reached"
+        self._accounts[user_id] = after
         return None
+
+    async def _find_project(self, project_id: str | None) -> Project | None:
+        if project_id is None or not is_project_id(project_id):
+            return None
+        if project_id not in self._projects:
+            found: Project | None = await self._services.store.get(PROJECTS, project_id)
+            self._projects[project_id] = found
+        return self._projects[project_id]

@@ -14,7 +14,9 @@ from functools import cached_property
 from typing import Any
 
 #: The fields, at any depth, whose value is a user's id.
-_NAMES = frozenset({"userId", "by", "grantedBy", "slotOf", "orderedBy", "savedBy"})
+_NAMES = frozenset(
+    {"userId", "by", "grantedBy", "slotOf", "orderedBy", "savedBy", "ownerId", "memberIds"}
+)
 #: The fields of records of admins, in whose text a user's id may be.
 _TEXTS = frozenset({"subject", "reason", "entryId"})
 #: The fields with what somebody wrote or a service made; names in them are not looked at.

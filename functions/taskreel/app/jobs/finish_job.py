@@ -15,7 +15,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Increment, Transaction
-from taskreel.store_collections import ACCOUNTS, LEDGER
+from taskreel.store_collections import ACCOUNTS, LEDGER, PROJECTS
 
 #: When the sweep cancels the operations of an ended job, should the clean-up task not have; and
 #: when it goes on ending a pipeline whose end was interrupted.
@@ -105,7 +105,11 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
     increments = Counter(settle_movement(held, captured).increments())
     increments.update(count_leaving(job))
     if job.held_on is not None and captured < held:
-        increments.update(count_release(job.held_on, held - captured))
+        released = count_release(job.held_on, held - captured)
+        increments.update(released)
+        if job.in_project and job.project_id is not None:
+            back = {name: Increment(amount) for name, amount in released.items()}
+            tx.update(PROJECTS, job.project_id, back)
     if job.burned:
         increments.update(_settle_grants(tx, job, captured, at))
     moved = {name: Increment(amount) for name, amount in increments.items() if amount}

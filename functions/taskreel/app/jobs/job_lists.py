@@ -57,6 +57,10 @@ async def list_jobs(
     Raises InvalidError for another one.
     """
     # A member lists the jobs of all members, if they name the project.
+    if filters.project_id is not None:
+        from taskreel.app.projects.rights import add_stored_role  # of few requests: cold start
+
+        caller = await add_stored_role(services, caller, filters.project_id)
     sees_all = caller.admin or caller.is_member(filters.project_id)
     owner = filters.user_id if sees_all else caller.user_id
     if filters.oldest_first and owner is None:

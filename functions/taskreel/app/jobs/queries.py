@@ -48,8 +48,19 @@ async def find_job(
     services: Services, caller: Caller, job_id: str, job_type: str | None = None
 ) -> Job:
     """The job, if there is one that the caller may see. Raises NotFoundError."""
+    return (await _find_job(services, caller, job_id, job_type))[0]
+
+
+async def _find_job(
+    services: Services, caller: Caller, job_id: str, job_type: str | None
+) -> tuple[Job, Caller]:
+    """The job, and the caller with their role in its project if that lets them see it."""
     # No longer id is ever stored, and Firestore refuses to read one.
     job = await load_job(services.store, job_id) if len(job_id) <= _LONGEST_JOB_ID else None
+    if job is not None and job.project_id is not None and not caller.may_see(job):
+        from taskreel.app.projects.rights import add_stored_role  # of few requests: cold start
+
+        caller = await add_stored_role(services, caller, job.project_id)
     if (
         job is None
         or not caller.may_see(job)
@@ -57,7 +68,7 @@ async def find_job(
     ):
         of_type = f" of type {job_type}" if job_type else ""
         raise NotFoundError(f"There is no job {job_id}{of_type} that you may see.")
-    return job
+    return job, caller
 
 
 async def find_job_to_change(
@@ -67,13 +78,19 @@ async def find_job_to_change(
 
     Raises NotFoundError for one that they may not see, and ForbiddenError for a viewer.
     """
-    job = await find_job(services, caller, job_id, job_type)
-    if not caller.may_change(job):
+    return (await _find_to_change(services, caller, job_id, job_type))[0]
+
+
+async def _find_to_change(
+    services: Services, caller: Caller, job_id: str, job_type: str | None
+) -> tuple[Job, Caller]:
+    job, member = await _find_job(services, caller, job_id, job_type)
+    if not member.may_change(job):
         raise ForbiddenError(
             f"You are a viewer of project {job.project_id}: "
             "changing its jobs needs the role editor."
         )
-    return job
+    return job, member
 
 
 async def find_job_to_delete(
@@ -83,8 +100,8 @@ async def find_job_to_delete(
 
     Raises NotFoundError for one that they may not see, and ForbiddenError.
     """
-    job = await find_job_to_change(services, caller, job_id, job_type)
-    if job.status.final and not caller.may_delete(job):
+    job, member = await _find_to_change(services, caller, job_id, job_type)
+    if job.status.final and not member.may_delete(job):
         raise ForbiddenError(
             f"Deleting the jobs of others in project {job.project_id} needs the role admin."
         )

@@ -15,6 +15,7 @@ from taskreel.app.messages.spend_alerts import (
     create_spend_alerts,
 )
 from taskreel.app.pricing.credit_cost import compute_credits
+from taskreel.app.projects.spend import hold_in_project
 from taskreel.app.services import Services
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.grants import split_hold
@@ -38,7 +39,7 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
         job, alerts = await services.store.transaction(
             lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id)
         )
-    await enqueue_tasks(services, announce_spend_alerts(alerts))
+    await enqueue_tasks(services, [task for one in alerts for task in announce_spend_alerts(one)])
     if job.status is Status.THROTTLED:
         await admit_next(services, job)
     else:
@@ -79,7 +80,7 @@ def price_next_round(job: Job) -> int:
 
 async def _open_next_round(
     services: Services, tx: Transaction, job_id: str, room: Room, by: str
-) -> tuple[Job, SpendAlerts]:
+) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
@@ -92,12 +93,14 @@ async def _open_next_round(
     account, alerts = create_spend_alerts(tx, account.hold(needed, now, shares), now)
 
     reopened = job.next_round(now, needed, now, by=by).with_changes(now, burned=shares)
+    # The right to change the job has been checked; its owner is a member, or was.
+    reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, None)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)
     tx.set(ACCOUNTS, job.user_id, account)
     store_job(tx, reopened)
-    return reopened, alerts
+    return reopened, [alerts] if of_project is None else [alerts, of_project]
 
 
 def require_retryable(job: Job) -> None:

@@ -59,6 +59,7 @@ from taskreel.store_collections import ACCOUNTS, JOBS
 if TYPE_CHECKING:  # with caps and cached results alone: cold start
     from taskreel.app.jobs.result_cache import CacheLookup
     from taskreel.app.messages.spend_alerts import SpendAlerts
+    from taskreel.domain.project import Project
 
 #: The time from now until which a job may be scheduled: ten years.
 LONGEST_SCHEDULE = timedelta(days=3660)
@@ -150,8 +151,11 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     if request.asks_for_cache:
         found = await _look_up_result(services, caller, request, payload)
         cost = cost if found.hit is None else 0
+    project = await _load_project(services, caller, submission.project_id)
     try:
         account.hold(cost, services.clock.now())
+        if project is not None and cost:
+            project.hold(cost, services.clock.now())
     except (TooFewCreditsError, SpendCapError) as error:
         refusal = error.message
     return JobQuote(cost, account, plan, refusal)
@@ -179,7 +183,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     try:
         async with reserve_room(services, job) as room:
             new = await services.store.transaction(
-                lambda tx: _store_new_job(services, tx, job, caller.tier, room)
+                lambda tx: _store_new_job(services, tx, job, caller, room)
             )
     except (StoreConflictError, TooFewCreditsError, SpendCapError, RateExceededError):
         existing = await _find_earlier_job(services, job, request)
@@ -188,10 +192,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
         return existing
 
     stored, rate = new.job, new.rate
-    if new.alerts is not None:
+    for alerts in new.alerts:
         from taskreel.app.messages.spend_alerts import announce_spend_alerts
 
-        await enqueue_tasks(services, announce_spend_alerts(new.alerts))
+        await enqueue_tasks(services, announce_spend_alerts(alerts))
     if stored.status is Status.BLOCKED:
         # The jobs that it waits for may have ended before it was registered with them.
         ready = await unblock_if_ready(services, stored.job_id)
@@ -205,6 +209,20 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     # The job is stored: should the enqueueing fail, the sweep does it.
     await enqueue_jobs(services, stored)
     return Submitted(stored, repeated=False, rate=rate)
+
+
+async def _load_project(
+    services: Services, caller: Caller, project_id: str | None
+) -> Project | None:
+    """The stored project of a request. Raises ForbiddenError for one who may not submit to it."""
+    if project_id is None:
+        return None
+    from taskreel.app.projects.rights import load_project, require_editor
+
+    project = await load_project(services.store, project_id)
+    if project is not None:
+        require_editor(caller, project)
+    return project
 
 
 async def _look_up_result(
@@ -294,11 +312,11 @@ class _StoredJob:
     job: Job
     rate: RateDecision | None
     may_start: bool
-    alerts: SpendAlerts | None
+    alerts: tuple[SpendAlerts, ...]
 
 
 async def _store_new_job(
-    services: Services, tx: Transaction, job: Job, tier: str, room: Room
+    services: Services, tx: Transaction, job: Job, caller: Caller, room: Room
 ) -> _StoredJob:
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
@@ -312,6 +330,7 @@ async def _store_new_job(
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
         if not rate.allowed:
             raise refuse_request(WRITES, rate)
+    job, of_project = await _hold_in_project(services, tx, job, caller)
     if account.grants:
         from taskreel.domain.grants import split_hold
 
@@ -322,7 +341,7 @@ async def _store_new_job(
 
         after, alerts = create_spend_alerts(tx, after, job.created_at)
     if rate is not None:
-        after = after.model_copy(update={"tier": tier, "writes_at": rate.arrival})
+        after = after.model_copy(update={"tier": caller.tier, "writes_at": rate.arrival})
     if job.status is Status.BLOCKED:
         job = await register_waiter(tx, job)
     elif job.status is Status.QUEUED:
@@ -336,7 +355,18 @@ async def _store_new_job(
     tx.create(JOBS, job.job_id, job)
     may_start = limits is None or after.active < active_limit(limits, after)
     may_start = may_start or job.slot_of is not None
-    return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=alerts)
+    told = tuple(one for one in (alerts, of_project) if one is not None)
+    return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=told)
+
+
+async def _hold_in_project(
+    services: Services, tx: Transaction, job: Job, caller: Caller
+) -> tuple[Job, SpendAlerts | None]:
+    if job.project_id is None:
+        return job, None
+    from taskreel.app.projects.spend import hold_in_project  # of few requests: cold start
+
+    return await hold_in_project(services, tx, job, job.credits.held, job.created_at, caller)
 
 
 async def _find_earlier_job(services: Services, job: Job, request: JobRequest) -> Submitted | None:

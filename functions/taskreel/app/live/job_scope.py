@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import find_job
+from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, InvalidError
 from taskreel.domain.job import Job
@@ -87,6 +88,7 @@ async def open_scope(
             source = Source("userId", job.user_id)
             return OpenScope(scope, source, lambda other: other.job_id == scope.name)
         case ScopeKind.PROJECT:
+            caller = await add_stored_role(services, caller, scope.name)
             sees_all = caller.admin or caller.is_member(scope.name)
             source = Source("projectId", scope.name) if sees_all else own
             return OpenScope(scope, source, lambda job: job.project_id == scope.name)

@@ -10,11 +10,13 @@ from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.domain.credits import Account, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
+from taskreel.domain.project import Project
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
     SPEND_ALERT_EVENT,
     WAKE_AFTER,
     WebhookDelivery,
+    list_wanted,
 )
 from taskreel.ports import Task, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES
@@ -29,6 +31,8 @@ class SpendAlerts:
     user_id: str
     caps: tuple[SpendCap, ...] = ()
     deliveries: tuple[WebhookDelivery, ...] = ()
+    #: Of the project whose caps they are; None for the user's own.
+    project_id: str | None = None
 
 
 def create_spend_alerts(
@@ -56,17 +60,38 @@ def create_spend_alerts(
     return marked, SpendAlerts(account.user_id, caps, deliveries)
 
 
+def create_project_alerts(
+    tx: Transaction, project: Project, owner: Account, at: datetime
+) -> tuple[Project, SpendAlerts]:
+    """The same for a project's caps: its owner's webhook endpoints get them."""
+    caps = tuple(project.find_alerts(at))
+    current = {cap.period for cap in project.find_caps(at)}
+    alerted = {*project.alerted, *(cap.period for cap in caps)} & current
+    deliveries = tuple(
+        _build_delivery(owner.user_id, one.endpoint_id, cap, at, project.project_id)
+        for cap in caps
+        for one in list_wanted(owner.webhooks, project.project_id)
+        if one.wants(SPEND_ALERT_EVENT)
+    )
+    for delivery in deliveries:
+        tx.set(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
+    marked = project.model_copy(update={"alerted": tuple(sorted(alerted))})
+    return marked, SpendAlerts(owner.user_id, caps, deliveries, project.project_id)
+
+
 def announce_spend_alerts(alerts: SpendAlerts) -> list[Task]:
     """Log the alerts, once they are stored; the tasks of their deliveries, to be enqueued."""
     for cap in alerts.caps:
         log.warning(
-            "a user has spent most of their %s cap: %d of %d credits",
+            "most of the %s cap of %s is spent: %d of %d credits",
             cap.name,
+            "a user" if alerts.project_id is None else f"project {alerts.project_id}",
             cap.spent,
             cap.limit,
             extra={
                 "action": "spend_alert",
                 "user_id": alerts.user_id,
+                "project_id": alerts.project_id,
                 **describe_cap(cap),
             },
         )
@@ -84,9 +109,14 @@ def describe_cap(cap: SpendCap) -> dict[str, object]:
     }
 
 
-def _build_delivery(user_id: str, endpoint_id: str, cap: SpendCap, at: datetime) -> WebhookDelivery:
+def _build_delivery(
+    user_id: str, endpoint_id: str, cap: SpendCap, at: datetime, project_id: str | None = None
+) -> WebhookDelivery:
     # The id is the same however often a transaction runs; a cap that was raised alerts again.
     named = f"{cap.period} {cap.limit}"
+    of_project = {} if project_id is None else {"projectId": project_id}
+    if project_id is not None:
+        named += f" {project_id}"
     delivery_id = hashed_delivery_id(user_id, SPEND_ALERT_EVENT, named, endpoint_id)
     return WebhookDelivery(
         delivery_id=delivery_id,
@@ -94,7 +124,7 @@ def _build_delivery(user_id: str, endpoint_id: str, cap: SpendCap, at: datetime)
         user_id=user_id,
         event=SPEND_ALERT_EVENT,
         occurred_at=at,
-        data={"userId": user_id, **describe_cap(cap)},
+        data={"userId": user_id, **of_project, **describe_cap(cap)},
         next_try_at=at,
         wake_at=at + WAKE_AFTER,
         wake_shard=int.from_bytes(delivery_id[-2:].encode()) % WAKE_SHARDS,

@@ -95,7 +95,7 @@ class JobActions:
                 cost = (await quote_job(self.services, owner, request)).cost
         if is_ambiguous(job):
             return Outcome(reason=_MAYBE_BOUGHT)
-        return Outcome(cost, await self._forecast.hold(job.user_id, cost))
+        return Outcome(cost, await self._forecast.hold(job.user_id, cost, job.project_id))
 
     async def _act(self, job: Job) -> Outcome:
         services, caller = self.services, self.caller

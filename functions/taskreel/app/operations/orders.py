@@ -12,6 +12,7 @@ from taskreel.app.jobs.job_lists import Filters, list_jobs
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.operations.job_actions import JobActions
 from taskreel.app.operations.operation_tasks import build_operation_task
+from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
@@ -63,7 +64,7 @@ class Forecast:
 
 async def forecast_operation(services: Services, caller: Caller, order: BulkOrder) -> Forecast:
     """Tell what an operation would do now: how many jobs, at what cost, and why not the others."""
-    _check(caller, order)
+    _check(await add_stored_role(services, caller, order.filter.project_id), order)
     actions = JobActions(services, caller, order.action, order.edit)
     found, cursor = Forecast(), None
     for _ in range(_MOST_PAGES_JUDGED):
@@ -95,7 +96,7 @@ async def start_operation(services: Services, caller: Caller, order: BulkOrder) 
 
     Jobs that are created later are not meant.
     """
-    _check(caller, order)
+    _check(await add_stored_role(services, caller, order.filter.project_id), order)
     now = services.clock.now()
     # What was created up to now, this moment included.
     until, bound = now + timedelta(microseconds=1), order.filter.created_before

@@ -14,6 +14,7 @@ from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.operations.job_actions import JobActions, Outcome
 from taskreel.app.operations.operation_tasks import build_operation_task
 from taskreel.app.operations.orders import read_page
+from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.operation import MOST_NAMED, BulkOperation, OperationState, RefusedJob
@@ -73,6 +74,8 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         projects=None if operation.projects is None else frozenset(operation.projects),
         roles={project: ProjectRole(role) for project, role in operation.roles.items()},
     )
+    # Read anew for each step: a member who has left changes nothing more.
+    caller = await add_stored_role(services, caller, operation.filter.project_id)
     left = operation.limit - operation.changed
     page = await read_page(
         services, caller, operation.filter, operation.cursor, min(_JOBS_OF_A_STEP, left)

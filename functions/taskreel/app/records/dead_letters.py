@@ -111,7 +111,7 @@ async def _judge(job: Job, forecast: HoldForecast) -> RedriveOutcome:
         cost = price_next_round(job)
     except TaskreelError as error:
         return RedriveOutcome(job, 0, error.message)
-    return RedriveOutcome(job, cost, await forecast.hold(job.user_id, cost))
+    return RedriveOutcome(job, cost, await forecast.hold(job.user_id, cost, job.project_id))
 
 
 async def _redrive(services: Services, caller: Caller, outcome: RedriveOutcome) -> RedriveOutcome:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,12 +23,12 @@ from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.submit import JobRequest, submit_job
+from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.app.worker.processor import Processor
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.config import Settings
 from taskreel.domain.job import Job
-from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query
 from taskreel.store_collections import ACCOUNTS, JOBS
@@ -105,12 +106,24 @@ class VirtualStack:
     async def finish(self, *, within: float) -> None:
         """Go on until every job has ended. Raises TimeoutError if that takes longer."""
         until = self.seconds + within
-        open_ones = [str(status) for status in Status if not status.final]
-        query = Query(collection=JOBS, where=(("status", "in", open_ones),), limit=1)
-        while await self.services.store.query(query):
+        while open_ones := await self._list_open_jobs():
             if self.seconds >= until:
-                raise TimeoutError(f"jobs have not ended after {within:g} s")
+                named = ", ".join(f"{job.job_id} {job.status}" for job in open_ones[:5])
+                raise TimeoutError(f"jobs have not ended after {within:g} s: {named}")
             await self.pass_until(self.seconds + 30)
+
+    async def _list_open_jobs(self) -> list[Job]:
+        """The unfinished jobs: each has a time to wake at, which an index serves."""
+        query = Query(
+            collection=JOBS,
+            where=(
+                ("wakeShard", "in", list(range(WAKE_SHARDS))),
+                ("wakeAt", ">", datetime.min.replace(tzinfo=UTC)),
+            ),
+            order=(("wakeAt", "asc"),),
+        )
+        rows = await self.services.store.query(query)
+        return [row.value for row in rows if not row.value.status.final]
 
     async def list_accounts(self) -> list[Any]:
         """Every account."""

@@ -1,0 +1,1 @@
+"""Projects: members with roles, and the spend of their jobs."""

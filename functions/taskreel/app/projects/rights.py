@@ -1,0 +1,53 @@
+"""The role of a caller in a project: by their token, else by the store.
+
+A role that the token's `projectRoles` names for the project is the caller's, be it higher or lower
+than that of the store. A token whose `projects` leave the project out has no part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from taskreel.app.caller import Caller, ProjectRole
+from taskreel.app.services import Services
+from taskreel.domain.errors import ForbiddenError
+from taskreel.domain.project import Project, is_project_id
+from taskreel.ports import Store, Transaction
+from taskreel.store_collections import PROJECTS
+
+
+async def load_project(reader: Store | Transaction, project_id: str | None) -> Project | None:
+    """The stored project; None for a name that jobs have, and nobody has created. One read."""
+    if project_id is None or not is_project_id(project_id):
+        return None
+    return await reader.get(PROJECTS, project_id)
+
+
+async def add_stored_role(services: Services, caller: Caller, project_id: str | None) -> Caller:
+    """The caller with their role in the project; a read only where their token gives them none."""
+    if project_id is None or caller.admin or caller.is_member(project_id):
+        return caller
+    project = await load_project(services.store, project_id)
+    return caller if project is None else join(caller, project)
+
+
+def join(caller: Caller, project: Project) -> Caller:
+    """The caller with the role that the project has for them, unless their token says another."""
+    id_ = project.project_id
+    is_left_out = caller.projects is not None and id_ not in caller.projects
+    stored = project.find_role(caller.user_id)
+    if stored is None or is_left_out or caller.is_member(id_):
+        return caller
+    return replace(caller, roles={**(caller.roles or {}), id_: ProjectRole[stored.name]})
+
+
+def require_editor(caller: Caller, project: Project) -> None:
+    """Raise ForbiddenError for a caller who may not submit to the project."""
+    role = join(caller, project).find_role(project.project_id)
+    if caller.admin or (role is not None and role >= ProjectRole.EDITOR):
+        return
+    why = "You are no member" if role is None else "You are a viewer"
+    raise ForbiddenError(
+        f"{why} of project {project.project_id}: submitting to it needs the role editor, "
+        "which one of its admins can give you."
+    )

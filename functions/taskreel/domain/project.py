@@ -1,0 +1,85 @@
+"""Projects: their members and roles, and what they may spend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Self
+
+from taskreel.domain.credits import CappedSpend
+from taskreel.domain.value import StoredValue, accept_unknown
+
+MOST_MEMBERS = 200
+PROJECT_ID = "letters, digits, and . _ - behind the first of them, at most 128"
+_PROJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def is_project_id(text: str) -> bool:
+    """Tell if a project of that id can be stored; jobs may name others, which have no members."""
+    return _PROJECT_ID.fullmatch(text) is not None
+
+
+class MemberRole(StrEnum):
+    """The role of a member; each may do what those before it may. The owner is an admin, too."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+
+class ProjectMember(StoredValue):
+    """A user of the project, and since when they have the role."""
+
+    user_id: str
+    role: Annotated[MemberRole, accept_unknown(MemberRole)]
+    since: datetime
+
+
+class Project(CappedSpend):
+    """A project. It also counts the spend of the jobs that name it, and may cap it."""
+
+    project_id: str
+    name: str
+    owner_id: str
+    #: In order of their joining; the owner is the first of a new project.
+    members: tuple[ProjectMember, ...] = ()
+    #: Their ids again, by which a user's projects are found.
+    member_ids: tuple[str, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+
+    def find_role(self, user_id: str) -> MemberRole | None:
+        """The role of a user; None for one that is no member, or has a role of a later release."""
+        for member in self.members:
+            if member.user_id == user_id:
+                return member.role if member.role in set(MemberRole) else None
+        return None
+
+    def with_member(self, user_id: str, role: MemberRole, at: datetime) -> Self:
+        """The project with that user in that role."""
+        member = ProjectMember(user_id=user_id, role=role, since=at)
+        if user_id not in self.member_ids:
+            return self._with_members([*self.members, member], at)
+        return self._with_members(
+            [member if one.user_id == user_id else one for one in self.members], at
+        )
+
+    def without_member(self, user_id: str, at: datetime) -> Self:
+        """The project without that user."""
+        return self._with_members([one for one in self.members if one.user_id != user_id], at)
+
+    def hold(self, cost: int, at: datetime) -> Self:
+        """The project with `cost` counted as spent. Raises SpendCapError if a cap is reached."""
+        fields = self.count_hold(cost, at, f"the project {self.project_id}'s")
+        return self.without_stale_spend(at).model_copy(update=fields)
+
+    def _with_members(self, members: Sequence[ProjectMember], at: datetime) -> Self:
+        return self.model_copy(
+            update={
+                "members": tuple(members),
+                "member_ids": tuple(one.user_id for one in members),
+                "updated_at": at,
+            }
+        )
