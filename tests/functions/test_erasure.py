@@ -149,7 +149,7 @@ async def test_a_dry_run_counts_and_changes_nothing(
     assert counted["jobs"] == sum(
         path.startswith("jobs/") and data["userId"] == PERSON for path, data in before.items()
     )
-    assert counted["audit"] == 1  # the admin's order that names them
+    assert counted["audit"] == 3  # the orders that name them: an admin's, and two of a project
 
 
 async def test_an_erasure_that_crashes_anywhere_goes_on_and_counts_each_document_once(

@@ -46,7 +46,6 @@ async def test_members_see_and_change_each_others_jobs_by_their_role(
 ) -> None:
     project = await make_project(ada, vera="viewer", eve="editor", alma="admin")
     job, other = await make_job(world, ada, project), await make_job(world, ada, project)
-    listed = {"params": {"projectId": project}}
     expected = {
         "vera": (200, 403, 403),
         "eve": (200, 202, 403),
@@ -56,7 +55,7 @@ async def test_members_see_and_change_each_others_jobs_by_their_role(
     for user, (reads, replays, deletes) in expected.items():
         client = world.as_user(user)
         assert (await client.get(f"/api/jobs/{job}")).status_code == reads, user
-        found = (await client.get("/api/jobs", **listed)).json()["jobs"]
+        found = (await client.get("/api/jobs", params={"projectId": project})).json()["jobs"]
         assert bool(found) is (reads == 200), user
         assert (await client.post(f"{IMAGE}/{job}/replay")).status_code == replays, user
         assert (await client.delete(f"{IMAGE}/{other}")).status_code == deletes, user

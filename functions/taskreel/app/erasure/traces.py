@@ -18,7 +18,7 @@ _NAMES = frozenset(
     {"userId", "by", "grantedBy", "slotOf", "orderedBy", "savedBy", "ownerId", "memberIds"}
 )
 #: The fields of records of admins, in whose text a user's id may be.
-_TEXTS = frozenset({"subject", "reason", "entryId"})
+_TEXTS = frozenset({"subject", "reason", "entryId", "action"})
 #: The fields with what somebody wrote or a service made; names in them are not looked at.
 _CONTENT = frozenset(
     {
