@@ -15,7 +15,6 @@ from taskreel.app.messages.spend_alerts import (
     create_spend_alerts,
 )
 from taskreel.app.pricing.credit_cost import compute_credits
-from taskreel.app.projects.spend import hold_in_project
 from taskreel.app.services import Services
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.grants import split_hold
@@ -93,8 +92,12 @@ async def _open_next_round(
     account, alerts = create_spend_alerts(tx, account.hold(needed, now, shares), now)
 
     reopened = job.next_round(now, needed, now, by=by).with_changes(now, burned=shares)
-    # The right to change the job has been checked; its owner is a member, or was.
-    reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, None)
+    of_project = None
+    if job.project_id is not None:
+        from taskreel.app.projects.spend import hold_in_project  # of few requests: cold start
+
+        # The right to change the job has been checked; its owner is a member, or was.
+        reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, None)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.domain.credits import Account, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
-from taskreel.domain.project import Project
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
     SPEND_ALERT_EVENT,
@@ -20,6 +20,9 @@ from taskreel.domain.webhook import (
 )
 from taskreel.ports import Task, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES
+
+if TYPE_CHECKING:  # with projects alone: cold start
+    from taskreel.domain.project import Project
 
 log = logging.getLogger(__name__)
 
