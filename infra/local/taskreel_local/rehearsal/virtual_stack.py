@@ -108,12 +108,12 @@ class VirtualStack:
         until = self.seconds + within
         while open_ones := await self._list_open_jobs():
             if self.seconds >= until:
-                named = ", ".join(f"{job.job_id} {job.status}" for job in open_ones[:5])
+                named = ", ".join(f"{job.job_id} {job.status}" for job in open_ones)
                 raise TimeoutError(f"jobs have not ended after {within:g} s: {named}")
             await self.pass_until(self.seconds + 30)
 
     async def _list_open_jobs(self) -> list[Job]:
-        """The unfinished jobs: each has a time to wake at, which an index serves."""
+        """Some jobs for which something is left to do: they have a time to wake at, and an index."""
         query = Query(
             collection=JOBS,
             where=(
@@ -121,9 +121,9 @@ class VirtualStack:
                 ("wakeAt", ">", datetime.min.replace(tzinfo=UTC)),
             ),
             order=(("wakeAt", "asc"),),
+            limit=5,
         )
-        rows = await self.services.store.query(query)
-        return [row.value for row in rows if not row.value.status.final]
+        return [row.value for row in await self.services.store.query(query)]
 
     async def list_accounts(self) -> list[Any]:
         """Every account."""
