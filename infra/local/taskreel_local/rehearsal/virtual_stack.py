@@ -113,7 +113,7 @@ class VirtualStack:
             await self.pass_until(self.seconds + 30)
 
     async def _list_open_jobs(self) -> list[Job]:
-        """Some jobs for which something is left to do: they have a time to wake at, and an index."""
+        """Some jobs with something left to do: they have a time to wake at, and an index."""
         query = Query(
             collection=JOBS,
             where=(
