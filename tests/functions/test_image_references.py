@@ -90,3 +90,16 @@ async def test_more_than_the_type_takes_is_named(
     answer = await ada.post(IMAGE, json={"prompt": "x", field: value})
     problem = expect_problem(answer, 422, "invalid_request")
     assert [error["path"] for error in problem["errors"]] == [field]
+
+
+async def test_a_list_price_is_marked_as_an_estimate_in_the_job_and_in_lists(
+    paid: ProviderSetup,
+) -> None:
+    """Stability's answers name no cost; OpenAI's count the tokens that it bills."""
+    estimated = await paid.run_job(image_of("stability", model="stable-image-core"))
+    counted = await paid.run_job(image_of("openai"))
+    listed = (await paid.user().get("/api/jobs")).json()["jobs"]
+    for job, expected in ((estimated, (0.03, True)), (counted, (counted["costUsd"], False))):
+        (row,) = (one for one in listed if one["jobId"] == job["jobId"])
+        assert (job["costUsd"], job["costEstimated"]) == expected
+        assert (row["costUsd"], row["costEstimated"]) == expected

@@ -135,7 +135,7 @@ async def test_a_stand_in_says_that_it_is_one(start_providers: StartProviders) -
     [
         ({}, "flux-2-pro"),
         ({"quality": "draft"}, "flux-2-klein-4b"),
-        ({"quality": "best"}, "flux-1.1-pro-ultra"),
+        ({"quality": "best"}, "flux-2-flex"),
         ({"quality": "draft", "model": "flux-2-max"}, "flux-2-max"),
         ({"provider": "bfl"}, "flux-2-pro"),
         ({"provider": "bfl", "quality": "best"}, "flux-2-max"),
@@ -148,8 +148,7 @@ async def test_a_quality_chooses_among_the_models_of_a_key(
     setup = await start_providers("bfl", stand_in_provider=None)
     await setup.run_job({"prompt": "x", **body})
     created = next(call for call in setup.fakes["bfl"].calls if call.method == "POST")
-    path = {"flux-1.1-pro-ultra": "flux-pro-1.1-ultra"}.get(model, model)
-    assert created.path == f"/v1/{path}"
+    assert created.path == f"/v1/{model}"
 
 
 async def test_a_provider_with_a_key_serves_the_model_that_was_asked_of_another(

@@ -141,6 +141,12 @@ def test_limits_are_in_order() -> None:
     [
         ("bfl", "flux-2-pro", IMAGE, {"width": 1024, "height": 1024}, 0.03),
         ("bfl", "flux-2-pro", IMAGE, {"width": 2048, "height": 2048}, 0.03 + 3 * 0.015),
+        ("bfl", "flux-2-klein-4b", IMAGE, {"width": 2048, "height": 2048}, 0.014 + 3 * 0.001),
+        ("bfl", "flux-2-max", IMAGE, {"width": 2048, "height": 2048}, 0.07 + 3 * 0.03),
+        ("google", "nano-banana-2", IMAGE, {"width": 1024, "height": 1024}, 0.067),
+        ("google", "nano-banana-2", IMAGE, {"width": 2048, "height": 1152}, 0.101),
+        ("google", "nano-banana-pro", IMAGE, {"width": 2048, "height": 2048}, 0.134),
+        ("google", "nano-banana-pro", IMAGE, {"width": 4096, "height": 2304}, 0.24),
         ("openai", "gpt-image-2", IMAGE, {"quality": "high", "numImages": 2}, 0.422),
         ("runway", "gen4_turbo", VIDEO, {"duration": 5.0}, 0.25),
         ("google", "veo-3", VIDEO, {}, 1.6),

@@ -120,6 +120,8 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
     fake = FAKES[row.provider]()
     provider = load_adapter(row.provider)(fake.key, transport=fake.transport())
     params = add_instructions(params) if row.capability is Capability.TEXT else params
+    if row.voices and "voice" in params:
+        params = {**params, "voice": row.voices[-1]}
     request = build_generation(
         folder, row.capability, row.name, params, 1 if row.needs_input else 0
     )

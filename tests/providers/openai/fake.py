@@ -34,6 +34,7 @@ VOICES = one_of(
     "shimmer",
     "verse",
     "marin",
+    "cedar",
 )
 PICTURE: dict[str, Check] = {
     "model": str,

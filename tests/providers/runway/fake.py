@@ -79,8 +79,24 @@ PICTURE: dict[str, Check] = {
 }
 
 
+#: As the types of runwayml 5.24 list them.
+PRESETS = frozenset(
+    """
+    Maya Arjun Serene Bernard Billy Mark Clint Mabel Chad Leslie Eleanor Elias Elliot Grungle
+    Brodie Sandra Kirk Kylie Lara Lisa Malachi Marlene Martin Miriam Monster Paula Pip Rusty Ragnar
+    Xylar Maggie Jack Katie Noah James Rina Ella Mariah Frank Claudia Niki Vincent Kendrick Myrna
+    Tom Wanda Benjamin Kiana Rachel
+    """.split()  # noqa: SIM905 - a table reads better than a list of strings
+)
+
+
 def _is_voice(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"type", "presetId"}
+    return (
+        isinstance(value, dict)
+        and value.get("type") == "runway-preset"
+        and value.keys() == {"type", "presetId"}
+        and value["presetId"] in PRESETS
+    )
 
 
 #: path → model → (fields, required)

@@ -10,7 +10,7 @@ from taskreel.adapters.providers.model_lookup import find_row, get_today
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.reserved_options import RESERVED_ALWAYS, find_reserved_names
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Generation
+from taskreel.ports import Capability, Generation
 
 
 def find_row_for(provider: str, request: Generation) -> ModelRow:
@@ -46,6 +46,25 @@ def find_reserved_options(row: ModelRow, options: Mapping[str, Any]) -> list[str
     priced = row.usd is not None
     reserved = load_reserved_options(row.provider) if priced else RESERVED_ALWAYS
     return find_reserved_names(options, reserved)
+
+
+def find_voice(row: ModelRow, word: str) -> str | None:
+    """The model's name of a voice, for a name in any case or a word for one; None: it has none."""
+    if mapped := row.voice_words.get(word.lower()):
+        return mapped
+    if not row.voices:
+        return word
+    return next((name for name in row.voices if name.lower() == word.lower()), None)
+
+
+def choose_voice(row: ModelRow, params: Mapping[str, Any], default: str) -> str:
+    """The voice of a request under the model's name; PermanentError for one that it lacks."""
+    word = params.get("voice") or default
+    voice = find_voice(row, word)
+    if voice is None:
+        message = f"{row.name} at {row.provider} does not have {_explain_voices(row, word)}"
+        raise PermanentError(message, code="voice_unknown")
+    return voice
 
 
 def list_lacking(row: ModelRow, params: Mapping[str, Any], inputs: int) -> tuple[str, ...]:
@@ -86,6 +105,9 @@ def _list_lacking_input(row: ModelRow, params: Mapping[str, Any], inputs: int) -
         yield "text without an input picture"
     if row.max_characters is not None and characters > row.max_characters:
         yield f"{characters} characters"
+    voice = params.get("voice")
+    if row.capability is Capability.SPEECH and voice and find_voice(row, voice) is None:
+        yield _explain_voices(row, voice)
 
 
 def _list_lacking_output(row: ModelRow, params: Mapping[str, Any]) -> Iterator[str]:
@@ -104,6 +126,12 @@ def _list_lacking_output(row: ModelRow, params: Mapping[str, Any]) -> Iterator[s
         yield f"{width}×{height} pixels"
     if row.formats and file_format is not None and file_format not in row.formats:
         yield f"{file_format} files"
+
+
+def _explain_voices(row: ModelRow, word: str) -> str:
+    words = ", ".join(sorted(row.voice_words))
+    also = f"; also understood: {words}" if words else ""
+    return f"the voice {word!r} (its voices: {', '.join(row.voices)}{also})"
 
 
 def _count_results(params: Mapping[str, Any]) -> int:

@@ -20,6 +20,7 @@ def estimate_cost(row: ModelRow, params: Mapping[str, Any]) -> float | None:
     if row.usd is None:
         return None
     price = row.usd_by_quality.get(params.get("quality") or "", row.usd)
+    price = _find_price_by_side(row, params, price)
     count = params.get("numImages") or 1
     match row.unit:
         case PriceUnit.MEGAPIXEL:
@@ -39,6 +40,12 @@ def count_token_cost(row: ModelRow, tokens_in: int | None, tokens_out: int | Non
     if row.usd is None or tokens_in is None or tokens_out is None:
         return None
     return (tokens_in * row.usd_input + tokens_out * row.usd) / 1e6
+
+
+def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) -> float:
+    """The price of the size that the longest side makes of a picture: 1K, 2K or 4K."""
+    longest = max(params.get("width") or _SIDE_PIXELS, params.get("height") or _SIDE_PIXELS)
+    return next((usd for most, usd in row.usd_by_side if longest <= most), price)
 
 
 def _estimate_picture(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:

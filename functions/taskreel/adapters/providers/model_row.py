@@ -51,6 +51,8 @@ class ModelRow:
     usd_further: float | None = None
     #: US dollars a million input tokens, where they are priced apart.
     usd_input: float = 0.0
+    #: US dollars a picture by the longest side up to which it holds, ascending.
+    usd_by_side: tuple[tuple[int, float], ...] = ()
     #: US dollars a unit by our option `quality`, where the price depends on it.
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)
     #: Its class among all models of the capability.
@@ -84,6 +86,10 @@ class ModelRow:
     max_results: int = 1
     #: The length of a text to speak.
     max_characters: int | None = None
+    #: The names of its voices; empty where an account has its own, by ids.
+    voices: tuple[str, ...] = ()
+    #: Its voice for a word that is none of its names, such as `narrator`; in lower case.
+    voice_words: Mapping[str, str] = field(default_factory=dict)
     #: The file formats that it writes, where these are fewer than ours.
     formats: tuple[str, ...] = ()
     #: Our options that it takes: sent as they are under its own names (ours: its) …

@@ -53,6 +53,7 @@ MODELS: tuple[ModelRow, ...] = (
             name,
             usd,
             unit=PriceUnit.MEGAPIXEL,
+            usd_further=further,
             max_inputs=pictures,
             max_pixels=FOUR_MEGAPIXELS,
             fields=fields,
@@ -60,17 +61,18 @@ MODELS: tuple[ModelRow, ...] = (
             # Only flex has these two.
             ranges={"steps": (1, 50), "guidance": (1.5, 10)} if "steps" in fields else {},
         )
-        for name, usd, pictures, fields, quality in (
-            ("flux-2-max", 0.07, 8, FIELDS, "best"),
+        for name, usd, further, pictures, fields, quality in (
+            ("flux-2-max", 0.07, 0.03, 8, FIELDS, "best"),
             (
                 "flux-2-flex",
-                0.06,
+                0.05,
+                0.05,
                 8,
                 UPSAMPLING_FIELDS | {"steps": "steps", "guidance": "guidance"},
                 "best",
             ),
-            ("flux-2-klein-4b", 0.014, 4, FIELDS, "draft"),
-            ("flux-2-klein-9b", 0.015, 4, FIELDS, "draft"),
+            ("flux-2-klein-4b", 0.014, 0.001, 4, FIELDS, "draft"),
+            ("flux-2-klein-9b", 0.015, 0.002, 4, FIELDS, "draft"),
         )
     ),
     _build_row(

@@ -14,16 +14,13 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.elevenlabs.models import VOICE_SETTING_FIELDS
-from taskreel.adapters.providers.model_limits import find_row_for
-from taskreel.adapters.providers.model_prices import estimate_cost
+from taskreel.adapters.providers.elevenlabs.models import RACHEL, VOICE_SETTING_FIELDS
+from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import ProviderClient, no_output_error
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Pending
 
-#: "Rachel", a voice that every account has.
-DEFAULT_VOICE = "21m00Tcm4TlvDq8ikWAM"
 DEFAULT_MUSIC_SECONDS = 30
 OUTPUT_FORMATS = {
     "mp3": "mp3_44100_128",
@@ -95,7 +92,7 @@ def _build_music(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[st
 
 
 def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    voice = params.get("voice") or DEFAULT_VOICE
+    voice = choose_voice(row, params, RACHEL)
     if not voice.isalnum():  # it becomes a part of the path
         raise PermanentError(
             f"voice must be an ElevenLabs voice id (letters and digits), not {voice!r}",
@@ -110,8 +107,8 @@ def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[s
 
 
 def _count_cost(row: ModelRow, request: Generation, answer: httpx.Response) -> float | None:
-    """The cost of the characters that ElevenLabs counted, or else an estimate."""
+    """The cost of the characters that ElevenLabs counted; None: it counted none."""
     characters = answer.headers.get("character-cost", "")
     if characters.isdigit() and row.usd is not None and request.capability is Capability.SPEECH:
         return int(characters) * row.usd / 1000
-    return estimate_cost(row, request.params)
+    return None

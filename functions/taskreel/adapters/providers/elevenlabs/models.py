@@ -15,7 +15,10 @@ VOICE_SETTING_FIELDS = {
     "style": "style",
     "speed": "speed",
 }
+#: A voice that every account has; callers name it, ElevenLabs takes its id.
+RACHEL = "21m00Tcm4TlvDq8ikWAM"
 SPEECH_OPTIONS: dict[str, Any] = {
+    "voice_words": {"narrator": RACHEL, "rachel": RACHEL},
     "fields": {"text": "text", "seed": "seed"},
     "computed": frozenset({"voice", "language", "outputFormat", *VOICE_SETTING_FIELDS}),
     "ranges": {"speed": (0.7, 1.2)},

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.google.models import GEMINI_SIZES
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
@@ -184,7 +185,7 @@ def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 def _build_image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:
     ratio = payloads.choose_ratio(params, row.ratios)
     longest = max(params.get("width") or 1024, params.get("height") or 1024)
-    size = "1K" if longest <= 1440 else "2K" if longest <= 2880 else "4K"
+    size = next((name for name, side in GEMINI_SIZES if longest <= side), GEMINI_SIZES[-1][0])
     return {"imageSize": size} | ({"aspectRatio": ratio} if ratio else {})
 
 

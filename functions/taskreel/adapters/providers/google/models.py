@@ -10,9 +10,18 @@ from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+#: The longest side up to which a picture is made, and billed, as 1K, 2K or 4K.
+GEMINI_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
+#: By Google's price page (2026-04): $60 a million tokens, of which these sizes take 1120 to 2520.
+FLASH_IMAGE_USD = (0.067, 0.101, 0.151)
+PRO_IMAGE_USD = (0.134, 0.134, 0.24)
 VEO_RATIOS = ("16:9", "9:16")
 TEXT_FIELDS = {"temperature": "temperature", "maxTokens": "maxOutputTokens"}
 VEO_FIELDS = {"negativePrompt": "negativePrompt", "audio": "generateAudio"}
+
+
+def _price_sizes(prices: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
+    return tuple((side, usd) for (_, side), usd in zip(GEMINI_SIZES, prices, strict=True))
 
 
 def _build_row(
@@ -56,8 +65,9 @@ MODELS: tuple[ModelRow, ...] = (
     _build_row(
         "gemini-3.1-flash-image",
         Capability.IMAGE,
-        0.067,
+        FLASH_IMAGE_USD[0],
         PriceUnit.IMAGE,
+        usd_by_side=_price_sizes(FLASH_IMAGE_USD),
         ratios=GEMINI_RATIOS,
         max_inputs=14,
         aliases=("gemini-image", "nano-banana", "nano-banana-2"),
@@ -65,8 +75,9 @@ MODELS: tuple[ModelRow, ...] = (
     _build_row(
         "gemini-3-pro-image",
         Capability.IMAGE,
-        0.134,
+        PRO_IMAGE_USD[0],
         PriceUnit.IMAGE,
+        usd_by_side=_price_sizes(PRO_IMAGE_USD),
         quality="best",
         ratios=GEMINI_RATIOS,
         max_inputs=14,

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_lookup import find_row
-from taskreel.adapters.providers.model_prices import count_token_cost, estimate_cost
+from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.openai.models import count_image_cost
 from taskreel.adapters.providers.provider_client import (
@@ -103,14 +103,14 @@ class OpenAI:
         return Done(outputs=outputs, cost_usd=cost)
 
     async def _make_speech(self, row: ModelRow, request: Generation) -> Done:
-        body = {"model": row.path, "voice": request.params.get("voice") or DEFAULT_VOICE}
+        body = {"model": row.path, "voice": choose_voice(row, request.params, DEFAULT_VOICE)}
         body |= payloads.rename_fields(request.params, row.fields, row.ranges)
         body |= payloads.get_provider_options(row, request.params)
         answer = await self._client.send("POST", "/audio/speech", creates=row.path, json=body)
         if not answer.content:
             raise no_output_error(self.name)
         output = await payloads.save_output(request, answer.content)
-        return Done(outputs=(output,), cost_usd=estimate_cost(row, request.params))
+        return Done(outputs=(output,))
 
     def _read_response(self, reply: Mapping[str, Any], request: Generation) -> Done | Pending:
         match reply.get("status"):

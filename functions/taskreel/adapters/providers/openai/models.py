@@ -25,6 +25,19 @@ TEXT_FIELDS = {
 #: Sizes since gpt-image-2, by OpenAI's image generation guide.
 ANY_SIZE: dict[str, Any] = {"max_pixels": 3840 * 2160, "min_pixels": 655_360, "max_ratio": 3.0}
 SPEECH_FIELDS = {"text": "input", "outputFormat": "response_format", "speed": "speed"}
+#: By the types of openai 3.57.
+VOICES = (
+    *("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer"),
+    *("verse", "marin", "cedar"),
+)
+VOICE_WORDS = {
+    "narrator": "coral",
+    "calm": "sage",
+    "deep": "onyx",
+    "bright": "nova",
+    "warm": "shimmer",
+    "story": "fable",
+}
 #: List prices of the gpt-image line in US dollars a million tokens.
 USD_TEXT_IN, USD_PICTURE_IN, USD_PICTURE_OUT = 5.0, 8.0, 30.0
 USD_BY_QUALITY = {"low": 0.006, "medium": 0.053, "high": 0.211}
@@ -39,6 +52,8 @@ def _build_row(
         Capability.TEXT: {"fields": TEXT_FIELDS, "computed": TEXT_OPTIONS},
         Capability.SPEECH: {
             "computed": frozenset({"voice"}),
+            "voices": VOICES,
+            "voice_words": VOICE_WORDS,
             "formats": ("mp3", "wav", "opus", "flac"),
             "max_characters": 4096,
         },

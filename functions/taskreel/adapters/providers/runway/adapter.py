@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     ProviderClient,
@@ -121,7 +121,7 @@ def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, A
             picture = {"imageUri": _build_uri(request, 0)}
             return "image_upscale", picture | ({"scaleFactor": scale} if scale else {})
         case Capability.SPEECH:
-            preset = request.params.get("voice") or DEFAULT_VOICE
+            preset = choose_voice(row, request.params, DEFAULT_VOICE)
             voice = {"type": "runway-preset", "presetId": preset}
             body = payloads.rename_fields(request.params, row.fields, row.ranges)
             return "text_to_speech", body | {"voice": voice}

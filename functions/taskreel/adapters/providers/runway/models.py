@@ -27,6 +27,17 @@ KLING_FIELDS = {"prompt": "promptText", "audio": "audio"}
 VEO_FIELDS = {"prompt": "promptText", "negativePrompt": "negativePrompt", "audio": "audio"}
 
 
+#: The presets of the types of runwayml 5.24.
+VOICES = (
+    *("Maya", "Arjun", "Serene", "Bernard", "Billy", "Mark", "Clint", "Mabel", "Chad", "Leslie"),
+    *("Eleanor", "Elias", "Elliot", "Grungle", "Brodie", "Sandra", "Kirk", "Kylie", "Lara"),
+    *("Lisa", "Malachi", "Marlene", "Martin", "Miriam", "Monster", "Paula", "Pip", "Rusty"),
+    *("Ragnar", "Xylar", "Maggie", "Jack", "Katie", "Noah", "James", "Rina", "Ella", "Mariah"),
+    *("Frank", "Claudia", "Niki", "Vincent", "Kendrick", "Myrna", "Tom", "Wanda", "Benjamin"),
+    *("Kiana", "Rachel"),
+)
+
+
 def _build_row(
     name: str, capability: Capability, usd: float | None, unit: PriceUnit, **more: Any
 ) -> ModelRow:
@@ -144,5 +155,7 @@ MODELS: tuple[ModelRow, ...] = (
         PriceUnit.CHARACTERS,
         fields={"text": "promptText"},
         max_characters=1000,
+        voices=VOICES,
+        voice_words={"narrator": "Maya"},
     ),
 )

@@ -67,10 +67,10 @@ class Stability:
             headers={"accept": "application/json" if row.path == CREATIVE else "image/*"},
         )
         if row.path != CREATIVE:
-            return await self._save_result(request, answer, row.usd)
+            return await self._save_result(request, answer)
         reply = self._client.parse_object(answer, creates=row.name)
         id_ = self._client.require_text(reply, "id", row.name)
-        return Pending(operation={"id": id_, "usd": row.usd}, poll_after=POLL_AFTER)
+        return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """Read the state of a creative upscale; Stability stores its result for a day."""
@@ -79,7 +79,7 @@ class Stability:
         )
         if answer.status_code == 202:
             return Pending(operation=operation, poll_after=POLL_AFTER)
-        return await self._save_result(request, answer, operation.get("usd"))
+        return await self._save_result(request, answer)
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Do nothing: Stability cannot stop an upscale, which runs on without being read."""
@@ -87,9 +87,7 @@ class Stability:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _save_result(
-        self, request: Generation, answer: httpx.Response, usd: float | None
-    ) -> Done:
+    async def _save_result(self, request: Generation, answer: httpx.Response) -> Done:
         # A filtered picture comes with status 200, blurred.
         if answer.headers.get("finish-reason") == "CONTENT_FILTERED":
             raise moderation_error(self.name)
@@ -97,7 +95,7 @@ class Stability:
         if not answer.content or not content_type.startswith("image/"):
             raise no_output_error(self.name)
         output = await payloads.save_output(request, answer.content)
-        return Done(outputs=(output,), cost_usd=usd)
+        return Done(outputs=(output,))
 
 
 def _build_fields(row: ModelRow, request: Generation) -> dict[str, str]:
