@@ -1,4 +1,7 @@
-"""The operator's story of infra/README.md, step by step: a provider fails, and comes back."""
+"""The operator's story of infra/README.md, step by step: a provider fails, and comes back.
+
+It is done by the keyboard alone: what cannot be reached by it, a part of the operators cannot do.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from browser.signed_in_page import SECONDS, signed_in, store_picture
 from e2e.processes import stack
@@ -18,6 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 #: A breaker opens after five failures: these jobs die, and the next one waits.
 DEAD = 5
+MOST_TABS = 150
 JOB = {
     "model": "flux-2-pro",
     "provider": "bfl",
@@ -57,6 +61,22 @@ def submit_jobs(api: httpx.Client) -> str:
     return job
 
 
+def press(page: Page, target: Locator, key: str = "Enter") -> None:
+    """Go to it by Tab, and press the key."""
+    reach(page, target)
+    page.keyboard.press(key)
+
+
+def reach(page: Page, target: Locator) -> None:
+    """Press Tab until it has the focus."""
+    expect(target).to_be_visible(timeout=SECONDS)
+    for _ in range(MOST_TABS):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{MOST_TABS} tabs do not lead to {target}")
+
+
 def notice_it(page: Page, url: str) -> None:
     page.goto(f"{url}/dashboard")
     expect(page.get_by_text("Some jobs wait or fail")).to_be_visible(timeout=SECONDS)
@@ -66,14 +86,14 @@ def notice_it(page: Page, url: str) -> None:
 
 
 def understand_it(page: Page, url: str, waiting: str) -> None:
-    page.get_by_role("link", name="See failures").first.click()
+    press(page, page.get_by_role("link", name="See failures").first)
     group = page.locator("ul.work li")
     expect(group).to_contain_text("provider_down", timeout=SECONDS)
     expect(group).to_contain_text(f"{DEAD} failed still")
     page.goto(f"{url}/dashboard/jobs/{waiting}")
     reason = page.locator(".reason")
     expect(reason).to_contain_text("bfl flux-2-pro is paused after failures", timeout=SECONDS)
-    reason.get_by_role("link", name="See the provider").click()
+    press(page, reason.get_by_role("link", name="See the provider"))
     row = page.get_by_role("row").filter(has_text="flux-2-pro")
     expect(row).to_contain_text("stopped", timeout=SECONDS)
     expect(row).to_contain_text("provider_down", timeout=SECONDS)
@@ -81,21 +101,34 @@ def understand_it(page: Page, url: str, waiting: str) -> None:
 
 
 def order_breaker(page: Page, order: str, reason: str, then: str) -> None:
-    page.get_by_role("button", name="Change flux-2-pro").click()
-    page.get_by_label(order).check()
-    page.get_by_label("Reason, for the audit log").fill(reason)
-    page.get_by_role("button", name="Apply").click()
+    press(page, page.get_by_role("button", name="Change flux-2-pro"))
+    choices = page.get_by_role("dialog").get_by_role("radio")
+    reach_choice(page, choices)
+    for _ in range(choices.count()):
+        if not page.get_by_label(order).is_checked():
+            page.keyboard.press("ArrowDown")
+    expect(page.get_by_label(order)).to_be_checked()
+    reach(page, page.get_by_label("Reason, for the audit log"))
+    page.keyboard.type(reason)
+    page.keyboard.press("Enter")
     row = page.get_by_role("row").filter(has_text="flux-2-pro")
     expect(row).to_contain_text(then, timeout=SECONDS)
 
 
+def reach_choice(page: Page, choices: Locator) -> None:
+    """Tab enters a group of radio buttons at the one that is chosen."""
+    expect(choices.first).to_be_visible(timeout=SECONDS)
+    reach(page, next(one for one in choices.all() if one.is_checked()))
+
+
 def bring_back(page: Page, url: str) -> None:
-    page.goto(f"{url}/dashboard/failures")
-    page.get_by_role("button", name="Redrive…").click()
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    press(page, page.get_by_role("button", name="Redrive…"))
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(f"{DEAD} credits will be held")
     store_picture(page, "operator_redrive", height=560)
-    dialog.get_by_role("button", name=f"Redrive {DEAD} jobs").click()
+    press(page, dialog.get_by_role("button", name=f"Redrive {DEAD} jobs"))
     expect(page.get_by_text("none left")).to_be_visible(timeout=SECONDS)
     # The one that waited runs by itself.
     page.goto(f"{url}/dashboard/jobs?status=COMPLETED")

@@ -23,7 +23,9 @@ export default function Providers({ query, caller }) {
   const [order, setOrder] = useState(/** @type {any} */ (null));
   const change = (/** @type {string} */ next, /** @type {boolean} */ open) => go(`${ROOT}/providers?${new URLSearchParams({ ...(next && { text: next }), ...(open && { state: "open" }) })}`, { replace: true });
   const fits = (/** @type {any} */ provider, /** @type {any} */ model) => (!onlyOpen || model.breaker.state !== "closed") && (!text || `${provider.provider} ${model.name} ${model.capability} ${model.aliases?.join(" ")}`.toLowerCase().includes(text.toLowerCase()));
-  const shown = (data?.providers ?? []).map((/** @type {any} */ one) => ({ ...one, fitting: one.models.filter((/** @type {any} */ model) => fits(one, model)) })).filter((/** @type {any} */ one) => one.fitting.length || (!text && !onlyOpen));
+  // Those that serve come first; on a laptop that is the one that stands in for all.
+  const ordered = [...(data?.providers ?? [])].sort((one, other) => Number(other.configured) - Number(one.configured));
+  const shown = ordered.map((/** @type {any} */ one) => ({ ...one, fitting: one.models.filter((/** @type {any} */ model) => fits(one, model)) })).filter((/** @type {any} */ one) => one.fitting.length || (!text && !onlyOpen));
   return html`
     <div class="title"><h1>Providers</h1></div>
     <p class="lead">A model is stopped after repeated failures, and tried again by itself; an admin can stop or permit it.</p>
