@@ -57,6 +57,19 @@ async def test_equal_requests_at_the_same_time_make_one_job(
     assert await available(ada) == before - 1
 
 
+async def test_an_idempotency_key_that_made_a_job_answers_before_the_cache(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    key = {"Idempotency-Key": "order-17"}
+    made = (await ada.post(IMAGE, json={**PICTURE, "prompt": "a boat"}, headers=key)).json()
+    await ask(ada)
+    await world.advance(60)
+    other = await ada.post(IMAGE, json=PICTURE, headers=key)
+    expect_problem(other, 422, "idempotency_key_reused")
+    repeated = await ada.post(IMAGE, json={**PICTURE, "prompt": "a boat"}, headers=key)
+    assert repeated.json()["jobId"] == made["jobId"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

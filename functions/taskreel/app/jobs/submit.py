@@ -174,10 +174,9 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     _check_size(payload)
     _check_references(request.submission, payload)
     if request.asks_for_cache:
-        found = await _look_up_result(services, caller, request, payload)
-        if found.hit is not None:
-            return Submitted(found.hit, repeated=False, cached=True)
-        request = replace(request, cache=found)
+        request, answer = await _ask_cache(services, caller, request, payload)
+        if answer is not None:
+            return answer
     plan = await _plan_job(services, request)
     job = _build_job(services, caller, request, payload, plan)
     try:
@@ -223,6 +222,24 @@ async def _load_project(
     if project is not None:
         require_editor(caller, project)
     return project
+
+
+async def _ask_cache(
+    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
+) -> tuple[JobRequest, Submitted | None]:
+    """The earlier job that answers, or None and the request with the id of the job to create.
+
+    What the request's key has made answers before an equal job does: a key means one request.
+    """
+    if request.idempotency_key is not None:
+        key_id = keyed_job_id(caller.user_id, request.idempotency_key)
+        existing = await load_job(services.store, key_id)
+        if existing is not None:
+            return request, _repeat_submission(existing, request)
+    found = await _look_up_result(services, caller, request, payload)
+    if found.hit is not None:
+        return request, Submitted(found.hit, repeated=False, cached=True)
+    return replace(request, cache=found), None
 
 
 async def _look_up_result(
