@@ -330,6 +330,9 @@ _UNUSUAL = re.compile(
     rb'|__|""\s*:|"[^"]{1001,}"\s*:'
     rb"|\d{18}|\d[eE]|NaN|Infinity"
 )
+#: Each of the above has one of these, but for names that are too long.
+_RARE = (b"\\", b"\x7f", b"__", b'""', b"NaN", b"Infinity")
+_UNUSUAL_NUMBER = re.compile(rb"\d(?:\d{17}|[eE])")
 
 
 def is_plain(raw: bytes) -> bool:
@@ -339,7 +342,12 @@ def is_plain(raw: bytes) -> bool:
     false False costs no more than that walk.
     """
     most_nested = raw.count(b"{") + raw.count(b"[")
-    return 2 * most_nested <= _MAX_DEPTH and _UNUSUAL.search(raw) is None
+    if 2 * most_nested > _MAX_DEPTH:
+        return False
+    # Most bodies are short, ASCII and without escapes, which is found out in half the time.
+    if len(raw) <= _MAX_NAME_BYTES and raw.isascii() and not any(map(raw.__contains__, _RARE)):
+        return _UNUSUAL_NUMBER.search(raw) is None
+    return _UNUSUAL.search(raw) is None
 
 
 def require_storable(value: Any) -> Any:

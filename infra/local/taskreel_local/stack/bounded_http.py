@@ -70,6 +70,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _reading_headers = True
     _reading_body = False
     _header_bytes = 0
+    #: The bytes of the data that is being parsed.
+    _received = 0
     #: Requests whose headers have arrived.
     _requests = 0
     _stopping = False
@@ -141,6 +143,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._active_at = time.monotonic()
+        self._received = len(data)
         if self._reading_headers:
             self._header_bytes += len(data)
         super().data_received(data)
@@ -162,10 +165,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse long headers, else start the request, with keep-alive also for HTTP/1.0."""
         self._stop_timer()
-        length = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if length > self.bounds.header_bytes:
-            self._refuse_headers()
-            raise ValueError("the headers are too long")  # ends the parsing of this connection
+        # Headers within the bytes that have come since they began cannot be longer.
+        if self._header_bytes + self._received > self.bounds.header_bytes:
+            length = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if length > self.bounds.header_bytes:
+                self._refuse_headers()
+                raise ValueError("the headers are too long")  # ends the parsing of this connection
         self._reading_headers, self._reading_body = False, True
         self._header_bytes = 0
         self._requests += 1
