@@ -25,7 +25,7 @@ from taskreel_local.stack.repository_paths import LIMITS
 
 pytestmark = pytest.mark.slow
 
-#: A tenth of a day of 500 users, at the same load: the whole takes two minutes and a half of
+#: A tenth of a day of 500 users, at the same load: the whole takes more than five minutes of
 #: processor time, so CI runs it at night (.ci/nightly).
 JOBS = JOBS_OF_A_DAY if os.environ.get("REHEARSAL") == "whole" else JOBS_OF_A_DAY // 10
 USERS = JOBS // 100
