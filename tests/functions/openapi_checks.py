@@ -1,10 +1,11 @@
-"""A check of schemathesis for an API in which the first DELETE of an open job cancels it.
+"""Checks of schemathesis: of removals where a DELETE may only cancel, and of the time of answers.
 
 schemathesis loads this file by the variable `SCHEMATHESIS_HOOKS`.
 """
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,10 @@ from schemathesis.checks import CheckContext, CheckInternals
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.specs.openapi.checks import use_after_free
+
+#: Longest answer on a loaded machine, in seconds, beside the wait that the request asks for.
+_LONGEST_ANSWER_S = 10.0
+_WAIT = re.compile(r"wait=(\d{1,2})", re.ASCII)
 
 
 class _WithoutCancellations(CheckInternals):
@@ -38,3 +43,11 @@ def use_after_removal(ctx: CheckContext, response: Response, case: Case[Any]) ->
     )
     context: Any = SimpleNamespace(internals=internals)
     return use_after_free(context, response, case)
+
+
+@schemathesis.check
+def answer_in_time(_ctx: CheckContext, response: Response, _case: Case[Any]) -> None:
+    """The built-in `max_response_time`, with the wait of a `Prefer` header allowed for."""
+    wanted = _WAIT.search(str(response.request.headers.get("Prefer", "")))
+    longest = _LONGEST_ANSWER_S + (float(wanted[1]) if wanted else 0.0)
+    assert response.elapsed <= longest, f"answered after {response.elapsed:.1f} s of {longest:g}"

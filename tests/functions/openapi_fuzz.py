@@ -84,10 +84,17 @@ async def fuzz_api(folder: Path, *options: str, show: bool = False) -> FuzzResul
         return FuzzResult(code, report, (*crashes.texts, *refused))
 
 
-async def fuzz_stack(folder: Path, *options: str, show: bool = False) -> FuzzResult:
-    """The same against `taskreel dev` with its data in the folder."""
+async def fuzz_stack(
+    folder: Path, *options: str, show: bool = False, google: bool = False
+) -> FuzzResult:
+    """The same against `taskreel dev` with its data in the folder.
+
+    With `google` its store is Firestore's emulator, and its queues and files are those of the
+    emulators of Cloud Tasks and Cloud Storage.
+    """
     settings = {"INITIAL_CREDITS": "1000000000", "LOG_LEVEL": "ERROR"}
-    with stack(folder / "data", "--unthrottled", "--log-format=json", settings=settings) as found:
+    flags = ["--unthrottled", "--log-format=json", *(["--google-emulators"] if google else [])]
+    with stack(folder / "data", *flags, settings=settings) as found:
         # A stream of all own jobs never ends, and would be waited for in vain.
         options = (*options, r"--exclude-path-regex=^/api/jobs/events$")
         admin = found.token("root", role="admin")
@@ -181,6 +188,8 @@ async def _run_schemathesis(
         "--continue-on-failure",
         # Some examples wait for half a minute.
         "--request-timeout=70",
+        # openapi_checks.py has it as `answer_in_time`, which knows how long a request may wait.
+        "--max-response-time=70",
         "--no-color",
         *options,
     ]
@@ -222,17 +231,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="repeat the requests of a run (default: random)")
     parser.add_argument(
         "--stack",
-        choices=["simulated", "embedded"],
+        choices=["simulated", "embedded", "google"],
         default="simulated",
-        help="the system in virtual time, or the local stack",
+        help="the system in virtual time, the local stack, or that on Google's emulators",
     )
     given, others = parser.parse_known_args()
     options = [f"--max-time={max(1, round(given.minutes * 60))}", *others]
     if given.seed is not None:
         options.append(f"--seed={given.seed}")
-    fuzz = fuzz_stack if given.stack == "embedded" else fuzz_api
     with tempfile.TemporaryDirectory(prefix="taskreel-fuzz-") as folder:
-        result = asyncio.run(fuzz(Path(folder), *options, show=True))
+        if given.stack == "simulated":
+            run = fuzz_api(Path(folder), *options, show=True)
+        else:
+            google = given.stack == "google"
+            run = fuzz_stack(Path(folder), *options, show=True, google=google)
+        result = asyncio.run(run)
     for text in result.crashes:
         print(f"CRASH {text}")
     return 0 if result.passed else 1

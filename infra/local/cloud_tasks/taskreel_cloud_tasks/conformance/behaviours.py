@@ -305,4 +305,6 @@ ROWS = (
     Row("Retries", "Retry-After is waited for", "doc", probes.waits_for_retry_after, NO),
     Row("Versions", "v2beta3 over gRPC", "doc", probes.version(tasks_v2beta3), NO, YES),
     Row("Versions", "v2beta2 over gRPC, push queues", "doc", probes.version(tasks_v2beta2), NO),
+    # Not planned: it never left beta, and Google's guide moves pull queues to Pub/Sub.
+    Row("Versions", "v2beta2, pull queues (Google: use Pub/Sub)", "doc", probes.leases_tasks, NO),
 )

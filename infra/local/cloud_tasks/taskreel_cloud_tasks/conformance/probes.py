@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.cloud import tasks_v2
+from google.cloud import tasks_v2, tasks_v2beta2
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from taskreel_cloud_tasks.clients import connect
@@ -325,6 +325,16 @@ def version(api: Any) -> Callable[[Site], bool]:
             return bool(client.get_queue(name=name).name == name)
 
     return probe
+
+
+def leases_tasks(site: Site) -> bool:
+    """Create a pull queue and lease from it, as only v2beta2 can."""
+    with connect(site.address, api=tasks_v2beta2) as client:
+        name = missing_queue()
+        client.create_queue(parent=LOCATION, queue={"name": name, "pull_target": {}})
+        client.create_task(parent=name, task={"pull_message": {"payload": b"x"}})
+        asked = {"parent": name, "lease_duration": {"seconds": 60}}
+        return len(client.lease_tasks(asked).tasks) == 1
 
 
 def tests_permissions_of_nothing(site: Site) -> bool:
