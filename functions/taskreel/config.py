@@ -49,6 +49,9 @@ class Settings(Value):
     media_processor_url: str | None = None
     #: Two keys, separated by a comma, while they are being rotated; tasks carry the first.
     internal_api_key: SecretStr = SecretStr("")
+    #: Signs links to files and event-stream tokens; like INTERNAL_API_KEY it may hold two keys.
+    #: Absent: INTERNAL_API_KEY signs them, and whoever can read a task can forge them.
+    link_key: SecretStr | None = None
     jwt_secret: SecretStr | None = None
     jwt_public_key: str | None = None
     jwt_jwks_url: str | None = None
@@ -124,10 +127,11 @@ class Settings(Value):
     def _parse_json(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
 
-    @field_validator("internal_api_key")
+    @field_validator("internal_api_key", "link_key")
     @classmethod
-    def _check_key_length(cls, value: SecretStr) -> SecretStr:
-        if any(len(key.strip()) < 16 for key in value.get_secret_value().split(",")):
+    def _check_key_length(cls, value: SecretStr | None) -> SecretStr | None:
+        keys = [] if value is None else value.get_secret_value().split(",")
+        if any(len(key.strip()) < 16 for key in keys):
             raise ValueError(
                 "each key must have at least 16 characters; `openssl rand -hex 32` generates one"
             )
@@ -213,6 +217,16 @@ class Settings(Value):
         """The roots of the task processors, which are the audiences of tasks' OIDC tokens."""
         given = (self.processor_url, self.media_processor_url)
         return [url.rstrip("/") for url in given if url]
+
+    @property
+    def link_keys(self) -> list[str]:
+        """The keys of file links and stream tokens; the first signs.
+
+        The internal keys never verify beside a LINK_KEY: tasks carry them.
+        """
+        if self.link_key is None:
+            return self.internal_keys
+        return [key.strip() for key in self.link_key.get_secret_value().split(",")]
 
     @property
     def allowed_origins(self) -> list[str]:

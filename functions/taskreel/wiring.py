@@ -175,7 +175,7 @@ def live() -> LiveContext:
 
     feed = JobFeed(services())
     _run_before_stopping(feed.close)
-    return LiveContext(feed, StreamTokens(settings().internal_keys), ConnectionLimits())
+    return LiveContext(feed, StreamTokens(settings().link_keys), ConnectionLimits())
 
 
 @functools.cache
@@ -191,7 +191,7 @@ def _file_links() -> FileLinks:
     """The signed links to files that come through the API."""
     from taskreel.web.file_links import FileLinks
 
-    return FileLinks(settings().internal_keys)
+    return FileLinks(settings().link_keys)
 
 
 @functools.cache
@@ -323,7 +323,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         rules=rules,
         counts=counts,
         calibration=calibration,
-        render_message=partial(_render_message, chosen.internal_keys),
+        render_message=partial(_render_message, chosen.link_keys),
         count_sweep=recorder.count_sweep,
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
@@ -340,13 +340,13 @@ def _own_addresses(chosen: Settings) -> list[str]:
 
 
 async def _render_message(
-    internal_keys: Sequence[str], services: Services, delivery: WebhookDelivery, job: Job | None
+    link_keys: Sequence[str], services: Services, delivery: WebhookDelivery, job: Job | None
 ) -> dict[str, Any]:
     """The message of a delivery in another service's form; the first imports its module."""
     from taskreel.web.file_links import FileLinks
     from taskreel.web.other_apis.webhook_messages import render_message
 
-    return await render_message(services, FileLinks(internal_keys), delivery, job)
+    return await render_message(services, FileLinks(link_keys), delivery, job)
 
 
 def _token_rules(chosen: Settings) -> TokenRules:

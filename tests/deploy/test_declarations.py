@@ -244,10 +244,10 @@ def test_who_checks_webhooks_and_who_asks_for_them_have_their_secrets() -> None:
 
 def test_keys_stay_out_of_what_is_printed() -> None:
     """The shell adds a secret's value and the scheduler's header after it prints the command."""
-    steps = planned("secrets", INTERNAL_API_KEY="k" * 32, BFL_API_KEY="b" * 32) + planned(
-        "scheduler", KEY_IN_USE="k" * 32
-    )
-    assert [step[0] for step in steps] == ["secret", "secret", "secret", "header"]
+    given = {"INTERNAL_API_KEY": "k" * 32, "LINK_KEY": "l" * 32, "BFL_API_KEY": "b" * 32}
+    steps = planned("secrets", **given) + planned("scheduler", KEY_IN_USE="k" * 32)
+    assert [step[0] for step in steps] == ["secret"] * 4 + ["header"]
+    assert "llll" not in str(steps)
     assert "kkkk" not in str(steps)
     assert "bbbb" not in str(steps)
 

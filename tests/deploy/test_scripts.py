@@ -84,6 +84,7 @@ def test_secrets_are_made_once_and_never_shown(provisioned: Cloud) -> None:
         "taskreel-bfl-api-key",
         "taskreel-internal-api-key",
         "taskreel-jwt-secret",
+        "taskreel-link-key",
     ]
 
 

@@ -17,13 +17,12 @@ from taskreel.domain.errors import ForbiddenError
 
 
 class FileLinks:
-    """Makes and checks links; signs by the first of the deployment's internal keys."""
+    """Makes and checks links; signs by the first of the keys (LINK_KEY)."""
 
-    def __init__(self, internal_keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str]) -> None:
         # Derived keys: a link can never pass for anything else that the keys sign.
         self._keys = [
-            hmac.digest(key.encode(), b"taskreel file links", hashlib.sha256)
-            for key in internal_keys
+            hmac.digest(key.encode(), b"taskreel file links", hashlib.sha256) for key in keys
         ]
 
     def make(self, url: str, path: str, now: datetime, lifetime: timedelta) -> str:

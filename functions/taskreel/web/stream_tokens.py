@@ -32,13 +32,12 @@ class ExpiringCaller:
 
 
 class StreamTokens:
-    """Issues and verifies tokens; signs by the first of the deployment's internal keys."""
+    """Issues and verifies tokens; signs by the first of the keys (LINK_KEY)."""
 
-    def __init__(self, internal_keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str]) -> None:
         # Derived keys: one of these tokens can never pass for anything that the keys sign.
         self._keys = [
-            hmac.digest(key.encode(), b"taskreel stream tokens", hashlib.sha256)
-            for key in internal_keys
+            hmac.digest(key.encode(), b"taskreel stream tokens", hashlib.sha256) for key in keys
         ]
 
     def issue(
