@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import pytest_socket
 from hypothesis import settings
 
-from installed_programs import skip_or_fail
+from gcloud_server import warm_gcloud
+from installed_programs import GCLOUD_INSTALL, find_program, skip_or_fail
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS
 from taskreel.config import Settings
 from taskreel_local.emulators.google_emulators import (
@@ -33,15 +34,16 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 #: Files that take minutes. xdist hands out whole files in this order: started last, one of them
 #: would keep a single process busy while the other has nothing to do.
 LONGEST_FILES = (
-    "test_life.py",
     "test_simulation.py",
+    "test_life.py",
     "test_rehearsals.py",
     "test_whole_infra.py",
     "test_scripts.py",
     "test_every_type.py",
     "test_demo.py",
     "test_survival.py",
-    "test_gcloud.py",
+    "test_documents_commands.py",
+    "test_restore.py",
 )
 
 
@@ -63,6 +65,17 @@ def firestore_address() -> Iterator[str]:
             yield address
     except EmulatorMissingError as missing:
         skip_or_fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def gcloud_variables() -> Iterator[Mapping[str, str]]:
+    """What the environment of gcloud needs; without gcloud tests are skipped, or fail in CI."""
+    program = find_program("gcloud", GCLOUD_INSTALL)
+    if os.environ.get("NIGHTLY"):
+        yield {}
+        return
+    with warm_gcloud(program) as variables:
+        yield variables
 
 
 @pytest.fixture(scope="session")

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloudtasks.remote import Remote
-from installed_programs import GCLOUD_INSTALL, find_program
 
 pytestmark = pytest.mark.emulator
 
 
 class Gcloud:
-    """Runs `gcloud tasks … --format=json` at a second or so each."""
+    """Runs `gcloud tasks … --format=json`."""
 
-    def __init__(self, program: str, remote: Remote, config: Path) -> None:
-        self._program = program
+    def __init__(self, remote: Remote, config: Path, variables: Mapping[str, str]) -> None:
         self._environment = {
             **os.environ,
+            **variables,
             "CLOUDSDK_CONFIG": str(config),
             "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
@@ -33,7 +33,7 @@ class Gcloud:
     def run(self, *arguments: str, track: str = "") -> subprocess.CompletedProcess[str]:
         tracks = [track] if track else []
         place = ("--location=us-central1", "--format=json")
-        command = [self._program, *tracks, "tasks", *arguments, *place]
+        command = ["gcloud", *tracks, "tasks", *arguments, *place]
         return subprocess.run(
             command, env=self._environment, capture_output=True, text=True, check=False
         )
@@ -51,8 +51,8 @@ def gcloud_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def gcloud(remote: Remote, gcloud_config: Path) -> Gcloud:
-    return Gcloud(find_program("gcloud", GCLOUD_INSTALL), remote, gcloud_config)
+def gcloud(remote: Remote, gcloud_config: Path, gcloud_variables: Mapping[str, str]) -> Gcloud:
+    return Gcloud(remote, gcloud_config, gcloud_variables)
 
 
 def test_queues_are_created_updated_described_listed_paused_resumed_purged_and_deleted(

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from installed_programs import GCLOUD_INSTALL, find_program
 from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
@@ -90,17 +89,12 @@ class Cloud:
         return found
 
 
-@pytest.fixture(scope="session")
-def gcloud() -> str:
-    """The path of gcloud."""
-    return find_program("gcloud", GCLOUD_INSTALL)
-
-
-def environment(port: int, home: Path) -> dict[str, str]:
+def environment(port: int, home: Path, gcloud: Mapping[str, str]) -> dict[str, str]:
     """Return gcloud's settings: all calls go to the fake, no settings of the user."""
     token = home / "token"
     token.write_text("fake-access-token")
     return {
+        **gcloud,
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "CLOUDSDK_CONFIG": str(home / "gcloud"),
@@ -129,7 +123,7 @@ def environment(port: int, home: Path) -> dict[str, str]:
 
 
 def small_infra(folder: Path) -> Path:
-    """Copy infra/ with one or two resources of each kind: gcloud takes a second for each."""
+    """Copy infra/ with one or two resources of each kind: each takes some calls of gcloud."""
     shutil.copytree(ROOT / "infra", folder, ignore=shutil.ignore_patterns("local", "*.md"))
 
     def edit(name: str, **changes: object) -> None:
@@ -241,7 +235,7 @@ def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[st
 
 
 @contextmanager
-def project(folder: Path, infra: Path) -> Iterator[Cloud]:
+def project(folder: Path, infra: Path, gcloud: Mapping[str, str]) -> Iterator[Cloud]:
     """Yield an empty project for the given declarations."""
     google = FakeGoogle()
     server = serve(google)
@@ -252,7 +246,7 @@ def project(folder: Path, infra: Path) -> Iterator[Cloud]:
         (folder / "functions" / "main.py").write_text(
             "def jobs_api(request): return 'not the real one'\n"
         )
-        env = environment(server.server_address[1], folder / "home")
+        env = environment(server.server_address[1], folder / "home", gcloud)
         yield Cloud(
             google,
             {**env, "TASKREEL_INFRA": str(infra), "TASKREEL_SOURCE": str(folder / "functions")},
@@ -262,9 +256,10 @@ def project(folder: Path, infra: Path) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="session")
-def cloud(gcloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(
+    gcloud_variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
     """The project that the tests of the scripts take from creation to deletion, in order."""
-    del gcloud
     folder = tmp_path_factory.mktemp("cloud")
-    with project(folder, small_infra(folder / "infra")) as cloud:
+    with project(folder, small_infra(folder / "infra"), gcloud_variables) as cloud:
         yield cloud

@@ -31,10 +31,9 @@ QUEUES = f"projects/{PROJECT}/locations/{LOCATION}/queues"
 
 
 @pytest.fixture
-def empty(gcloud: str, tmp_path: Path) -> Iterator[Cloud]:
+def empty(gcloud_variables: Mapping[str, str], tmp_path: Path) -> Iterator[Cloud]:
     """A project in which nothing is enabled and nothing exists."""
-    del gcloud
-    with project(tmp_path, small_infra(tmp_path / "infra")) as cloud:
+    with project(tmp_path, small_infra(tmp_path / "infra"), gcloud_variables) as cloud:
         yield cloud
 
 

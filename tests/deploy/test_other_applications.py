@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,12 @@ QUEUE = "image-upscale-queue"
 
 
 @pytest.fixture(scope="module")
-def shared(gcloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def shared(
+    gcloud_variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
     """A project of the shop app: rules and orders in (default), a service, a queue, a bucket."""
-    del gcloud
     folder: Path = tmp_path_factory.mktemp("shared")
-    with project(folder, small_infra(folder / "infra")) as cloud:
+    with project(folder, small_infra(folder / "infra"), gcloud_variables) as cloud:
         google = cloud.google
         google.create("firestore", DATABASE, {"type": "FIRESTORE_NATIVE", "locationId": LOCATION})
         google.create("documents", f"{DATABASE}/documents/jobs/order-1", {"fields": {}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from .test_declarations import declared
 
 pytestmark = [
     pytest.mark.emulator,
-    pytest.mark.skipif(not os.environ.get("CI"), reason="five minutes of gcloud: CI=1 runs it"),
+    pytest.mark.skipif(not os.environ.get("CI"), reason="minutes of gcloud: CI=1 runs it"),
 ]
 
 
-def test_everything_declared_is_made_once_and_found_again(gcloud: str, tmp_path: Path) -> None:
-    del gcloud
-    with project(tmp_path, ROOT / "infra") as cloud:
+def test_everything_declared_is_made_once_and_found_again(
+    gcloud_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    with project(tmp_path, ROOT / "infra", gcloud_variables) as cloud:
         cloud.ok("provision")
         cloud.ok("deploy")
         google = cloud.google
