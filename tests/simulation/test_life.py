@@ -1,0 +1,43 @@
+"""Jobs and credits under deliveries in any order, crashes, cancellations and retries."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from simulation.life import FreeLife, Life, PaidLife
+
+#: A fault that never happens tests nothing.
+FAULTS = {
+    "answer of the store lost",
+    "clock back",
+    "clock forward",
+    "crashed until it failed",
+    "died before a commit",
+    "input too large",
+    "no room for inputs",
+    "purchase lost with the process",
+    "run lost with the process",
+    "store away",
+    "submission found",
+    "submission lost with the process",
+    "submission repeated",
+    "unanswered",
+}
+
+
+def test_life() -> None:
+    live_through_every_fault(FreeLife, FAULTS, max_examples=50)
+
+
+def test_paid_life() -> None:
+    # What is paid is awaited beyond the attempt's time; other work is tried again.
+    live_through_every_fault(PaidLife, FAULTS | {"late success"}, max_examples=40)
+
+
+def live_through_every_fault(life: type[Life], faults: set[str], *, max_examples: int) -> None:
+    life.happened.clear()
+    run_state_machine_as_test(
+        life, settings=settings(max_examples=max_examples, stateful_step_count=50)
+    )
+    assert {name for name in faults if not life.happened[name]} == set()
