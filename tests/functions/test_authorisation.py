@@ -376,6 +376,40 @@ async def test_a_route_serves_those_who_have_the_right(tenants: Tenants, route: 
         assert await send(tenants.ada, route, path) == 403  # even for what is about oneself
 
 
+#: The roles of a job's project by their claim, and the methods that each may use on the job.
+#: A DELETE of a job that goes on cancels it.
+MEMBERS: Mapping[str | None, frozenset[str]] = {
+    None: frozenset(),
+    "viewer": frozenset({"GET"}),
+    "editor": frozenset({"GET", "POST", "DELETE"}),
+    "admin": frozenset({"GET", "POST", "DELETE"}),
+}
+_ROUTES_OF_JOBS = [
+    route
+    for route, right in RIGHTS.items()
+    if right is Right.OWNER and "{job_id}" in route and not route.endswith(_ENDLESS)
+]
+
+
+@pytest.mark.parametrize("role", MEMBERS)
+async def test_a_member_uses_the_routes_of_a_projects_job_by_the_role(
+    world: World, role: str | None
+) -> None:
+    claims = {"projectRoles": {"film": role}} if role else {}
+    owner, member = world.as_user("ada"), world.as_user("bob", **claims)
+    body = {**image_request("pending", times=1, seconds=60), "projectId": "film"}
+    for route in _ROUTES_OF_JOBS:
+        method, _, path = route.partition(" ")
+        job = await submit_job(owner, body)
+        filled = path.format(job_type="image-generation", job_id=job["jobId"])
+        status = await send(member, route, filled)
+        if method in MEMBERS[role]:
+            assert status < 500, route
+            assert status not in {401, 403, 404}, route
+        else:
+            assert status == (403 if role else 404), route
+
+
 async def test_the_processor_and_the_sweep_take_the_internal_key_and_no_token(
     world: World, ada: httpx.AsyncClient
 ) -> None:
