@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -326,10 +327,17 @@ async def test_reads_cost_the_same_with_a_hundred_times_as_many_jobs(
     assert grown == {}
 
 
+#: Releases of SQLite call it the right part, or the last term.
+SORTS_TIES = "FOR (RIGHT PART|LAST TERM) OF ORDER BY"
+
+
 async def test_every_query_is_answered_by_an_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An admin's list of all types merges one walk a type; the others sort nothing."""
+    """An admin's list of all types merges one walk a type; the others sort only rows of one time.
+
+    The indexes end without the id, by which such rows are ordered.
+    """
     found = await measured(tmp_path, monkeypatch, 100)
     steps = {name: watched.statements for name, watched in found.items()}
     assert [step for step in steps.pop("an admin's list") if step.startswith("SCAN jobs")] == []
@@ -337,5 +345,5 @@ async def test_every_query_is_answered_by_an_index(
         (name, step)
         for name, plan in steps.items()
         for step in plan
-        if not step.startswith("SEARCH")
+        if not step.startswith("SEARCH") and not re.search(SORTS_TIES, step)
     ] == []
