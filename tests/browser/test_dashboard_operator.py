@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -78,10 +80,22 @@ def test_a_user_gets_credits_a_limit_and_a_cap(browser: Browser, running: Stack)
         expect(page.get_by_text("0 of 40 credits today")).to_be_visible(timeout=SECONDS)
 
 
-def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Path) -> None:
+@contextmanager
+def receiving() -> Iterator[str]:
+    """Run the receiver; yield its address."""
     with HTTPServer(("127.0.0.1", 0), Teapot) as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{receiver.server_port}"
+        thread = threading.Thread(target=receiver.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{receiver.server_port}"
+        finally:
+            # Closed without this, its thread would ask a closed socket again and again, for ever.
+            receiver.shutdown()
+            thread.join()
+
+
+def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Path) -> None:
+    with receiving() as url:
         settings = {"WEBHOOK_PRIVATE_ORIGINS": url}
         with (
             stack(tmp_path / "data", settings=settings) as running,
