@@ -294,6 +294,6 @@ async def test_the_guide_names_every_route_and_no_other(world: World) -> None:
     routes = {re.sub(r"{[^}]*}", "{}", path) for path in document["paths"] if path not in types}
     below_type = {f"/api/jobs/{{}}/{{}}{suffix}" for suffix in ("/progress", "/result", "/events")}
     assert (
-        named_in_the_guide() - {"/api/docs", "/api/openapi.json"}
+        named_in_the_guide() - {"/", "/api/docs", "/api/openapi.json"}
         == (routes | {"/api/jobs/{}"}) - below_type
     )
