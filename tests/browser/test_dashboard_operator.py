@@ -112,7 +112,6 @@ def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Pat
             delivery.locator("summary").click()
             expect(delivery).to_contain_text('"type": "webhook.test"')
             expect(delivery).to_contain_text("short and stout")
-        receiver.shutdown()
 
 
 class Teapot(BaseHTTPRequestHandler):
