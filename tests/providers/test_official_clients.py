@@ -5,6 +5,7 @@ A fake that these clients cannot use is wrong, whatever our adapters make of it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -242,6 +243,14 @@ def test_replicate_creates_follows_and_cancels_predictions(served: Served) -> No
         other = client.models.predictions.create(model, input={"prompt": "x"})
         other.cancel()
         assert client.predictions.get(other.id).status == "canceled"
+
+
+@serving("replicate")
+def test_replicate_takes_files(served: Served) -> None:
+    with opening_replicate(served) as client:
+        made = client.files.create(io.BytesIO(build_png()), filename="given.png")
+        assert made.urls == {"get": f"{served.url}/v1/files/{made.id}"}
+        assert made.size == len(build_png())
 
 
 @serving("replicate")

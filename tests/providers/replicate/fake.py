@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -62,9 +63,11 @@ class FakeReplicate(FakeProvider):
         super().__init__(**settings)
         #: The model, the version and the input of each prediction.
         self.requests: dict[str, dict[str, Any]] = {}
+        self.uploads: dict[str, bytes] = {}
 
     def build_routes(self) -> list[Route]:
         return [
+            Route("/v1/files", self._handle_upload, methods=["POST"]),
             Route("/v1/predictions", self._handle_create, methods=["POST"]),
             Route("/v1/models/{owner}/{name}/predictions", self._handle_create, methods=["POST"]),
             Route("/v1/predictions/{id}", self._handle_poll),
@@ -78,6 +81,33 @@ class FakeReplicate(FakeProvider):
         if self.fault is Fault.RATE_LIMITED_WITHOUT_TIME and status == 429:
             text = "Request was throttled. Your rate limit resets in ~30s."
         return JSONResponse({"title": word, "detail": text, "status": status}, status_code=status)
+
+    async def _handle_upload(self, request: Request) -> Response:
+        """A form with the one file `content`, as replicate 1.0.7 sends it."""
+        self.check_access(request)
+        async with request.form() as form:
+            content = form.get("content")
+            if set(form) != {"content"} or not isinstance(content, UploadFile):
+                raise self.build_invalid_error("content: a file is required")
+            data = await content.read()
+        id_ = f"file-{len(self.uploads) + 1}"
+        self.uploads[id_] = data
+        url = self.build_api_url(request, f"/v1/files/{id_}")
+        return JSONResponse(
+            {
+                "id": id_,
+                "name": content.filename,
+                "content_type": content.content_type,
+                "size": len(data),
+                "etag": "e",
+                "checksums": {},
+                "metadata": {},
+                "created_at": "2026-11-22T00:00:00Z",
+                "expires_at": "2026-11-23T00:00:00Z",
+                "urls": {"get": url},
+            },
+            status_code=201,
+        )
 
     async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from providers.case import (
     run_until_done,
     start_pending,
 )
-from providers.fake_provider import Fault
+from providers.fake_provider import Fault, build_png
 from providers.replicate.fake import REAL_ESRGAN, FakeReplicate, sign_webhook
 from taskreel.adapters.providers.replicate.adapter import Replicate
 from taskreel.adapters.providers.replicate.webhook import verify_webhook
@@ -65,6 +66,46 @@ async def test_real_esrgan_goes_by_its_version(tmp_path: Path) -> None:
     assert body["version"] == REAL_ESRGAN
     assert body["input"].pop("image").startswith("data:image/png;base64,")
     assert body["input"] == {"scale": 2.5, "face_enhance": True}
+
+
+@pytest.mark.parametrize(
+    ("url", "uploads"),
+    [
+        ("http://127.0.0.1:8371/files/a.png?signature=x", 1),
+        ("http://localhost:8371/files/a.png", 1),
+        ("https://10.0.0.7/a.png", 1),
+        ("https://storage.example.org/a.png?signature=x", 0),
+    ],
+)
+async def test_a_large_file_that_replicate_cannot_reach_is_uploaded(
+    tmp_path: Path, url: str, uploads: int
+) -> None:
+    """The address of the stack on a laptop went out, and every larger upscale failed there."""
+    fake = FakeReplicate()
+    request = build_generation(tmp_path, Capability.UPSCALE, "real-esrgan", {"scale": 2.0}, 1)
+    (picture,) = request.inputs
+    picture.path.write_bytes(build_png() + bytes(300_000))
+    request = replace(request, inputs=(replace(picture, url=url),))
+    await run_until_done(build_adapter(fake), request)
+
+    (prediction,) = fake.requests.values()
+    assert len(fake.uploads) == uploads
+    if uploads:
+        assert fake.uploads["file-1"] == picture.path.read_bytes()
+        assert prediction["input"]["image"] == "https://api.replicate.com/v1/files/file-1"
+    else:
+        assert prediction["input"]["image"] == url
+
+
+async def test_a_file_that_fits_goes_inline_wherever_it_is(tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    request = build_generation(tmp_path, Capability.UPSCALE, "real-esrgan", {"scale": 2.0}, 1)
+    (picture,) = request.inputs
+    local = replace(picture, url="http://127.0.0.1:8371/a.png")
+    await run_until_done(build_adapter(fake), replace(request, inputs=(local,)))
+    (prediction,) = fake.requests.values()
+    assert not fake.uploads
+    assert prediction["input"]["image"].startswith("data:image/png;base64,")
 
 
 async def test_any_other_model_gets_the_prompt_and_the_providers_own_options(

@@ -16,6 +16,7 @@ from taskreel.adapters.providers.model_limits import find_reserved_options
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
 from taskreel.adapters.providers.reserved_options import explain_reserved
+from taskreel.adapters.public_addresses import is_public
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
 
@@ -165,6 +166,25 @@ def build_data_uri(item: Input, most_bytes: int) -> str:
     if item.url and item.path.stat().st_size > most_bytes:
         return item.url
     return f"data:{item.content_type};base64,{encode_base64(item)}"
+
+
+def needs_upload(item: Input, most_bytes: int) -> bool:
+    """True for a file too large to go inline whose address no service can reach.
+
+    Of such a kind are the signed addresses of a stack on one machine.
+    """
+    return item.path.stat().st_size > most_bytes and not _is_reachable(item.url)
+
+
+def _is_reachable(url: str) -> bool:
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        return False
+    try:
+        return is_public(host)
+    except ValueError:  # a name
+        return "." in host and host.rpartition(".")[2] not in {"localhost", "local", "internal"}
 
 
 def parse_text_result(provider: str, text: str, request: Generation) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Source: replicate 1.0.7's captures, its OpenAPI. The table's models get our parameters under their
 own names; any other gets the prompt, the seed and `providerOptions`. Files up to 256 kB go inline,
-larger ones by address. Replicate removes results after an hour.
+larger ones by address, or through Replicate's own files where no service can reach ours. Replicate
+removes results after an hour.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Replicate:
         row = find_row_for(self.name, request)
         name, _, version = row.path.partition(":")
         path = "/v1/predictions" if version else f"/v1/models/{name}/predictions"
-        body: dict[str, Any] = {"input": _build_input(row, request)}
+        body: dict[str, Any] = {"input": _build_input(row, request, await self._link(request))}
         if version:
             body["version"] = version
         if self._webhook:  # Replicate takes no idempotency key; here it names the unit
@@ -109,6 +110,19 @@ class Replicate:
     async def close(self) -> None:
         await self._client.close()
 
+    async def _link(self, request: Generation) -> str | None:
+        """The address or the data of the picture to start from; uploaded where it must be."""
+        if not request.inputs:
+            return None
+        item = request.inputs[0]
+        if not payloads.needs_upload(item, MAX_INLINE_BYTES):
+            return payloads.build_data_uri(item, MAX_INLINE_BYTES)
+        # Free, and repeated with the next attempt: Replicate removes its files after a day.
+        part = payloads.build_form_part(item)
+        reply = await self._client.request_json("POST", "/v1/files", files={"content": part})
+        with self._client.parsing_reply():
+            return str(reply["urls"]["get"])
+
     def _build_result(self, reply: Mapping[str, Any], request: Generation) -> Done:
         if reply.get("data_removed"):
             raise PermanentError(
@@ -128,15 +142,14 @@ class Replicate:
         return operation_failed_error(self.name, reason)
 
 
-def _build_input(row: ModelRow, request: Generation) -> dict[str, Any]:
+def _build_input(row: ModelRow, request: Generation, picture: str | None) -> dict[str, Any]:
     body = payloads.rename_fields(request.params, row.fields, row.ranges)
     if body.get("output_format") == "jpeg":
         body["output_format"] = "jpg"
     if row.ratios and (ratio := payloads.choose_ratio(request.params, row.ratios)):
         body["aspect_ratio"] = ratio
-    if request.inputs:
-        field = PICTURE_FIELDS.get(row.path, "image")
-        body[field] = payloads.build_data_uri(request.inputs[0], MAX_INLINE_BYTES)
+    if picture is not None:
+        body[PICTURE_FIELDS.get(row.path, "image")] = picture
     return body | payloads.get_provider_options(row, request.params)
 
 
