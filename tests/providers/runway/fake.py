@@ -99,6 +99,16 @@ def _is_voice(value: Any) -> bool:
     )
 
 
+ELEVEN: dict[str, Check] = {
+    "promptText": str,
+    "voice": _is_voice,
+    "languageCode": lambda value: isinstance(value, str) and len(value) == 2,
+    "seed": SEED,
+    "speed": between(0.7, 1.2),
+    "stability": between(0, 1),
+    "similarityBoost": between(0, 1),
+    "style": between(0, 1),
+}
 #: path → model → (fields, required)
 PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
     "image_to_video": {
@@ -134,7 +144,12 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
         "eleven_multilingual_v2": (
             {"promptText": PROMPT, "voice": _is_voice},
             ("promptText", "voice"),
-        )
+        ),
+        "eleven_v3": (ELEVEN, ("promptText", "voice")),
+        "eleven_v4": (
+            ELEVEN,
+            ("promptText", "voice"),
+        ),
     },
 }
 

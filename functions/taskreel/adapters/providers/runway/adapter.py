@@ -7,6 +7,7 @@ duration the nearest that it can make. Two pictures are a clip's first and last 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -124,6 +125,9 @@ def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, A
             preset = choose_voice(row, request.params, DEFAULT_VOICE)
             voice = {"type": "runway-preset", "presetId": preset}
             body = payloads.rename_fields(request.params, row.fields, row.ranges)
+            language = request.params.get("language")
+            if language and "language" in row.options:  # of pt-BR the language alone
+                body["languageCode"] = re.split("[-_]", language)[0].lower()
             return "text_to_speech", body | {"voice": voice}
         case _:
             body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(

@@ -27,6 +27,14 @@ KLING_FIELDS = {"prompt": "promptText", "audio": "audio"}
 VEO_FIELDS = {"prompt": "promptText", "negativePrompt": "negativePrompt", "audio": "audio"}
 
 
+ELEVEN_FIELDS = {
+    "text": "promptText",
+    "seed": "seed",
+    "speed": "speed",
+    "stability": "stability",
+    "similarityBoost": "similarityBoost",
+    "style": "style",
+}
 #: The presets of the types of runwayml 5.24.
 VOICES = (
     *("Maya", "Arjun", "Serene", "Bernard", "Billy", "Mark", "Clint", "Mabel", "Chad", "Leslie"),
@@ -157,5 +165,21 @@ MODELS: tuple[ModelRow, ...] = (
         max_characters=1000,
         voices=VOICES,
         voice_words={"narrator": "Maya"},
+    ),
+    # By the types of runwayml 5.24, which state no price: they serve only where they are named.
+    *(
+        _build_row(
+            name,
+            Capability.SPEECH,
+            None,
+            PriceUnit.CHARACTERS,
+            quality="best",
+            fields=ELEVEN_FIELDS,
+            computed=frozenset({"voice", "language"}),
+            ranges={"speed": (0.7, 1.2)},
+            voices=VOICES,
+            voice_words={"narrator": "Maya"},
+        )
+        for name in ("eleven_v3", "eleven_v4")
     ),
 )
