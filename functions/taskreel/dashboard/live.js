@@ -3,6 +3,8 @@
 import { readEvents, signals } from "./api.js";
 import { readToken } from "./session.js";
 
+/** A page is drawn again for changed jobs so often at most, however many change. */
+const FLUSH_MS = 400;
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 10_000;
 
@@ -15,6 +17,7 @@ export class LiveJobs {
   /** @type {LinkState} */ state = "connecting";
   #position = "";
   #running = false;
+  #flushedAt = 0;
   #stop = new AbortController();
   #connection = new AbortController();
 
@@ -22,7 +25,7 @@ export class LiveJobs {
     signals.addEventListener("unreachable", () => this.#connectAgain());
   }
 
-  /** Call `reader` with changed jobs, once a frame at most. @param {(jobs: any[]) => void} reader */
+  /** Call `reader` with changed jobs, a few times a second at most. @param {(jobs: any[]) => void} reader */
   subscribe(reader) {
     this.#readers.add(reader);
     return () => { this.#readers.delete(reader); };
@@ -107,13 +110,18 @@ export class LiveJobs {
 
   /** @param {any} job */
   #deliver(job) {
-    if (this.#waiting.size === 0) requestAnimationFrame(() => this.#flush());
+    if (this.#waiting.size === 0) {
+      // The first change after a rest is shown at once; of many a second, a few pictures are.
+      const rest = Math.max(0, this.#flushedAt + FLUSH_MS - Date.now());
+      setTimeout(() => requestAnimationFrame(() => this.#flush()), rest);
+    }
     this.#waiting.set(job.jobId, job);
   }
 
   #flush() {
     const jobs = [...this.#waiting.values()];
     this.#waiting.clear();
+    this.#flushedAt = Date.now();
     for (const reader of this.#readers) reader(jobs);
   }
 

@@ -98,3 +98,19 @@ test("after signing out and in again within the delay there is one stream", asyn
   live.stop();
   assert.equal(streams.length, 2);
 });
+
+test("of fifty changes a second a page is drawn a few times, and none is lost", async () => {
+  const { live } = await connect();
+  const seen = new Set();
+  let drawn = 0;
+  live.subscribe((jobs) => { drawn++; for (const job of jobs) seen.add(job.jobId); });
+  for (let number = 0; number < 500; number++) {
+    streams[0].send("status", `7.${number}`, JSON.stringify({ jobId: `job_${number}` }));
+    await settle();
+    tick(20);
+  }
+  for (let turn = 0; turn < 3; turn++) tick(400);
+  live.stop();
+  assert.equal(seen.size, 500);
+  assert.ok(drawn <= 26, `drawn ${drawn} times in ten seconds`);
+});
