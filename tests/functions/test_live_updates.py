@@ -221,8 +221,9 @@ async def test_a_job_that_cannot_be_read_is_left_out_and_logged(
 class BreakableWatches:
     """The world's store, of which watches are refused, or break at the next change."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, error: Exception) -> None:
         self.store = store
+        self.error = error
         self.refuses = False
         self.breaks_next = False
 
@@ -231,19 +232,24 @@ class BreakableWatches:
 
     async def watch_changes(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
         if self.refuses:
-            raise StoreError("the store cannot be watched")
+            raise self.error
         async for changes in self.store.watch_changes(*args, **options):
             if self.breaks_next:
                 self.breaks_next = False
-                raise StoreError("the watch broke")
+                raise self.error
             yield changes
 
 
+#: The store's own error, and one that its client library does not translate.
+BREAKS = [StoreError("the watch broke"), RuntimeError("an answer that cannot be parsed")]
+
+
+@pytest.mark.parametrize("error", BREAKS, ids=["store", "client"])
 async def test_changes_that_a_broken_watch_missed_are_read_from_the_store(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    error: Exception, world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_feed, "_RESTART_SECONDS", 0.0)
-    store: Any = BreakableWatches(world.services.store)
+    store: Any = BreakableWatches(world.services.store, error)
     feed = JobFeed(replace(world.services, store=store))
     async with JobReader(feed) as reader:
         await reader.add(await open_own(world))
@@ -256,10 +262,11 @@ async def test_changes_that_a_broken_watch_missed_are_read_from_the_store(
     await feed.close()
 
 
+@pytest.mark.parametrize("error", BREAKS, ids=["store", "client"])
 async def test_a_scope_whose_store_cannot_be_watched_is_not_added(
-    world: World, ada: httpx.AsyncClient
+    error: Exception, world: World, ada: httpx.AsyncClient
 ) -> None:
-    store: Any = BreakableWatches(world.services.store)
+    store: Any = BreakableWatches(world.services.store, error)
     feed = JobFeed(replace(world.services, store=store))
     async with JobReader(feed) as reader:
         store.refuses = True

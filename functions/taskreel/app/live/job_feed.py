@@ -169,15 +169,16 @@ class JobFeed:
                     async for changes in watched:
                         self._report(channel, changes, is_first=is_first)
                         is_first = False
-            except StoreError as error:
+            except Exception as error:  # also of a client library, of which readers would wait
                 if not channel.ready.done():
                     self._channels.pop(channel.source, None)
-                    channel.ready.set_exception(error)
+                    channel.ready.set_exception(_as_store_error(error))
                     channel.ready.exception()  # its readers may have left
                     return
                 log.warning(
                     "the watch of jobs broke; it begins again",
-                    extra={"action": "watch_repeated", "error": error.message},
+                    exc_info=None if isinstance(error, StoreError) else error,
+                    extra={"action": "watch_repeated", "error": str(error)},
                 )
             await asyncio.sleep(_RESTART_SECONDS)
 
@@ -201,6 +202,13 @@ class JobFeed:
         store = self.services.store
         changes = store.watch_changes(JOBS, source.field, source.value, since=since)
         return cast("AsyncGenerator[Changes[Job]]", changes)
+
+
+def _as_store_error(error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    log.error("jobs cannot be watched", exc_info=error, extra={"action": "watch_failed"})
+    return StoreError("The store's changes cannot be watched; try again.")
 
 
 def decode_rows(rows: Iterable[Row[Job]]) -> Iterator[JobChange]:
