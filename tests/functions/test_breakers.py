@@ -292,7 +292,7 @@ async def test_a_webhook_for_a_whole_account_finds_the_job_by_its_operation(
     assert (answer.status_code, answer.json()) == (202, {"hastened": True})
     await setup.world.settle()
     assert (await read_job(ada, job))["status"] == "COMPLETED"
-    assert (await setup.world.job(job["jobId"])).document()["operationIds"] == ()
+    assert (await setup.world.job(job["jobId"])).operation_ids == ()
 
 
 async def test_a_webhook_that_does_not_hold_does_nothing(start_providers: StartProviders) -> None:
