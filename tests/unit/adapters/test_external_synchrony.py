@@ -39,7 +39,7 @@ FREE = {
     (Blobs, "put"): "a file that no document names yet; it is written again by the next run",
     (Blobs, "read"): "changes nothing",
     (Blobs, "info"): "changes nothing",
-    (Blobs, "list_paths"): "reads",
+    (Blobs, "list_paths"): "changes nothing",
     (Blobs, "signed_url"): "the URL leaves with an answer, which waits",
     (Blobs, "open_upload"): "the URL leaves with an answer, which waits",
     (Blobs, "close"): "says nothing",
