@@ -14,6 +14,7 @@ import pytest
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
 from functions.job_requests import (
     BATCH,
+    NOOP,
     batch_request,
     image_request,
     read_balance,
@@ -22,6 +23,7 @@ from functions.job_requests import (
 )
 from simulation.world import World
 from taskreel.app.jobs.enqueue import LONGEST_DELIVERY
+from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.jobs.job_store import CoalescedWriter
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.processor import Processor
@@ -284,6 +286,36 @@ async def test_a_crash_that_repeats_is_permanent_at_its_second_time(
     assert failed["error"]["code"] == "internal_error"
     assert calls == 2
     assert (await read_balance(ada))["held"] == 0
+
+
+async def test_a_crash_after_the_last_attempt_failed_gives_no_further_attempt(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, crashes = 0, 0
+    store_outcome = JobRun._store_outcome
+
+    async def failing(_request: Any, **_more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise ProviderDownError("not now")
+
+    async def crashing(run: JobRun) -> None:
+        nonlocal crashes
+        crashes += 1
+        if crashes == 1:
+            raise ArithmeticError("a bug between the provider's answer and its storing")
+        await store_outcome(run)
+
+    monkeypatch.setattr(world.services.providers.get("studio"), "start", failing)
+    monkeypatch.setattr(JobRun, "_store_outcome", crashing)
+    job = await submit_job(ada, {**NOOP, "retry": {"maxAttempts": 1}})
+    await world.settle()
+    await world.advance(600)
+    failed = await read_job(ada, job)
+    assert (failed["status"], failed["attempt"]) == ("FAILED", 1)
+    assert failed["error"]["code"] == ProviderDownError("").code
+    assert (calls, crashes) == (1, 2)
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_a_crash_inside_start_may_have_bought_so_it_is_not_repeated(

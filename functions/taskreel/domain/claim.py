@@ -111,12 +111,14 @@ def _find_end_of_open_job(job: Job, now: datetime) -> Claim | None:
 def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
     """Copy the job as claimed by a run: PROCESSING, a new fencing token, a lease.
 
-    The attempt number grows only when the run counts as an attempt. A lease that is still there
-    belonged to a run that died.
+    The attempt number grows only when the run counts as an attempt, and never above the most that
+    the retry policy allows: a run of the last attempt that stopped or crashed is gone on with. A
+    lease that is still there belonged to a run that died.
     """
     job = _make_due(job, now)
     lost_runs = job.lost_runs if job.lease_until is None else job.lost_runs + 1
-    attempt = job.attempt + 1 if job.counts_as_attempt(now) else job.attempt
+    is_new = job.counts_as_attempt(now) and job.retry.allows_another(job.attempt)
+    attempt = job.attempt + 1 if is_new else job.attempt
     lease_until = now + lease
     # The fence grows, so that no earlier run of the job can write any more.
     claimed: JobChanges = {

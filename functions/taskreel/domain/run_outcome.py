@@ -64,6 +64,20 @@ def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: 
     return _final_outcome(units)
 
 
+def fail_without_attempts(job: Job, units: Sequence[UnitRun]) -> tuple[UnitRun, ...]:
+    """The units of a run that stopped before it had an outcome; `job` is as the run claimed it.
+
+    A unit that failed in the run, on the last attempt, has failed for good: the next run must not
+    try it again. One that the run has not come to is still to be tried, in the same attempt.
+    """
+    if job.retry.allows_another(job.attempt):
+        return tuple(units)
+    return tuple(
+        _fail_unless_rate_limited(unit) if unit != before and unit.error is not None else unit
+        for unit, before in zip(units, job.units, strict=True)
+    )
+
+
 def _fail_unless_rate_limited(unit: UnitRun) -> UnitRun:
     """Fail a unit for which no attempt remains; a rate-limited one goes on waiting."""
     if unit.state is not UnitState.TODO or unit.is_rate_limited:

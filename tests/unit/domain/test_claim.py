@@ -137,6 +137,16 @@ def test_a_job_whose_runs_die_again_and_again_fails() -> None:
     assert claim.error.code == "worker_lost"
 
 
+def test_a_last_attempt_that_stopped_before_its_end_is_gone_on_with() -> None:
+    """Its run was stopped, or crashed, after it had done a part of its work."""
+    done = unit(UnitState.DONE)
+    for status in (Status.QUEUED, Status.RETRYING):
+        policy = RetryPolicy(max_attempts=2)
+        stopped = job(status, attempt=2, retry=policy, units=(done, unit()))
+        assert decide_claim(stopped, NOW).verdict is Verdict.RUN
+        assert claim_job(stopped, NOW, LEASE).attempt == 2
+
+
 def test_a_poll_that_died_is_no_attempt_and_its_operation_is_asked_again() -> None:
     polled = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=NOW)
     dead = job(

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from taskreel.domain.errors import Category
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
-from taskreel.domain.run_outcome import Again, Completed, Failed, decide_outcome
+from taskreel.domain.run_outcome import (
+    Again,
+    Completed,
+    Failed,
+    decide_outcome,
+    fail_without_attempts,
+)
 from taskreel.domain.unit import UnitRun, UnitState
 from unit.domain.samples import NOW, error, job, policies, unit, unit_runs
 
@@ -132,3 +138,22 @@ def test_out_of_attempts_the_operations_go_on() -> None:
     found = outcome(TEMPORARY, pending(5), attempt=3)
     assert isinstance(found, Again)
     assert [one.state for one in found.units] == [UnitState.FAILED, UnitState.RUNNING]
+
+
+def test_a_run_that_stopped_in_the_last_attempt_leaves_nothing_that_failed_to_be_tried() -> None:
+    operation = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=NOW)
+    untouched, limited = unit(), unit(error=error(Category.RATE_LIMITED), due_at=NOW)
+    earlier = unit(error=error())
+    claimed = job(
+        Status.PROCESSING,
+        attempt=2,
+        retry=RetryPolicy(max_attempts=2),
+        units=(operation, unit(), untouched, unit(), earlier),
+    )
+    ended = unit(error=error())
+    after = (ended, ended, untouched, limited, earlier)
+    failed = ended.with_changes(state=UnitState.FAILED)
+    # One that the run has not come to may still be tried in this attempt.
+    expected = (failed, failed, untouched, limited, earlier)
+    assert fail_without_attempts(claimed, after) == expected
+    assert fail_without_attempts(claimed.with_changes(NOW, attempt=1), after) == after

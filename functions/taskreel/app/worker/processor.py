@@ -27,6 +27,7 @@ from taskreel.domain.errors import LeaseLostError, StoreError
 from taskreel.domain.ids import is_delivery_id, is_operation_id
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.run_outcome import fail_without_attempts
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
@@ -144,7 +145,7 @@ class Processor:
                 extra={"action": "lease_lost", "job_id": job.job_id},
             )
         except asyncio.CancelledError:
-            await _release_lease(self._services, claimed, run.units)
+            await _release_lease(self._services, claimed, fail_without_attempts(job, run.units))
             if not self._stopping:
                 raise
             task.uncancel()  # by `stop`: the delivery itself goes on to its answer
@@ -153,9 +154,9 @@ class Processor:
             if isinstance(error, StoreError) and error.may_pass:
                 # The lease could not be renewed, or the outcome not be stored, for as long as a run
                 # may try. The units may hold answers that were paid for: they go back with the job.
-                await _release_lease(self._services, claimed, run.units)
+                await _release_lease(self._services, claimed, fail_without_attempts(job, run.units))
                 return Answer.BUSY
-            await self._handle_crash(error, claimed, run.units)
+            await self._handle_crash(error, claimed, fail_without_attempts(job, run.units))
         finally:
             self._running.discard(task)
         return Answer.FINISHED
