@@ -250,6 +250,15 @@ async def test_a_film_comes_with_soft_captions_chapters_a_subtitle_file_and_a_po
         assert [stream.codec_context.name for stream in opened.streams.subtitles] == ["mov_text"]
 
 
+async def test_a_film_without_narration_says_why_it_has_no_subtitle_file(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {"scenes": [await picture(world, ada)], "options": {**FILM, "subtitleFile": True}}
+    job = await done(world, ada, "video-composition", body)
+    assert [one["name"] for one in job["result"]["artifacts"]] == ["film.mp4"]
+    assert "no scene has a narration" in job["result"]["note"]
+
+
 async def test_one_sound_lies_under_the_whole_composition(
     world: World, ada: httpx.AsyncClient
 ) -> None:

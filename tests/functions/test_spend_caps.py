@@ -75,7 +75,11 @@ async def test_a_job_that_a_cap_does_not_leave_is_refused_with_its_numbers(
     assert problem["resetsAt"] == daily["resetsAt"]
     assert "2 are left of your daily cap of 5 credits" in problem["detail"]
     quote = await ada.post(f"{BATCH}?validateOnly=true", json=batch_request(3))
-    assert quote.json()["credits"] == {"available": 97, "sufficient": False}
+    assert quote.json()["credits"] == {
+        "available": 97,
+        "sufficient": False,
+        "reason": problem["detail"],
+    }
     await submit_job(ada, batch_request(2), BATCH)
     assert await read_daily(ada) == (5, 0)
 

@@ -253,10 +253,11 @@ class Upload(Model):
 
 
 class Affordable(Model):
-    """The caller's balance, and whether it covers the cost."""
+    """The caller's balance, whether it covers the cost, and the reason for which it does not."""
 
     available: int
     sufficient: bool
+    reason: str | None = None
 
 
 class Quote(Model):

@@ -83,6 +83,6 @@ export function QuoteLine({ quote: { quote, error, loading } }) {
   const after = quote.credits.available - quote.cost;
   return html`<p class=${`quote ${quote.credits.sufficient ? "" : "tone-bad"}`} aria-live="polite">
     <strong>${quote.cost === 0 ? "Free" : formatCredits(quote.cost)}${quote.usd ? html` <span class="usd">≈ ${formatUsd(quote.usd)} at the provider</span>` : ""}</strong>
-    <small>${quote.credits.sufficient ? `${after.toLocaleString()} left afterwards` : `You have ${quote.credits.available.toLocaleString()}, which is not enough`}${quote.servedBy ? ` · served by ${quote.servedBy}` : ""}</small>
+    <small>${quote.credits.sufficient ? `${after.toLocaleString()} left afterwards` : quote.credits.reason || `You have ${quote.credits.available.toLocaleString()}, which is not enough`}${quote.servedBy ? ` · served by ${quote.servedBy}` : ""}</small>
   </p>`;
 }

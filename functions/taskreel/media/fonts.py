@@ -91,7 +91,8 @@ def _find_lacking(font: FontFile, text: str) -> frozenset[str]:
 def _has_glyph(font: FontFile, letter: str) -> bool:
     if unicodedata.bidirectional(letter) in {"R", "AL"} and not features.check("raqm"):
         return False  # without libraqm, Pillow would draw it from left to right and unjoined
-    face = _open_font(font, 24)
+    # Letter by letter: the other layout puts a mark that stands alone on a dotted circle.
+    face = ImageFont.truetype(font.path, 24, font.place, layout_engine=ImageFont.Layout.BASIC)
     return bytes(face.getmask(letter)) != bytes(face.getmask(_NO_CHARACTER))
 
 

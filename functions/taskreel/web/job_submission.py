@@ -43,10 +43,14 @@ from taskreel.web.responses import (
 
 
 class AffordableView(View):
-    """The caller's balance; `sufficient` tells if it and the spend caps cover the cost."""
+    """The caller's balance; `sufficient` tells if it and the spend caps cover the cost.
+
+    `reason` is the sentence with which the job would be refused.
+    """
 
     available: int
     sufficient: bool
+    reason: str | None = Field(default=None, exclude_if=is_absent)
 
 
 class StepQuoteView(View):
@@ -186,7 +190,9 @@ def _build_quote_view(found: JobQuote, ignored: Sequence[str]) -> QuoteView:
     }
     return QuoteView(
         cost=found.cost,
-        credits=AffordableView(available=available, sufficient=found.refusal is None),
+        credits=AffordableView(
+            available=available, sufficient=found.refusal is None, reason=found.refusal
+        ),
         served_by=found.plan.served_by,
         usd=found.plan.usd,
         steps=steps,

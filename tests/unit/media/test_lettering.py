@@ -105,6 +105,11 @@ def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> N
     assert find_undrawable(["Lhasa ལས", "fine", "ལ"]) == "ལས"
 
 
+def test_a_mark_that_no_font_has_goes_with_its_letter(no_system_fonts: None) -> None:
+    del no_system_fonts
+    assert remove_undrawable("বাংলা") == ""
+
+
 def test_a_film_says_what_its_words_lack_and_shows_the_rest(
     no_system_fonts: None, red: Path, tmp_path: Path
 ) -> None:

@@ -249,9 +249,11 @@ def _collect_notes(
         notes.append("Without speech, captions tell the story.")
     if made.undrawn:
         notes.append(
-            f"No font here can draw {made.undrawn[:40]}: left out of the pictures. Subtitles have"
-            " them: captions `soft`, or subtitleFile."
+            f"The font of their text lacks {made.undrawn[:40]}: left out of the pictures. Subtitles"
+            " have them: captions `soft`, or subtitleFile."
         )
+    if params.get("subtitleFile") and not made.cues:
+        notes.append("There is no subtitle file: no scene has a narration.")
     return notes
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.adapters.providers import PROVIDERS
 from taskreel.domain.queue_names import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
@@ -90,11 +91,26 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         taken = [*(["PORT"] if os.environ.get("PORT") else []), *stack.taken]
         if taken:
             console.print(f"[dim]Taken from the environment: {', '.join(taken)}[/]")
+        if keys := _find_provider_keys():
+            console.print(
+                f"[yellow]Provider keys in the environment: {', '.join(keys)}. Jobs go to these "
+                "providers, which bill you, unless they name studio.[/]"
+            )
         console.print("[dim]Ctrl-C stops it; the next start continues where it stopped.[/]\n")
         until_stopped: list[Awaitable[None]] = [stack.wait_for_failure()]
         if reload:
             until_stopped.append(_reload_on_changes(console, stack))
         await asyncio.gather(*until_stopped)
+
+
+def _find_provider_keys() -> list[str]:
+    """The names of the variables that hold a provider's key, and so let jobs cost money."""
+    variables = [
+        variable
+        for entry in PROVIDERS.values()
+        for variable in (entry.key_variable, *entry.other_key_variables)
+    ]
+    return [variable for variable in dict.fromkeys(variables) if os.environ.get(variable)]
 
 
 def _dashboard_url(stack: Stack) -> str:

@@ -124,11 +124,13 @@ def show_quote(session: Session, quote: Quote) -> None:
         by = f", served by {quote.served_by}" if quote.served_by else ""
         rest = quote.credits.available - quote.cost
         enough = (
-            f"{rest:,} available afterwards" if quote.credits.sufficient else "not enough credits"
+            f"{rest:,} available afterwards."
+            if quote.credits.sufficient
+            else quote.credits.reason or "not enough credits."
         )
         from taskreel_local.cli.text_output import format_credits
 
-        click.echo(f"{format_credits(quote.cost)}{dollars}{by}; {enough}.")
+        click.echo(f"{format_credits(quote.cost)}{dollars}{by}; {enough}")
         click.echo("Nothing was created." + _name_ignored(quote.ignored_fields))
 
     session.show(quote, show_text)
