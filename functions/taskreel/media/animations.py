@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageSequence
 
+from taskreel.domain.errors import PermanentError
 from taskreel.media.camera import to_picture
 from taskreel.media.encode import FilmWriter, to_even_size
 from taskreel.media.open_media import open_image_header
@@ -21,6 +23,8 @@ _ANIMATED = {"GIF", "PNG", "WEBP"}
 FASTEST_FPS = 50
 #: Browsers show a frame without a time, or with one of up to 10 ms, for 100 ms.
 SHORTEST_MS, USUAL_MS = 11, 100
+#: Of an animation that no scene cuts, and of all its frames together.
+MOST_SECONDS, MOST_PIXELS = 120, 2_000_000_000
 
 
 def is_animated(path: Path) -> bool:
@@ -33,40 +37,59 @@ def is_animated(path: Path) -> bool:
 
 @contextmanager
 def animations_as_clips(
-    paths: Sequence[Path], seconds: Sequence[float] | None = None
+    paths: Sequence[Path], folder: Path, seconds: Sequence[float] | None = None
 ) -> Iterator[list[Path]]:
     """Give the paths with each animated picture replaced by a clip, until the block ends.
 
-    An animation starts again until it has lasted its `seconds`.
+    An animation starts again until its `seconds` are over, at which it is cut; without them it is
+    shown once. The clips are in `folder`, the run's own: it is removed even if this process is
+    killed. Raises PermanentError for an animation that is too long or too large.
     """
-    with tempfile.TemporaryDirectory(prefix="taskreel-animations-") as folder:
+    with tempfile.TemporaryDirectory(prefix="animations-", dir=folder) as name:
         clips = []
         for number, path in enumerate(paths):
             clip = path
             if is_animated(path):
-                clip = Path(folder) / f"{number}.mp4"
+                clip = Path(name) / f"{number}.mp4"
                 _write_clip(path, clip, seconds[number] if seconds else 0.0)
             clips.append(clip)
         yield clips
 
 
-def _write_clip(path: Path, out: Path, at_least: float) -> None:
+def _write_clip(path: Path, out: Path, seconds: float) -> None:
     """Write an animation at a constant rate, transparent parts on white, in high quality."""
     with open_image_header(path) as image:
+        # Before a frame is decoded: a small file may hold thousands of large ones.
+        pixels = image.width * image.height * getattr(image, "n_frames", 1)
+        if pixels > MOST_PIXELS:
+            raise PermanentError(
+                f"{path.name} has {pixels:,} pixels in all its frames; an animation may have"
+                f" {MOST_PIXELS:,}. Use a video.",
+                code="media_too_large",
+                file=path.name,
+            )
         shown = [_read_milliseconds(frame) for frame in ImageSequence.Iterator(image)]
+        wanted = seconds or sum(shown) / 1000
+        if not seconds and wanted > MOST_SECONDS:
+            raise PermanentError(
+                f"{path.name} lasts {wanted:g} s; an animation may last {MOST_SECONDS} s. Use a"
+                " video.",
+                code="media_too_large",
+                file=path.name,
+            )
         fps = min(FASTEST_FPS, max(1, round(1000 / min(shown))))
         size = to_even_size(max(image.width, 16), max(image.height, 16))
         with FilmWriter(out, size=size, fps=fps, quality="high", sound=False) as film:
-            while True:
-                ends = 0
-                start = film.seconds
-                for number, milliseconds in enumerate(shown):
-                    image.seek(number)
-                    picture = to_picture(_lay_on_white(image, size))
-                    ends += milliseconds
-                    while round((film.seconds - start) * fps) < max(1, round(ends / 1000 * fps)):
-                        film.add_picture(picture)
-                if film.seconds >= at_least:
+            total, added, ends = max(1, round(wanted * fps)), 0, 0
+            for number, milliseconds in itertools.cycle(enumerate(shown)):
+                image.seek(number)
+                picture = to_picture(_lay_on_white(image, size))
+                ends += milliseconds
+                until = min(total, round(ends / 1000 * fps))
+                for _ in range(added, until):
+                    film.add_picture(picture)
+                added = max(added, until)
+                if added == total:
                     return
 
 

@@ -70,7 +70,7 @@ def assemble_films(
     for out in outs:
         find_film_format(out)  # refuse before the work, not after it
 
-    with tempfile.TemporaryDirectory(prefix="taskreel-assemble-") as name:
+    with tempfile.TemporaryDirectory(prefix="assemble-", dir=outs[0].parent) as name:
         folder = Path(name)
         master = folder / "master.mp4"
         clips = list(scene_videos)

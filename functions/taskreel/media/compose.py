@@ -85,20 +85,20 @@ def compose_film(
     """
     if not scenes:
         raise PermanentError("A film needs at least one scene.", code="no_scenes")
-    with _show_animations(scenes) as shown:
+    with _show_animations(scenes, out.parent) as shown:
         return _compose_scenes(
             shown, out, options or FilmOptions(), music, cards or Cards(), on_progress
         )
 
 
 @contextmanager
-def _show_animations(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
+def _show_animations(scenes: Sequence[Scene], folder: Path) -> Iterator[list[Scene]]:
     """Give the scenes with clips in place of animated pictures, as long as they are shown."""
     visuals = [scene.visual for scene in scenes if scene.visual]
     seconds = [
         max(scene.seconds or 0.0, _measure_telling(scene)) for scene in scenes if scene.visual
     ]
-    with animations_as_clips(visuals, seconds) as clips:
+    with animations_as_clips(visuals, folder, seconds) as clips:
         shown = iter(clips)
         yield [replace(scene, visual=next(shown)) if scene.visual else scene for scene in scenes]
 
@@ -128,7 +128,8 @@ def _compose_scenes(
     starts = _compute_starts(parts, overlaps)
     total = starts[-1] + parts[-1].frames
 
-    with tempfile.TemporaryDirectory(prefix="taskreel-compose-") as folder:
+    # In the run's own folder, which is removed even if this process is killed.
+    with tempfile.TemporaryDirectory(prefix="compose-", dir=out.parent) as folder:
         sound = _mix_soundtrack(
             parts, starts, look, music, out=Path(folder) / "sound.flac", film=out
         )

@@ -85,7 +85,7 @@ def mix_sounds(
     Works as a stream: memory does not grow with the length.
     """
     options = options or MixOptions()
-    with tempfile.TemporaryDirectory(prefix="taskreel-mix-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mix-", dir=out.parent) as folder:
         rough = Path(folder) / "rough.flac"
         meter = LoudnessMeter()
         with SoundWriter(rough) as writer:

@@ -64,7 +64,7 @@ def stitch_videos(
             "There is nothing to join: at least one video is needed.", code="no_inputs"
         )
     find_film_format(out)  # refuse before the work, not after it
-    with animations_as_clips(clips) as shown:
+    with animations_as_clips(clips, out.parent) as shown:
         return _join_clips(shown, out, options, on_progress)
 
 

@@ -255,6 +255,26 @@ def test_an_animated_picture_starts_again_until_its_scene_ends(
     assert has_colour(frames[second + 1], (255, 0, 0))
 
 
+def test_a_long_animation_is_cut_by_its_scene_and_refused_without_one(tmp_path: Path) -> None:
+    slow = tmp_path / "slow.gif"
+    first, other = (Image.new("RGB", (64, 64), colour) for colour in ("red", "blue"))
+    first.save(slow, save_all=True, append_images=[other], duration=[100, 650_000])
+    look = FilmOptions(width=64, height=64, fps=10)
+    made = compose_film([Scene(visual=slow, seconds=2.53)], out=tmp_path / "film.mp4", options=look)
+    assert made.info.duration_seconds == pytest.approx(2.5, abs=0.05)
+    with pytest.raises(PermanentError, match="may last 120 s"):
+        stitch_videos([slow], out=tmp_path / "stitched.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "slow.gif"]
+
+
+def test_an_animation_of_too_many_pixels_is_refused_before_it_is_decoded(
+    animation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.media.animations.MOST_PIXELS", 96 * 64 * 3 - 1)
+    with pytest.raises(PermanentError, match="pixels in all its frames"):
+        stitch_videos([animation], out=tmp_path / "film.mp4")
+
+
 def test_a_still_picture_of_an_animated_format_stays_a_picture(tmp_path: Path) -> None:
     Image.new("RGB", (96, 64), "red").save(tmp_path / "still.gif")
     with pytest.raises(PermanentError, match="not video or sound"):
