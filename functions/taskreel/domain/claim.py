@@ -117,7 +117,7 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
     """
     job = _make_due(job, now)
     lost_runs = job.lost_runs if job.lease_until is None else job.lost_runs + 1
-    is_new = job.counts_as_attempt(now) and job.retry.allows_another(job.attempt)
+    is_new = job.counts_as_attempt(now) and job.attempt < job.retry.max_attempts
     attempt = job.attempt + 1 if is_new else job.attempt
     lease_until = now + lease
     # The fence grows, so that no earlier run of the job can write any more.
