@@ -319,7 +319,10 @@ class Job(StoredValue):
         return reopened.record_change(by)
 
     def without_operations(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
-        """Copy the ended job without these operations; without any it needs no wake time."""
+        """Copy the ended job without these operations; without any it needs no wake time.
+
+        It needs one while a unit may have been bought: the sweep then reports it.
+        """
         units = tuple(
             unit.with_changes(state=UnitState.FAILED, operation=None)
             if unit.operation in operations
@@ -327,7 +330,9 @@ class Job(StoredValue):
             for unit in self.units
         )
         cleaned = self.with_changes(at, units=units)
-        return cleaned if cleaned.needs_clean_up else cleaned.with_changes(at, wake_at=None)
+        if cleaned.needs_clean_up or cleaned.maybe_bought:
+            return cleaned
+        return cleaned.with_changes(at, wake_at=None)
 
     @property
     def status_entry(self) -> str:

@@ -77,7 +77,8 @@ def check_job(job: Job) -> Iterator[Violation]:
         return Violation(rule, job.user_id, f"job {job.job_id}", text)
 
     is_over = job.status.final and not job.needs_clean_up
-    if is_over is not (job.wake_at is None):
+    # One that ended during a purchase is looked at once more, to report it.
+    if is_over is not (job.wake_at is None) and not (is_over and job.maybe_bought):
         yield broken(Rule.WAKE_TIME, f"it is {job.status}, and its wakeAt is {job.wake_at}")
     if job.status.final and (job.credits.held or job.slot_of is not None):
         slot = "" if job.slot_of is None else " and a slot"

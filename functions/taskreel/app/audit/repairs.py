@@ -55,7 +55,7 @@ async def _wake_job(services: Services, violation: Violation) -> str | None:
         if job is None or job.has_unknown_state:
             return None
         is_over = job.status.final and not job.needs_clean_up
-        if is_over is (job.wake_at is None):
+        if is_over is (job.wake_at is None) or (is_over and job.maybe_bought):
             return None
         # Its last change stays as it was: that a task of it is waiting is told by that.
         wake_at = None if is_over else now

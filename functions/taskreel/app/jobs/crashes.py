@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskreel.app.jobs.cancel_operations import resolve_purchases
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job, stop_job
@@ -90,6 +91,8 @@ async def record_crash(
             services.clock.now() + patience,
         )
     except LeaseLostError:
+        if run is not None:
+            await resolve_purchases(services, job_id, run.fence, run.units)
         return None
     except UnreadableDocumentError:
         await services.store.transaction(lambda tx: _postpone_unreadable(services, tx, job_id))

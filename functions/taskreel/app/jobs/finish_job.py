@@ -21,6 +21,10 @@ from taskreel.store_collections import ACCOUNTS, LEDGER, PROJECTS
 #: when it goes on ending a pipeline whose end was interrupted.
 CLEAN_UP_AFTER = timedelta(minutes=2)
 
+#: When the sweep reports a purchase whose answer is unknown, of a job that ended during it. The run
+#: that waits for the answer has stored it by then, unless it died.
+REPORT_PURCHASE_AFTER = timedelta(minutes=10)
+
 #: How long an ended job is retained; the store's TTL policy on `expireAt` removes it then. Ledger
 #: entries are never removed.
 RETENTION = timedelta(days=90)
@@ -87,6 +91,8 @@ def finish_job(
         ended = ended.with_changes(at, fingerprint=fingerprint_failure(ended))
     if ended.needs_clean_up:
         ended = ended.with_changes(at, delivery=ended.delivery + 1, wake_at=at + CLEAN_UP_AFTER)
+    elif ended.maybe_bought:
+        ended = ended.with_changes(at, wake_at=at + REPORT_PURCHASE_AFTER)
 
     store_job(tx, ended)
     if job.parent_id is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from taskreel.app.eager import EagerWork
 from taskreel.app.jobs.admit_next import admit_next
-from taskreel.app.jobs.cancel_operations import cancel_operation
+from taskreel.app.jobs.cancel_operations import resolve_purchases
 from taskreel.app.jobs.enqueue import enqueue_jobs, find_attempt_limit
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job
@@ -21,7 +21,6 @@ from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import (
     CoalescedWriter,
-    load_job,
     require_lease,
     store_job,
     write_for_run,
@@ -69,11 +68,12 @@ class JobRun:
         Raises LeaseLostError when the job was taken away; nothing more is written then. Cancelling
         it leaves the job to the caller, with `units` as they are.
         """
+        services, job = self._services, self._job
         try:
             await self._run_units()
             await self._store_outcome()
         except LeaseLostError:
-            await self._cancel_unstored_operations()
+            await resolve_purchases(services, job.job_id, job.fence, self._pool.units)
             raise
         self._release_parts()
 
@@ -138,14 +138,6 @@ class JobRun:
         """
         self._renewed_at, self._saved_progress = self._services.clock.now(), self._pool.progress
         await self._save()
-
-    async def _cancel_unstored_operations(self) -> None:
-        """Cancel at its provider what this run began and could not store: nobody else knows it."""
-        job = await load_job(self._services.store, self._job.job_id)
-        stored = job.operations if job else ()
-        for unit in self._pool.units:
-            if unit.operation is not None and unit.operation not in stored:
-                await cancel_operation(self._services, self._job, unit)
 
     async def _store_progress(self) -> None:
         """Renew the lease, and store the units and the progress.

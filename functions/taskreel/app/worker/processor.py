@@ -12,7 +12,7 @@ from typing import Any
 from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import FREE_ROOM, place_job
 from taskreel.app.jobs.admit_next import admit_next
-from taskreel.app.jobs.cancel_operations import cancel_operations
+from taskreel.app.jobs.cancel_operations import cancel_operations, resolve_purchases
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
 from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, enqueue_events, find_attempt_limit
 from taskreel.app.jobs.finish_job import stop_job
@@ -236,7 +236,8 @@ async def _release_lease(services: Services, claimed: _Claimed, units: Sequence[
     try:
         await write_for_run(services, write, services.clock.now() + patience)
     except LeaseLostError:
-        pass  # another run, a cancellation or a deadline has taken the job
+        # Another run, a cancellation or a deadline has taken the job.
+        await resolve_purchases(services, job.job_id, job.fence, units)
     except StoreError:
         _log_unstored_units(job, units)
         raise

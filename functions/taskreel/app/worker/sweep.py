@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from taskreel.app.flow.admission import put_on_queue, recover_waiting
+from taskreel.app.jobs.cancel_operations import report_unknown_purchases
 from taskreel.app.jobs.crashes import is_outage
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue, first_wake_at
@@ -98,9 +99,9 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
     queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
-    `given_up` (operation that could not be cancelled), `asleep` (not due any more, or left to a
-    newer revision), `crashed` (an unexpected error, counted on the job), `unwritten` (the
-    store refused).
+    `given_up` (operation that could not be cancelled, or purchase whose answer is unknown),
+    `asleep` (not due any more, or left to a newer revision), `crashed` (an unexpected error,
+    counted on the job), `unwritten` (the store refused).
 
     No job stops the sweep: the others of its page, and the pages after it, are swept all the same.
     Raises StoreError when the store could not be reached for any job.
@@ -206,13 +207,8 @@ async def _rescue_or_end(
     if job is None or job.wake_at is None or job.wake_at > now:
         return "asleep", None
 
-    if job.status.final and now > job.status_at[job.status] + _GIVE_UP_AFTER:
-        log.error(
-            "operations of an ended job could not be cancelled for six hours and are given up: "
-            "cancel them at the provider by hand",
-            extra={"action": "given_up", "job_id": job_id, "operations": job.operations},
-        )
-        store_job(tx, job.without_operations(now, job.operations))
+    if job.status.final and (given_up := _give_up_purchases(services, job, now)) is not None:
+        store_job(tx, given_up)
         return "given_up", None
 
     if job.has_unknown_state:
@@ -240,6 +236,18 @@ async def _rescue_or_end(
     )
     store_job(tx, rescued)
     return "rescued", rescued
+
+
+def _give_up_purchases(services: Services, job: Job, now: datetime) -> Job | None:
+    """The ended job without what could not be cancelled or resolved in time; None before that."""
+    if now > job.status_at[job.status] + _GIVE_UP_AFTER and job.operations:
+        log.error(
+            "operations of an ended job could not be cancelled for six hours and are given up: "
+            "cancel them at the provider by hand",
+            extra={"action": "given_up", "job_id": job.job_id, "operations": job.operations},
+        )
+        return job.without_operations(now, job.operations)
+    return report_unknown_purchases(services, job)
 
 
 def _wake_waiting_job(
