@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskreel.app.jobs.cancel_operations import resolve_purchases
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job, stop_job
@@ -92,6 +91,9 @@ async def record_crash(
         )
     except LeaseLostError:
         if run is not None:
+            # Of few crashes: the API's cold start needs none of it.
+            from taskreel.app.jobs.cancel_operations import resolve_purchases
+
             await resolve_purchases(services, job_id, run.fence, run.units)
         return None
     except UnreadableDocumentError:
