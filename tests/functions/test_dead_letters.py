@@ -65,6 +65,21 @@ async def test_failures_are_grouped_by_kind_with_first_and_last_seen(
     expect_problem(await ada.get(DEAD), 403, "forbidden")
 
 
+@pytest.mark.parametrize("unknown", ["3f9a2c71d05b8e64", "of/nothing"])
+async def test_a_fingerprint_that_no_failure_has_had_is_not_found(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, unknown: str
+) -> None:
+    await submit_job(ada, ONCE)
+    await world.advance(60)
+    order = {"fingerprint": unknown, "limit": 10, "dryRun": True}
+    problem = expect_problem(await admin.post(REDRIVE, json=order), 404, "not_found")
+    assert unknown in problem["detail"]
+    # One whose jobs were all retried is known, and has none to retry.
+    (group,) = await read_groups(admin)
+    assert (await redrive(admin, fingerprint=group["fingerprint"]))["eligible"] == 1
+    assert (await redrive(admin, fingerprint=group["fingerprint"]))["eligible"] == 0
+
+
 async def test_a_dry_run_says_what_is_eligible_what_is_not_and_what_it_costs(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:

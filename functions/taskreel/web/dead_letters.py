@@ -113,7 +113,7 @@ async def read_dead_letters(
     "/redrive",
     summary="Retry the failed jobs that a filter means",
     response_model=RedriveView,
-    responses=document_problems("forbidden"),
+    responses=document_problems("forbidden", "not_found"),
     openapi_extra=document_body(
         Redrive, {"fingerprint": "3f9a2c71d05b8e64", "limit": 50, "dryRun": True}
     ),

@@ -14,6 +14,7 @@ from taskreel.app.services import Services
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import (
     InvalidError,
+    NotFoundError,
     RequestError,
     StoreError,
     TaskreelError,
@@ -81,7 +82,8 @@ async def redrive_jobs(
     """Open the next round of up to `limit` failed jobs that may have one, newest first.
 
     The jobs' owners pay for it. Those that may not, among the jobs that were looked at, are listed
-    with the reason. With `dry_run` nothing is changed. Raises InvalidError without any filter.
+    with the reason. With `dry_run` nothing is changed. Raises InvalidError without any filter, and
+    NotFoundError for a fingerprint that no failure has had.
     """
     if wanted == DeadLetterFilter():
         raise InvalidError.at(
@@ -90,7 +92,10 @@ async def redrive_jobs(
     outcomes: list[RedriveOutcome] = []
     eligible = 0
     forecast = HoldForecast(services)
-    for job in await _find_failed_jobs(services, wanted):
+    jobs = await _find_failed_jobs(services, wanted)
+    if not jobs and wanted.fingerprint is not None:
+        await _require_group(services, wanted.fingerprint)
+    for job in jobs:
         if eligible == limit:
             break
         outcome = await _judge(job, forecast)
@@ -99,6 +104,19 @@ async def redrive_jobs(
         eligible += outcome.reason is None
         outcomes.append(outcome)
     return outcomes
+
+
+async def _require_group(services: Services, fingerprint: str) -> None:
+    """Raise NotFoundError for an unknown group; one whose jobs were all retried is known."""
+    await services.flush_records()
+    group = None
+    if fingerprint.isalnum():  # a slash is no part of a document's id
+        group = await services.store.get(DEAD_LETTERS, fingerprint)
+    if group is None:
+        raise NotFoundError(
+            f"There is no dead-letter group with the fingerprint {fingerprint}: "
+            "GET /api/jobs/dead-letters lists them."
+        )
 
 
 async def _judge(job: Job, forecast: HoldForecast) -> RedriveOutcome:
