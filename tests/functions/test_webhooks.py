@@ -426,6 +426,15 @@ async def test_an_address_that_is_not_public_https_is_refused(hooked: Hooked, ur
     assert refused_paths(refused) == {"webhookUrl"}
 
 
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1"])
+async def test_the_refusal_of_a_local_address_names_the_setting_that_allows_it(
+    hooked: Hooked, origin: str
+) -> None:
+    refused = await hooked.ada.post(ENDPOINTS, json={"url": f"{origin}/hooks"})
+    assert refused_paths(refused) == {"url"}
+    assert f"WEBHOOK_PRIVATE_ORIGINS={origin} " in refused.text
+
+
 async def test_a_name_that_resolves_to_a_private_address_is_not_connected_to(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

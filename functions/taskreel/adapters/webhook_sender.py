@@ -161,10 +161,13 @@ class WebhookSender:
             problem = "must not contain a user or a password: receivers verify the signature"
         elif _origin(url) in self._private:
             problem = None
-        elif parts.scheme != "https":
-            problem = "must begin with https://"
+        elif is_private:
+            problem = (
+                "must be a public https:// address; on a machine of your own, allow this one by "
+                f"WEBHOOK_PRIVATE_ORIGINS={'://'.join(_origin(url))} when you start the stack"
+            )
         else:
-            problem = "must be a public address" if is_private else None
+            problem = None if parts.scheme == "https" else "must begin with https://"
         return problem
 
 
