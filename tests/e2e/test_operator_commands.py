@@ -153,6 +153,7 @@ def test_failed_jobs_are_redriven_after_a_dry_run(commands: Commands, failed: st
     assert done["jobIds"] == [failed]
     assert commands.run("watch", failed).exit_code == 1
     assert commands.run("dead-letters", "redrive").exit_code == 2
+    assert commands.run("dead-letters", "redrive", "3f9a2c71d05b8e64", "--dry-run").exit_code == 3
 
 
 def test_retry_follows_and_refuses_what_has_not_failed(commands: Commands, failed: str) -> None:
@@ -342,9 +343,13 @@ def test_a_template_is_saved_run_changed_and_deleted(commands: Commands) -> None
 def test_a_person_is_forgotten_after_a_dry_run(commands: Commands, tmp_path: Path) -> None:
     commands.json("submit", "image-generation", *NOOP, "--follow", "--user", "gone@example.com")
     words = ("forget", "gone@example.com")
-    counted = commands.json(*words, "--dry-run")["documents"]
-    assert counted["jobs"] == 1
-    assert "1 jobs" in commands.text(*words, "--dry-run")
+    counted = commands.json(*words, "--dry-run")
+    assert (counted["removed"]["jobs"], counted["pseudonymised"]["accounts"]) == (1, 1)
+    printed = commands.text(*words, "--dry-run")
+    assert "Would be removed: 1 job\n" in printed
+    assert "Would go on under a pseudonym: 1 account, " in printed
+    assert "ledger entr" in printed
+    assert commands.run("forget", "gone@example.con", "--yes").exit_code == 3  # mistyped
     assert commands.run(*words).exit_code == 2  # nobody said yes
     report = tmp_path / "report.json"
     text = commands.text(*words, "--reason", "a letter", "--report", str(report), "--yes")

@@ -155,6 +155,7 @@ BODIES: Mapping[str, Any] = {
     "POST /api/credits/{user_id}/grants": {"amount": 1, **_REASON},
     "POST /api/providers/{provider}/{model}/breaker": {"state": None, **_REASON},
     "PUT /api/limits/{user_id}": {"activeJobs": 1, **_REASON},
+    "POST /api/accounts/{user_id}/erasure": _REASON,
     f"PATCH {_ENDPOINT}": {"description": "mine"},
     f"POST {_ENDPOINT}/keys": {},
     f"POST {_ENDPOINT}/redeliver": {"since": "2020-01-01T00:00:00Z"},
@@ -227,11 +228,15 @@ class Tenants:
         self.admin = world.as_user("root", role="admin")
         self.stranger = world.as_user("ada", key="another-secret-that-signs-for-no-one-here")
 
+    async def _open_account(self, user_id: str) -> None:
+        """Only a user whom a document names can be erased."""
+        body = {"amount": 1, **_REASON}
+        assert (await self.admin.post(f"/api/credits/{user_id}/grants", json=body)).is_success
+
     async def make(self, name: str) -> str:
         """A new thing of ada's for a path's parameter."""
         fixed = {
             "job_type": "image-generation",
-            "user_id": "ada",
             "provider": "bfl",
             "model": "flux-2-pro",
             "model:path": "taskreel/image-generation",
@@ -241,8 +246,12 @@ class Tenants:
         }
         if name in fixed:
             return fixed[name]
+        if name == "user_id":
+            await self._open_account("ada")
+            return "ada"
         if name == "erasure_id":
-            answer = await self.admin.post("/api/accounts/nobody/erasure", json={})
+            await self._open_account("gone")
+            answer = await self.admin.post("/api/accounts/gone/erasure", json=_REASON)
             return str(answer.json()["erasureId"])
         path, body, key = {
             "job_id": (_IMAGE, image_request("pending", times=1, seconds=60), "jobId"),

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.job_requests import expect_problem, image_request, submit_job
+from functions.job_requests import expect_problem, image_request, refused_paths, submit_job
 from simulation.world import World
 from taskreel.app.audit.store_audit import audit_store
 from taskreel.app.erasure import erase_user as erase_module
@@ -145,11 +145,77 @@ async def test_a_dry_run_counts_and_changes_nothing(
     before = await read_everything(world)
     answer = await admin.post(_PATH, json={"dryRun": True})
     assert await read_everything(world) == before
-    counted = answer.json()["documents"]
-    assert counted["jobs"] == sum(
+    removed, pseudonymised = answer.json()["removed"], answer.json()["pseudonymised"]
+    assert removed["jobs"] == sum(
         path.startswith("jobs/") and data["userId"] == PERSON for path, data in before.items()
     )
-    assert counted["audit"] == 3  # the orders that name them: an admin's, and two of a project
+    assert pseudonymised["audit"] == 3  # orders that name them: an admin's, two of a project
+
+
+async def test_a_dry_run_foretells_the_numbers_of_the_report(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    await fill_store(world, ada, admin)
+    await world.advance(9999)  # no job goes on, so the erasure itself makes nothing
+    await submit_job(world.as_user("bob"), PICTURE)
+    await world.advance(5)
+    forecast = (await admin.post(_PATH, json={"dryRun": True})).json()
+    report = await erase(world, admin)
+    assert forecast["removed"] == report["removed"]
+    assert forecast["pseudonymised"] == report["pseudonymised"]
+    assert forecast["removed"]["files"] >= 4
+    assert not {"accounts", "ledger", "audit", "projects"} & set(forecast["removed"])
+
+
+@pytest.mark.parametrize("order", [{"dryRun": True}, {"reason": "a letter"}])
+async def test_nothing_is_proved_of_a_user_whom_no_document_names(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, order: dict[str, Any]
+) -> None:
+    await submit_job(ada, PICTURE)
+    await world.advance(5)
+    before = await read_everything(world)
+    mistyped = f"/api/accounts/{PERSON}m/erasure"
+    problem = expect_problem(await admin.post(mistyped, json=order), 404, "not_found")
+    assert f"{PERSON}m" in problem["detail"]
+    assert await read_everything(world) == before
+
+
+async def test_a_user_without_an_account_is_erased_where_a_document_names_them(
+    world: World, admin: httpx.AsyncClient
+) -> None:
+    made = await world.as_user("bob").post("/api/projects", json={"name": "Film"})
+    members = f"/api/projects/{made.json()['projectId']}/members"
+    await world.as_user("bob").put(f"{members}/{PERSON}", json={"role": "editor"})
+    assert (await erase(world, admin))["pseudonymised"]["projects"] == 1
+
+
+async def test_an_erasure_that_was_interrupted_goes_on_when_only_the_proof_is_missing(
+    world: World,
+    ada: httpx.AsyncClient,
+    admin: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await ada.post("/api/projects", json={"name": "Film"})
+
+    async def crash(*_args: Any) -> None:
+        raise StoreError("the process died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase_module, "_prove_page", crash)
+        assert (await admin.post(_PATH, json={"reason": "a letter"})).status_code == 503
+    forecast = (await admin.post(_PATH, json={"dryRun": True})).json()
+    assert (forecast["removed"], forecast["pseudonymised"]) == ({}, {})
+    assert (await erase(world, admin))["pseudonymised"]["projects"] == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"reason": ""}'])
+async def test_an_order_that_says_nothing_erases_nobody(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, body: bytes
+) -> None:
+    await submit_job(ada, PICTURE)
+    before = await read_everything(world)
+    assert refused_paths(await admin.post(_PATH, content=body)) == {"reason"}
+    assert await read_everything(world) == before
 
 
 async def test_an_erasure_that_crashes_anywhere_goes_on_and_counts_each_document_once(
@@ -176,7 +242,7 @@ async def test_an_erasure_that_crashes_anywhere_goes_on_and_counts_each_document
     monkeypatch.setattr(store.inner, "transaction", crash_often)
     crashes = 0
     for _ in range(200):
-        answer = await admin.post(_PATH, json={})
+        answer = await admin.post(_PATH, json={"dryRun": False})
         if answer.status_code == 503:
             crashes += 1
             continue
@@ -226,4 +292,6 @@ async def test_what_is_written_meanwhile_is_found_and_erased_in_another_round(
 
 
 async def test_an_admin_does_not_erase_themself(admin: httpx.AsyncClient) -> None:
-    expect_problem(await admin.post("/api/accounts/root/erasure", json={}), 409, "conflict")
+    expect_problem(
+        await admin.post("/api/accounts/root/erasure", json={"dryRun": False}), 409, "conflict"
+    )

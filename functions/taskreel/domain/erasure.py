@@ -12,6 +12,9 @@ from pydantic import Field
 from taskreel.domain.ids import keyed_job_id
 from taskreel.domain.value import StoredValue, accept_unknown
 
+#: The beginning of the pseudonym of every erased user.
+PSEUDONYM_PREFIX = "erased-"
+
 
 class ErasurePhase(StrEnum):
     """The part of the work that is under way."""

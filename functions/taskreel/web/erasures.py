@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from pydantic import AfterValidator, Field
 
 from taskreel.domain.erasure import Erasure, ErasurePhase
+from taskreel.domain.errors import InvalidError
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.job_reads import check_text
@@ -24,17 +25,25 @@ router = APIRouter(prefix="/api", tags=["erasures"])
 
 
 class ErasureOrder(Value):
-    """The reason, for the audit log; with `dryRun` the person's documents are only counted."""
+    """The reason, for the audit log; with `dryRun` the person's documents are only counted.
+
+    An order without a reason has to say `"dryRun": false`: an empty body erases nobody.
+    """
 
     reason: Annotated[str, Field(max_length=500), AfterValidator(check_text)] = ""
     dry_run: bool = False
 
 
 class ErasureForecast(View):
-    """The documents that name the person, by collection. Nothing was changed."""
+    """The numbers by collection that an erasure would report. Nothing was changed.
+
+    `removed` counts the person's documents, and their `files` in the bucket; `pseudonymised` those
+    that would go on with a pseudonym instead of the person's id.
+    """
 
     dry_run: bool = True
-    documents: dict[str, int]
+    removed: dict[str, int]
+    pseudonymised: dict[str, int]
 
 
 class ErasureProofView(View):
@@ -78,7 +87,7 @@ class ErasureView(View):
     response_model=ErasureView | ErasureForecast,
     responses={
         HTTPStatus.ACCEPTED: {"model": ErasureView, "description": "Send the order again."},
-        **document_problems("forbidden", "conflict"),
+        **document_problems("forbidden", "not_found", "conflict"),
     },
     openapi_extra=document_body(ErasureOrder),
 )
@@ -92,14 +101,22 @@ async def post_erasure(
 
     Credits are money: the account and its ledger go on under a pseudonym. Each request works for
     some seconds: `202` until it is done. First withdraw the person's sign-in, else new requests
-    make new documents.
+    make new documents. A body must have a `reason` or `dryRun`. `404` if no document names the
+    user, as after a typing error.
     """
-    from taskreel.app.erasure.erase_user import erase_user, forecast_erasure
+    from taskreel.app.erasure.erase_user import erase_user
+    from taskreel.app.erasure.erasure_forecast import forecast_erasure
 
     check_query(request)
     if order.dry_run:
-        counts = await forecast_erasure(context.services, user_id)
-        return JsonResponse(ErasureForecast(documents=counts))
+        found = await forecast_erasure(context.services, user_id)
+        return JsonResponse(
+            ErasureForecast(removed=found.removed, pseudonymised=found.pseudonymised)
+        )
+    if not order.reason and "dry_run" not in order.model_fields_set:
+        raise InvalidError.at(
+            "reason", "must be given, or dryRun (true counts only; false erases without a reason)"
+        )
     erasure = await erase_user(context.services, context.caller, user_id, order.reason)
     is_done = erasure.phase is ErasurePhase.DONE
     return JsonResponse(

@@ -107,7 +107,10 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "ClearedView": lambda: ClearedView(
         queue=_QUEUE, dry_run=False, cancelled=12, running=1, refunded=12, more=False
     ),
-    "ErasureForecast": lambda: ErasureForecast(documents={"accounts": 1, "jobs": 41, "ledger": 42}),
+    "ErasureForecast": lambda: ErasureForecast(
+        removed={"jobs": 41, "files": 44},
+        pseudonymised={"accounts": 1, "ledger": 42, "projects": 1},
+    ),
     "ErasureView": lambda: build_erasure_view(_ERASURE),
     "ModelDaysView": lambda: ModelDaysView(days=[build_model_day_view(_MODEL_DAY)]),
     "ForecastView": _build_forecast,

@@ -13,12 +13,20 @@ from typing import Any
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_user_id
+from taskreel.app.erasure.all_documents import read_page, uncoded
 from taskreel.app.erasure.erase_jobs import cancel_jobs, remove_jobs
+from taskreel.app.erasure.erasure_forecast import PSEUDONYMISED, require_named, uploads_folder
 from taskreel.app.erasure.traces import Traces
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
-from taskreel.domain.erasure import Erasure, ErasurePhase, ErasureProof, running_erasure_id
+from taskreel.domain.erasure import (
+    PSEUDONYM_PREFIX,
+    Erasure,
+    ErasurePhase,
+    ErasureProof,
+    running_erasure_id,
+)
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_id
 from taskreel.ports import Collection, Query, Row, Transaction
@@ -27,7 +35,6 @@ from taskreel.store_collections import (
     AUDIT,
     ERASURES,
     JOBS,
-    LEDGER,
     OPERATIONS,
     RECURRING_JOBS,
     STORED,
@@ -46,38 +53,19 @@ _SUMS = (*_ADDED, "wakeAt", "wakeShard")
 _GRANTS = ("grantLeft_", "grantHeld_")
 
 
-async def forecast_erasure(services: Services, user_id: str) -> dict[str, int]:
-    """Count the person's documents by collection: what would be removed or pseudonymised.
-
-    Costs a read a document of the collections in which no index finds a person.
-    """
-    check_user_id(user_id)
-    traces = Traces(user_id, "")
-    found: dict[str, int] = {}
-    for collection in STORED:
-        after: str | None = None
-        while True:
-            rows = await _read_page(services, collection, after)
-            number = sum(traces.owns(row.data) or bool(_find(traces, row)) for row in rows)
-            if number:
-                found[collection.name] = found.get(collection.name, 0) + number
-            if len(rows) < _PAGE:
-                break
-            after = rows[-1].id
-    return found
-
-
 async def erase_user(services: Services, caller: Caller, user_id: str, reason: str) -> Erasure:
     """Begin to erase a person, or go on, for some seconds; the state that was reached.
 
     Repeat it until its phase is DONE. Raises InvalidError for a text that cannot be a user's id,
-    ConflictError for an admin who names themself.
+    ConflictError for an admin who names themself, NotFoundError for a user whom nothing names.
     """
     check_user_id(user_id)
     if caller.user_id == user_id:
         raise ConflictError(
             "You cannot erase yourself: the audit log names who ordered it. Another admin must."
         )
+    if await services.store.get(ERASURES, running_erasure_id(user_id)) is None:
+        await require_named(services, user_id)
     erasure = await services.store.transaction(
         lambda tx: _open(services, tx, caller, user_id, reason)
     )
@@ -112,7 +100,7 @@ async def _open(
     erasure = Erasure(
         erasure_id=f"ers_{random_id(services.random)}",
         user_id=user_id,
-        pseudonym=f"erased-{random_id(services.random)}",
+        pseudonym=f"{PSEUDONYM_PREFIX}{random_id(services.random)}",
         ordered_by=caller.user_id,
         reason=Traces(user_id, "the person").replace_in_id(reason),
         created_at=now,
@@ -175,20 +163,19 @@ async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Era
     if erasure.collection == 0 and erasure.after is None:
         await services.store.transaction(lambda tx: _move_account(services, tx, user_id))
     collection = STORED[erasure.collection]
-    rows = await _read_page(services, collection, erasure.after)
+    rows = await read_page(services, collection, erasure.after, _PAGE)
     traces = Traces(user_id, erasure.pseudonym)
-    is_record = collection.name in {LEDGER.name, AUDIT.name}
+    goes_on = collection.name in PSEUDONYMISED
     for row in rows:
         if row.id == running_erasure_id(user_id):
             continue
-        if traces.owns(row.data) and not is_record:
+        if traces.owns(row.data) and not goes_on:
             files = 0
             if collection.name == UPLOADS.name:
                 # The file first: a document that is left leads to it.
-                folder, slash, _ = str(row.data["path"]).rpartition("/")
-                files = await services.blobs.delete(folder + slash)
+                files = await services.blobs.delete(uploads_folder(row))
             await _commit(services, user_id, collection, [row.id], files=files)
-        elif _find(traces, row):
+        elif traces.are_in(row):
             await _replace_traces(services, user_id, traces, row)
     return await _go_on(services, user_id, erasure, rows, ErasurePhase.PROOF)
 
@@ -196,7 +183,7 @@ async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Era
 async def _move_account(services: Services, tx: Transaction, user_id: str) -> None:
     """Give the account's sums to the pseudonym, which adds them to what it has."""
     erasure = await _load(tx, user_id)
-    raw = _raw(ACCOUNTS)
+    raw = uncoded(ACCOUNTS)
     account, before = await tx.get(raw, user_id), await tx.get(raw, erasure.pseudonym)
     if account is None:
         return
@@ -258,11 +245,11 @@ async def _prove_page(services: Services, user_id: str, erasure: Erasure) -> Era
     collection = STORED[erasure.collection]
     rows = [
         row
-        for row in await _read_page(services, collection, erasure.after)
+        for row in await read_page(services, collection, erasure.after, _PAGE)
         if row.id != running_erasure_id(user_id)
     ]
-    found = sum(bool(_find(traces, row)) for row in rows)
-    mentions = sum(not _find(traces, row) and traces.is_mentioned(row.data) for row in rows)
+    found = sum(traces.are_in(row) for row in rows)
+    mentions = sum(not traces.are_in(row) and traces.is_mentioned(row.data) for row in rows)
     proof = erasure.proof.model_copy(
         update={
             "documents": erasure.proof.documents + len(rows),
@@ -320,7 +307,7 @@ async def _commit(
 
     async def write(tx: Transaction) -> None:
         erasure = await _load(tx, user_id)
-        there = [id_ for id_ in ids if await tx.get(_raw(collection), id_) is not None]
+        there = [id_ for id_ in ids if await tx.get(uncoded(collection), id_) is not None]
         for id_ in there:
             tx.delete(collection, id_)
         numbers = {collection.name: len(there), "files": files}
@@ -366,23 +353,6 @@ async def _load(tx: Transaction, user_id: str) -> Erasure:
     if found is None:
         raise ConflictError("The erasure has ended meanwhile, by another request.")
     return found
-
-
-async def _read_page(
-    services: Services, collection: Collection[Any], after: str | None
-) -> list[Row[_Document]]:
-    """The next documents in the order of their ids, which needs no index."""
-    place = (after,) if after else None
-    return await services.store.query(Query(collection=_raw(collection), limit=_PAGE, after=place))
-
-
-def _find(traces: Traces, row: Row[_Document]) -> bool:
-    """True for a document that names the person, in a field or in its id."""
-    return traces.replace_in_id(row.id) != row.id or bool(traces.find_changes(row.data))
-
-
-def _raw(collection: Collection[Any]) -> Collection[_Document]:
-    return Collection(collection.name, dict, dict)
 
 
 def _add(counts: Mapping[str, int], name: str, number: int) -> dict[str, int]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from taskreel.ports import Row
+
 #: The fields, at any depth, whose value is a user's id.
 _NAMES = frozenset(
     {"userId", "by", "grantedBy", "slotOf", "orderedBy", "savedBy", "ownerId", "memberIds"}
@@ -38,6 +40,10 @@ class Traces:
     def owns(self, data: Mapping[str, Any]) -> bool:
         """True for a document that is the person's."""
         return data.get("userId") == self.user_id
+
+    def are_in(self, row: Row[Any]) -> bool:
+        """True for a document that names the person, in a field or in its id."""
+        return self.replace_in_id(row.id) != row.id or bool(self.find_changes(row.data))
 
     def find_changes(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The top-level fields that name the person, with the pseudonym instead."""

@@ -35,19 +35,19 @@ def forget_user(
     """Erase everything of a person, and prove it (admin).
 
     Jobs with their files, uploads, schedules, webhooks, templates and operations are removed;
-    the account's sums and the ledger go on under a pseudonym. Then every document and every path
-    of the bucket is read again. Interrupted, the same command goes on. Withdraw the person's
-    sign-in first.
+    the account's sums, the ledger, the audit log and projects go on under a pseudonym. Then every
+    document and every path of the bucket is read again. Interrupted, the same command goes on.
+    Withdraw the person's sign-in first.
     """
     path = f"/api/accounts/{quote(user_id, safe='')}/erasure"
     forecast = session.call("POST", path, {"dryRun": True})
     if dry_run:
-        session.show(forecast, lambda: _print_counts("Would be erased", forecast["documents"]))
+        session.show(forecast, lambda: _print_forecast(forecast))
         return
     if not session.as_json:
-        _print_counts("There are", forecast["documents"])
+        _print_forecast(forecast)
     session.confirm(f"Everything of {user_id} is erased, for ever.", yes=yes)
-    found = _erase(session, path, {"reason": reason})
+    found = _erase(session, path, {"dryRun": False, "reason": reason})
     if report is not None:
         report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     session.show(found, lambda: _print_report(found))
@@ -66,15 +66,48 @@ def _erase(session: Session, path: str, order: dict[str, Any]) -> dict[str, Any]
             time.sleep(_WAIT_SECONDS)
 
 
+def _print_forecast(forecast: dict[str, Any]) -> None:
+    _print_counts("Would be removed", forecast["removed"])
+    _print_counts("Would go on under a pseudonym", forecast["pseudonymised"])
+    _print_project_hint(forecast)
+
+
 def _print_counts(title: str, counts: dict[str, int]) -> None:
-    shown = ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))
+    shown = ", ".join(_format_count(name, number) for name, number in sorted(counts.items()))
     click.echo(f"{title}: {shown or 'nothing'}")
+
+
+def _format_count(name: str, number: int) -> str:
+    """`1 recurring job` for one document of `recurring_jobs`."""
+    from taskreel_local.cli.text_output import count_of
+
+    if name in _NOUNS:
+        return f"{number:,} {_NOUNS[name][number != 1]}"
+    return count_of(number, name.removesuffix("s").replace("_", " "))
+
+
+#: Of collections whose name is no plural: the nouns for one and for more.
+_NOUNS = {
+    "audit": ("audit entry", "audit entries"),
+    "ledger": ("ledger entry", "ledger entries"),
+    "webhook_deliveries": ("webhook delivery", "webhook deliveries"),
+}
+
+
+def _print_project_hint(found: dict[str, Any]) -> None:
+    """Tell what becomes of projects, which belong to all their members."""
+    if found["pseudonymised"].get("projects"):
+        click.echo(
+            "Projects stay with their members. Where the person is the owner, an admin of the "
+            "project can name another: PUT /api/projects/PROJECT/owner."
+        )
 
 
 def _print_report(found: dict[str, Any]) -> None:
     proof = found["proof"]
     _print_counts("Removed", found["removed"])
     _print_counts(f"Now of {found['pseudonym']}", found["pseudonymised"])
+    _print_project_hint(found)
     if found["phase"] != "done":
         _print_counts("Found again", proof["found"])
         click.echo("Something still writes for this person: withdraw the sign-in, then go on.")
