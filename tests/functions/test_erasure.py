@@ -218,6 +218,22 @@ async def test_an_order_that_says_nothing_erases_nobody(
     assert await read_everything(world) == before
 
 
+async def test_an_admin_of_a_project_names_another_owner_after_the_owner_was_erased(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    made = await ada.post("/api/projects", json={"name": "Film"})
+    project, bob, eve = made.json()["projectId"], world.as_user("bob"), world.as_user("eve")
+    path, order = f"/api/projects/{project}", {"ownerId": "bob"}
+    for user, role in (("bob", "admin"), ("eve", "editor")):
+        await ada.put(f"{path}/members/{user}", json={"role": role})
+    expect_problem(await bob.put(f"{path}/owner", json=order), 403, "forbidden")
+    pseudonym = (await erase(world, admin))["pseudonym"]
+    assert (await bob.get(path)).json()["ownerId"] == pseudonym
+    expect_problem(await eve.put(f"{path}/owner", json=order), 403, "forbidden")
+    assert (await bob.put(f"{path}/owner", json=order)).json()["ownerId"] == "bob"
+    assert (await bob.delete(f"{path}/members/{pseudonym}")).status_code == 204
+
+
 async def test_an_erasure_that_crashes_anywhere_goes_on_and_counts_each_document_once(
     world: World,
     ada: httpx.AsyncClient,

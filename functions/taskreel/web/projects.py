@@ -199,7 +199,10 @@ async def put_owner(
     context: Authenticated,
     order: Annotated[OwnerOrder, json_body(OwnerOrder)],
 ) -> Response:
-    """By the owner, who stays an admin of it. Recorded in the audit log."""
+    """By the owner, who stays an admin of it. Recorded in the audit log.
+
+    Once the owner has been erased (`ownerId` begins with `erased-`), by any admin of the project.
+    """
     check_query(request)
     project = await use_cases.set_owner(
         context.services, context.caller, project_id, order.owner_id

@@ -9,6 +9,7 @@ from taskreel.app.credits.grants import check_user_id
 from taskreel.app.projects.rights import join, load_project
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
+from taskreel.domain.erasure import PSEUDONYM_PREFIX
 from taskreel.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.ids import random_id
 from taskreel.domain.project import (
@@ -127,10 +128,15 @@ async def remove_member(
 
 
 async def set_owner(services: Services, caller: Caller, project_id: str, user_id: str) -> Project:
-    """Make another member the owner, as the owner or an administrator."""
+    """Make another member the owner, as the owner or an administrator.
+
+    After the owner's erasure any admin of the project may: its owner is a pseudonym, which nobody
+    can sign in as.
+    """
 
     def change(project: Project) -> Project:
-        if not caller.admin and caller.user_id != project.owner_id:
+        is_erased = project.owner_id.startswith(PSEUDONYM_PREFIX)
+        if not (caller.admin or caller.user_id == project.owner_id or is_erased):
             raise ForbiddenError("Only the owner of a project may make another member its owner.")
         if user_id not in project.member_ids:
             raise InvalidError.at("ownerId", "must be a member of the project")
