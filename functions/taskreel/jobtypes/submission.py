@@ -30,12 +30,12 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError
 
-from taskreel.domain.errors import UnknownRequestError
+from taskreel.domain.errors import InvalidError, UnknownRequestError
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure
 from taskreel.domain.provider_choice import ModelQuality
 from taskreel.domain.validation_messages import describe_errors, invalid_model
-from taskreel.domain.value import Location, Value, validation_error
+from taskreel.domain.value import Location, Value, format_path, validation_error
 from taskreel.domain.webhook import EventNames
 from taskreel.jobtypes.fields import Moment, ProjectId, ProviderWish, Seed
 
@@ -355,6 +355,12 @@ def require_storable(value: Any) -> Any:
     for at, reason in _list_faults(value):
         raise ValueError(f"{'.'.join(map(str, at))} {reason}".strip())
     return value
+
+
+def refuse_unstorable(value: Any) -> None:
+    """Raise InvalidError with the places of what no store can hold, and of control characters."""
+    if found := _list_faults(value):
+        raise InvalidError.join([InvalidError.at(format_path(at), reason) for at, reason in found])
 
 
 def _list_faults(value: Any, *, stored: bool = False) -> list[tuple[Location, str]]:

@@ -101,7 +101,7 @@ class BatchView(View):
 async def create_jobs(
     request: Request,
     context: Authenticated,
-    batch: Annotated[_BatchBody, json_body(_BatchBody)],
+    batch: Annotated[_BatchBody, json_body(_BatchBody, has_items=True)],
 ) -> Response:
     """Each counts as one write for the rate limit. With an `Idempotency-Key` it may be repeated.
 

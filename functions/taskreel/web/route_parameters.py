@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from taskreel.app.services import Services
 from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.submission import refuse_unstorable
 from taskreel.web.auth import ApiContext, AuthenticatedRequest, authenticate, require_admin
 from taskreel.web.documented_bodies import parse_submission
 from taskreel.web.http import read_body, read_model
@@ -49,11 +50,18 @@ AllUsers = Annotated[bool, Query(alias="allUsers")]
 # ── Bodies ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def json_body(model: type[BaseModel], *, absent: bytes = b"") -> Any:
-    """Depend on the body as `model`; `absent` stands for an empty one."""
+def json_body(model: type[BaseModel], *, absent: bytes = b"", has_items: bool = False) -> Any:
+    """Depend on the body as `model`; `absent` stands for an empty one.
+
+    Control characters, and what no store can hold, are refused in it, but for a body that
+    `has_items`, of which each is judged by itself.
+    """
 
     async def read_json_body(request: Request, _context: Authenticated) -> Any:
-        return await read_model(request, model, absent=absent)
+        value = await read_model(request, model, absent=absent)
+        if not has_items:
+            refuse_unstorable(value)
+        return value
 
     return Depends(read_json_body)
 
