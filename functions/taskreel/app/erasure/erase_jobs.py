@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel_job
@@ -12,7 +13,7 @@ from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
-from taskreel.ports import Query, Row
+from taskreel.ports import Query, Row, Transaction
 from taskreel.store_collections import JOBS
 
 _PAGE = 100
@@ -41,6 +42,20 @@ async def remove_jobs(
             files += await services.blobs.delete(artifacts_folder(job_id))
         await delete_answers(services, over)
         yield over, files, len(rows) - len(over)
+
+
+async def is_job_over(tx: Transaction, job_id: str) -> bool:
+    """True for a stored job that is over still: its owner may have retried it meanwhile."""
+    try:
+        job = await tx.get(JOBS, job_id)
+    except UnreadableDocumentError:
+        return True
+    return job is not None and job.status.final and job.wake_at is None
+
+
+async def has_jobs(services: Services, user_id: str) -> bool:
+    """True if a job of the person is stored."""
+    return bool(await services.store.query(replace(_query_jobs(user_id), limit=1)))
 
 
 def _is_over(row: Row[Job]) -> bool:

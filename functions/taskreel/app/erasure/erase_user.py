@@ -14,12 +14,13 @@ from typing import Any
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.erasure.all_documents import read_page, uncoded
-from taskreel.app.erasure.erase_jobs import cancel_jobs, remove_jobs
-from taskreel.app.erasure.erasure_forecast import PSEUDONYMISED, require_named, uploads_folder
+from taskreel.app.erasure.erase_jobs import cancel_jobs, is_job_over, remove_jobs
+from taskreel.app.erasure.erasure_forecast import require_named, uploads_folder
+from taskreel.app.erasure.move_account import move_account
+from taskreel.app.erasure.progress import change_running, load_running
 from taskreel.app.erasure.traces import Traces
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
-from taskreel.domain.credits import Account
 from taskreel.domain.erasure import (
     PSEUDONYM_PREFIX,
     Erasure,
@@ -46,11 +47,6 @@ _Document = Mapping[str, Any]
 _PAGE = 100
 #: The work of one request; the next goes on.
 _SECONDS = timedelta(seconds=8)
-#: The numbers of an account that go on under the pseudonym, and the beginnings of its fields with
-#: what is left of grants.
-_ADDED = ("available", "held", "captured", "expired", "granted", "grants")
-_SUMS = (*_ADDED, "wakeAt", "wakeShard")
-_GRANTS = ("grantLeft_", "grantHeld_")
 
 
 async def erase_user(services: Services, caller: Caller, user_id: str, reason: str) -> Erasure:
@@ -102,7 +98,7 @@ async def _open(
         user_id=user_id,
         pseudonym=f"{PSEUDONYM_PREFIX}{random_id(services.random)}",
         ordered_by=caller.user_id,
-        reason=Traces(user_id, "the person").replace_in_id(reason),
+        reason=Traces(user_id, "the person").replace_in_text(reason),
         created_at=now,
         updated_at=now,
     )
@@ -146,7 +142,7 @@ async def _erase_jobs(services: Services, caller: Caller, user_id: str) -> Erasu
     async for job_ids, files, open_jobs in remove_jobs(services, user_id):
         waiting += open_jobs
         await _commit(services, user_id, JOBS, job_ids, files=files)
-    return await _change(services, user_id, lambda one, now: _end_jobs(one, waiting, now))
+    return await change_running(services, user_id, lambda one, now: _end_jobs(one, waiting, now))
 
 
 def _end_jobs(erasure: Erasure, waiting: int, now: datetime) -> Erasure:
@@ -159,17 +155,24 @@ def _end_jobs(erasure: Erasure, waiting: int, now: datetime) -> Erasure:
 
 
 async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Erasure:
-    """Read the next documents: remove the person's, and replace the id in those of others."""
-    if erasure.collection == 0 and erasure.after is None:
-        await services.store.transaction(lambda tx: _move_account(services, tx, user_id))
+    """Read the next documents: remove the person's, and replace the id in those of others.
+
+    A job is never removed here: it may hold credits, and has files. One that was submitted since
+    the jobs were removed, as with a token that is still valid, sends the erasure back to them.
+    """
     collection = STORED[erasure.collection]
     rows = await read_page(services, collection, erasure.after, _PAGE)
     traces = Traces(user_id, erasure.pseudonym)
-    goes_on = collection.name in PSEUDONYMISED
     for row in rows:
         if row.id == running_erasure_id(user_id):
             continue
-        if traces.owns(row.data) and not goes_on:
+        if collection.name == ACCOUNTS.name and row.id == user_id:
+            if not await move_account(services, user_id):
+                return await _begin_again(services, user_id)
+        elif traces.owns(row):
+            # What has no time of creation is found by no query of jobs, and no release wrote it.
+            if collection.name == JOBS.name and "createdAt" in row.data:
+                return await _begin_again(services, user_id)
             files = 0
             if collection.name == UPLOADS.name:
                 # The file first: a document that is left leads to it.
@@ -180,42 +183,25 @@ async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Era
     return await _go_on(services, user_id, erasure, rows, ErasurePhase.PROOF)
 
 
-async def _move_account(services: Services, tx: Transaction, user_id: str) -> None:
-    """Give the account's sums to the pseudonym, which adds them to what it has."""
-    erasure = await _load(tx, user_id)
-    raw = uncoded(ACCOUNTS)
-    account, before = await tx.get(raw, user_id), await tx.get(raw, erasure.pseudonym)
-    if account is None:
-        return
-    moved = {
-        name: value for name, value in account.items() if name in _SUMS or name.startswith(_GRANTS)
-    }
-    for name, value in (before or {}).items():
-        # A token that was still valid has opened another account meanwhile: there are two to add.
-        other = moved.get(name)
-        if name in _ADDED and other is not None:
-            moved[name] = [*value, *other] if name == "grants" else value + other
-        elif name == "wakeAt" and other is not None:
-            moved[name] = min(value, other)
-        else:
-            moved[name] = value
-    moved["userId"] = erasure.pseudonym
-    tx.set(ACCOUNTS, erasure.pseudonym, Account.model_validate(moved))
-    tx.delete(ACCOUNTS, user_id)
-    counted = erasure.count("pseudonymised", {ACCOUNTS.name: 1}, services.clock.now())
-    tx.set(ERASURES, running_erasure_id(user_id), counted)
+async def _begin_again(services: Services, user_id: str) -> Erasure:
+    """Go back to the jobs, in another round."""
+    return await change_running(
+        services,
+        user_id,
+        lambda one, now: one.enter(ErasurePhase.JOBS, now, rounds=one.rounds + 1),
+    )
 
 
 async def _replace_traces(
     services: Services, user_id: str, traces: Traces, row: Row[_Document]
 ) -> None:
     """Replace the id in a document, and in its own id, in one commit with the count of it."""
-    name, new_id = row.collection.name, traces.replace_in_id(row.id)
+    name, new_id = row.collection.name, traces.replace_in_id(row.collection.name, row.id)
 
     async def write(tx: Transaction) -> None:
         data = await tx.get(row.collection, row.id)
-        erasure = await _load(tx, user_id)
-        changes = {} if data is None else traces.find_changes(data)
+        erasure = await load_running(tx, user_id)
+        changes = {} if data is None else traces.find_changes(name, data)
         if data is None or (not changes and new_id == row.id):
             return
         if new_id == row.id:
@@ -248,7 +234,7 @@ async def _prove_page(services: Services, user_id: str, erasure: Erasure) -> Era
         for row in await read_page(services, collection, erasure.after, _PAGE)
         if row.id != running_erasure_id(user_id)
     ]
-    found = sum(traces.are_in(row) for row in rows)
+    found = sum(map(traces.are_in, rows))
     mentions = sum(not traces.are_in(row) and traces.is_mentioned(row.data) for row in rows)
     proof = erasure.proof.model_copy(
         update={
@@ -263,16 +249,17 @@ async def _prove_page(services: Services, user_id: str, erasure: Erasure) -> Era
 async def _prove_files(
     services: Services, user_id: str, traces: Traces, erasure: Erasure
 ) -> Erasure:
-    files = found = 0
+    files = mentions = 0
     async for path in services.blobs.list_paths(""):
         files += 1
-        found += traces.is_mentioned(path)
+        # No path has a user's id by design; the name of an upload is what somebody wrote.
+        mentions += traces.is_mentioned(path)
     proof = erasure.proof.model_copy(
-        update={"files": files, "found": _add(erasure.proof.found, "files", found)}
+        update={"files": files, "mentions": _add(erasure.proof.mentions, "files", mentions)}
     )
 
     async def write(tx: Transaction) -> Erasure:
-        current, now = await _load(tx, user_id), services.clock.now()
+        current, now = await load_running(tx, user_id), services.clock.now()
         if proof.found:
             # Something was written meanwhile, as by a token that is still valid.
             again = current.enter(
@@ -306,8 +293,8 @@ async def _commit(
     """Delete documents, and count them and their files, in one commit."""
 
     async def write(tx: Transaction) -> None:
-        erasure = await _load(tx, user_id)
-        there = [id_ for id_ in ids if await tx.get(uncoded(collection), id_) is not None]
+        erasure = await load_running(tx, user_id)
+        there = [id_ for id_ in ids if await _may_delete(tx, collection, id_)]
         for id_ in there:
             tx.delete(collection, id_)
         numbers = {collection.name: len(there), "files": files}
@@ -316,6 +303,12 @@ async def _commit(
 
     if ids or files:
         await services.store.transaction(write)
+
+
+async def _may_delete(tx: Transaction, collection: Collection[Any], id_: str) -> bool:
+    if collection.name == JOBS.name:
+        return await is_job_over(tx, id_)
+    return await tx.get(uncoded(collection), id_) is not None
 
 
 async def _go_on(
@@ -336,23 +329,7 @@ async def _go_on(
             return current.enter(after_all, now, **changes)
         return current.with_changes(now, collection=number, after=after, **changes)
 
-    return await _change(services, user_id, move)
-
-
-async def _change(services: Services, user_id: str, change: Any) -> Erasure:
-    async def write(tx: Transaction) -> Erasure:
-        changed: Erasure = change(await _load(tx, user_id), services.clock.now())
-        tx.set(ERASURES, running_erasure_id(user_id), changed)
-        return changed
-
-    return await services.store.transaction(write)
-
-
-async def _load(tx: Transaction, user_id: str) -> Erasure:
-    found = await tx.get(ERASURES, running_erasure_id(user_id))
-    if found is None:
-        raise ConflictError("The erasure has ended meanwhile, by another request.")
-    return found
+    return await change_running(services, user_id, move)
 
 
 def _add(counts: Mapping[str, int], name: str, number: int) -> dict[str, int]:

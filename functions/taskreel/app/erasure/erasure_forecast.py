@@ -17,16 +17,12 @@ from taskreel.domain.errors import NotFoundError
 from taskreel.ports import Collection, Row
 from taskreel.store_collections import (
     ACCOUNTS,
-    AUDIT,
     ERASURES,
     JOBS,
-    LEDGER,
     STORED,
     UPLOADS,
 )
 
-#: Owned documents that go on under the pseudonym, because they are money or records of admins.
-PSEUDONYMISED = frozenset({ACCOUNTS.name, LEDGER.name, AUDIT.name})
 _PAGE = 100
 
 
@@ -48,7 +44,7 @@ async def forecast_erasure(services: Services, user_id: str) -> Forecast:
     traces, forecast = Traces(user_id, ""), Forecast()
     folders: set[str] = set()
     async for collection, row in _find_named(services, traces):
-        if traces.owns(row.data) and collection.name not in PSEUDONYMISED:
+        if traces.owns(row):
             forecast.removed[collection.name] += 1
             if collection.name == JOBS.name:
                 folders.add(artifacts_folder(row.id))
@@ -92,7 +88,7 @@ async def _find_named(
             rows = await read_page(services, collection, after, _PAGE)
             for row in rows:
                 is_erasure = row.id == running_erasure_id(traces.user_id)
-                if not is_erasure and (traces.owns(row.data) or traces.are_in(row)):
+                if not is_erasure and (traces.owns(row) or traces.are_in(row)):
                     yield collection, row
             if len(rows) < _PAGE:
                 break
