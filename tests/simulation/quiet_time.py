@@ -12,7 +12,7 @@ from simulation.simulated_cloud import SimulatedCloud
 from simulation.simulated_ports import EPOCH
 from simulation.simulated_provider import Sale, SaleState
 from taskreel.domain.credits import Account
-from taskreel.domain.errors import AMBIGUOUS
+from taskreel.domain.errors import AMBIGUOUS, UNSURE
 from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitState
 from taskreel.domain.webhook import DeliveryState
@@ -121,7 +121,9 @@ def _check_ambiguity(cloud: SimulatedCloud) -> Iterator[str]:
     """Where no answer of a provider was lost, none is missed."""
     for job in cloud.watch.jobs.values() if cloud.plan.loses_no_answer else ():
         errors = [job.error, *(unit.error for unit in job.units)]
-        if AMBIGUOUS in {error.code for error in errors if error is not None}:
+        # An answer that came after its job's end has the same code, and says so.
+        unsure = {error.code for error in errors if error is not None and UNSURE in error.message}
+        if AMBIGUOUS in unsure:
             yield f"no-answer-lost: job {job.job_id} misses an answer that it was given"
 
 
