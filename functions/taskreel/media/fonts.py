@@ -91,9 +91,18 @@ def _find_lacking(font: FontFile, text: str) -> frozenset[str]:
 def _has_glyph(font: FontFile, letter: str) -> bool:
     if unicodedata.bidirectional(letter) in {"R", "AL"} and not features.check("raqm"):
         return False  # without libraqm, Pillow would draw it from left to right and unjoined
-    # Letter by letter: the other layout puts a mark that stands alone on a dotted circle.
+    face, no_character = _open_plain_font(font)
+    return bytes(face.getmask(letter)) != no_character
+
+
+@lru_cache(maxsize=64)
+def _open_plain_font(font: FontFile) -> tuple[ImageFont.FreeTypeFont, bytes]:
+    """Open a font that draws letter by letter, and its mask of a character that no font has.
+
+    The other layout puts a mark that stands alone on a dotted circle.
+    """
     face = ImageFont.truetype(font.path, 24, font.place, layout_engine=ImageFont.Layout.BASIC)
-    return bytes(face.getmask(letter)) != bytes(face.getmask(_NO_CHARACTER))
+    return face, bytes(face.getmask(_NO_CHARACTER))
 
 
 @lru_cache(maxsize=64)
