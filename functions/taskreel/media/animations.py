@@ -17,7 +17,7 @@ from taskreel.media.open_media import open_image_header
 from taskreel.media.sniff import detect_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _ANIMATED = {"GIF", "PNG", "WEBP"}
 FASTEST_FPS = 50
@@ -37,13 +37,14 @@ def is_animated(path: Path) -> bool:
 
 @contextmanager
 def animations_as_clips(
-    paths: Sequence[Path], folder: Path, seconds: Sequence[float] | None = None
+    paths: Sequence[Path], folder: Path, measure: Callable[[int], float] | None = None
 ) -> Iterator[list[Path]]:
     """Give the paths with each animated picture replaced by a clip, until the block ends.
 
-    An animation starts again until its `seconds` are over, at which it is cut; without them it is
-    shown once. The clips are in `folder`, the run's own: it is removed even if this process is
-    killed. Raises PermanentError for an animation that is too long or too large.
+    An animation starts again until the seconds are over that `measure` gives for its place in
+    `paths`, and is cut there; where it gives 0, and without it, it is shown once. The clips are in
+    `folder`, the run's own: it is removed even if this process is killed. Raises PermanentError for
+    an animation that is too long or too large.
     """
     with tempfile.TemporaryDirectory(prefix="animations-", dir=folder) as name:
         clips = []
@@ -51,7 +52,7 @@ def animations_as_clips(
             clip = path
             if is_animated(path):
                 clip = Path(name) / f"{number}.mp4"
-                _write_clip(path, clip, seconds[number] if seconds else 0.0)
+                _write_clip(path, clip, measure(number) if measure else 0.0)
             clips.append(clip)
         yield clips
 

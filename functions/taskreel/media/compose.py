@@ -94,20 +94,25 @@ def compose_film(
 @contextmanager
 def _show_animations(scenes: Sequence[Scene], folder: Path) -> Iterator[list[Scene]]:
     """Give the scenes with clips in place of animated pictures, as long as they are shown."""
-    visuals = [scene.visual for scene in scenes if scene.visual]
-    seconds = [
-        max(scene.seconds or 0.0, _measure_telling(scene)) for scene in scenes if scene.visual
-    ]
-    with animations_as_clips(visuals, folder, seconds) as clips:
+    seen = [(scene, scene.visual) for scene in scenes if scene.visual]
+
+    def measure(number: int) -> float:
+        scene = seen[number][0]
+        return max(scene.seconds or 0.0, _add_pauses(scene, _measure_narration(scene)))
+
+    with animations_as_clips([visual for _, visual in seen], folder, measure) as clips:
         shown = iter(clips)
         yield [replace(scene, visual=next(shown)) if scene.visual else scene for scene in scenes]
 
 
-def _measure_telling(scene: Scene) -> float:
-    """Return the seconds of a scene's narration and the pauses around it; 0 without one."""
-    if scene.narration is None:
-        return 0.0
-    return LEAD_SECONDS + (probe_file(scene.narration).duration_seconds or 0.0) + TAIL_SECONDS
+def _measure_narration(scene: Scene) -> float:
+    """Return the seconds of a scene's narration; 0 without one."""
+    return probe_file(scene.narration).duration_seconds or 0.0 if scene.narration else 0.0
+
+
+def _add_pauses(scene: Scene, narration: float) -> float:
+    """Return the least seconds of a scene: its narration and the pauses around it."""
+    return LEAD_SECONDS + narration + TAIL_SECONDS if scene.narration else 0.0
 
 
 def _compose_scenes(
@@ -189,7 +194,8 @@ def _add_cards(scenes: Sequence[Scene], cards: Cards) -> list[Scene]:
 def _measure_part(scene: Scene, fps: int, number: int) -> Part:
     is_clip = scene.visual is not None and detect_kind(scene.visual).family == "stream"
     visual = probe_file(scene.visual) if scene.visual and is_clip else None
-    needed = _measure_telling(scene)
+    narration = _measure_narration(scene)
+    needed = _add_pauses(scene, narration)
     clip_seconds = visual.duration_seconds if visual else None
     wanted = scene.seconds or needed or clip_seconds or STILL_SECONDS
     seconds = max(wanted, needed)
@@ -204,7 +210,7 @@ def _measure_part(scene: Scene, fps: int, number: int) -> Part:
         frames=max(1, round(seconds * fps)),
         is_clip=is_clip,
         has_sound=bool(visual and visual.has_audio and scene.keep_sound),
-        narration_seconds=max(0.0, needed - LEAD_SECONDS - TAIL_SECONDS),
+        narration_seconds=narration,
     )
 
 
