@@ -68,6 +68,15 @@ class Violation:
 _Broken = Callable[[Rule, str], Violation]
 
 
+def has_right_wake_time(job: Job) -> bool:
+    """True where the sweep looks at an open job, and at none that is over.
+
+    One that ended during a purchase may be looked at once more, to report it.
+    """
+    is_over = job.status.final and not job.needs_clean_up
+    return is_over is (job.wake_at is None) or (is_over and job.maybe_bought)
+
+
 def check_job(job: Job) -> Iterator[Violation]:
     """Yield the rules that the job breaks. A state of a newer revision is not judged."""
     if job.has_unknown_state:
@@ -76,9 +85,7 @@ def check_job(job: Job) -> Iterator[Violation]:
     def broken(rule: Rule, text: str) -> Violation:
         return Violation(rule, job.user_id, f"job {job.job_id}", text)
 
-    is_over = job.status.final and not job.needs_clean_up
-    # One that ended during a purchase is looked at once more, to report it.
-    if is_over is not (job.wake_at is None) and not (is_over and job.maybe_bought):
+    if not has_right_wake_time(job):
         yield broken(Rule.WAKE_TIME, f"it is {job.status}, and its wakeAt is {job.wake_at}")
     if job.status.final and (job.credits.held or job.slot_of is not None):
         slot = "" if job.slot_of is None else " and a slot"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from taskreel.app.audit.job_rules import Rule, Violation
+from taskreel.app.audit.job_rules import Rule, Violation, has_right_wake_time
 from taskreel.app.flow.admission import mend_account
 from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.job_store import load_job, store_job
@@ -52,16 +52,13 @@ async def _wake_job(services: Services, violation: Violation) -> str | None:
     async def write(tx: Transaction) -> str | None:
         job = await load_job(tx, _job_id(violation))
         now = services.clock.now()
-        if job is None or job.has_unknown_state:
-            return None
-        is_over = job.status.final and not job.needs_clean_up
-        if is_over is (job.wake_at is None) or (is_over and job.maybe_bought):
+        if job is None or job.has_unknown_state or has_right_wake_time(job):
             return None
         # Its last change stays as it was: that a task of it is waiting is told by that.
-        wake_at = None if is_over else now
+        wake_at = now if job.wake_at is None else None
         store_job(tx, job.with_changes(job.updated_at, wake_at=wake_at))
         _record(services, tx, violation)
-        return "it needs no wake time" if is_over else "the next sweep looks at it"
+        return "it needs no wake time" if wake_at is None else "the next sweep looks at it"
 
     return await services.store.transaction(write)
 
