@@ -209,16 +209,22 @@ def _spend_field(period: str) -> str:
     return _SPENT + period.replace("-", "")
 
 
+def format_credits(amount: int) -> str:
+    """`1 credit`, `3 credits`."""
+    return f"{amount} credit" if amount == 1 else f"{amount} credits"
+
+
+def _say_are(amount: int) -> str:
+    return f"{amount} is" if amount == 1 else f"{amount} are"
+
+
 def _refuse_spend(cap: SpendCap, cost: int, whose: str) -> SpendCapError:
     left = max((cap.limit or 0) - cap.spent, 0)
-    costs = "1 credit" if cost == 1 else f"{cost} credits"
-    are_left = "1 is" if left == 1 else f"{left} are"
-    credits_of_cap = "1 credit" if cap.limit == 1 else f"{cap.limit} credits"
-    are_spent = "1 is" if cap.spent == 1 else f"{cap.spent} are"
     when = "on" if cap.name == "daily" else "in"
     return SpendCapError(
-        f"This job costs {costs}, and {are_left} left of {whose} {cap.name} cap of "
-        f"{credits_of_cap}: {are_spent} spent or held {when} {cap.period} (UTC). "
+        f"This job costs {format_credits(cost)}, and {_say_are(left)} left of {whose} {cap.name} "
+        f"cap of {format_credits(cap.limit or 0)}: {_say_are(cap.spent)} spent or held {when} "
+        f"{cap.period} (UTC). "
         f"Submit it again after {cap.resets_at:%Y-%m-%dT%H:%M:%SZ}, "
         "or ask an administrator for a higher cap.",
         cap=cap.name,
@@ -370,10 +376,8 @@ def grant_movement(amount: int) -> Movement:
 def hold_movement(account: Account, cost: int) -> Movement:
     """Set `cost` aside. Raises TooFewCreditsError when the balance does not cover it."""
     if cost > account.available:
-        costs = "1 credit" if cost == 1 else f"{cost} credits"
-        available = "1 is" if account.available == 1 else f"{account.available} are"
         raise TooFewCreditsError(
-            f"This job costs {costs} and {available} available. "
+            f"This job costs {format_credits(cost)} and {_say_are(account.available)} available. "
             "Ask for a grant, or choose a cheaper job.",
             available=account.available,
             cost=cost,

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value, validation_error
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS, VoiceSettings
 from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions
 from taskreel.jobtypes.image_upscale import UPSCALE_CREDITS, UpscaleOptions
-from taskreel.jobtypes.job_type import JobType, Unit, build_params, format_credits
+from taskreel.jobtypes.job_type import JobType, Unit, build_params
 from taskreel.jobtypes.submission import Options, Submission, registered_names
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WritingOptions, add_instructions
 from taskreel.jobtypes.video_generation import VIDEO_CREDITS, VideoOptions

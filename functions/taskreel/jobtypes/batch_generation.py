@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from taskreel.domain.credits import format_credits
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.image_generation import (
     IMAGE_CREDITS,
@@ -13,7 +14,7 @@ from taskreel.jobtypes.image_generation import (
     advance_seed,
     image_unit,
 )
-from taskreel.jobtypes.job_type import JobType, Unit, format_credits
+from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
+from taskreel.domain.credits import format_credits
 from taskreel.jobtypes.fields import MediaUrl
-from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params, format_credits
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.jobtypes.text_schemas import INSIGHTS, TEXT_CREDITS

@@ -8,11 +8,12 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.given_story import Pictures, Story, collect_scenes
-from taskreel.jobtypes.job_type import SCENES_AT_A_TIME, JobType, Unit, format_credits
+from taskreel.jobtypes.job_type import SCENES_AT_A_TIME, JobType, Unit
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
@@ -159,11 +160,6 @@ def build_params(options: Value, *without: str, **more: Any) -> dict[str, Any]:
     if not params.get("providerOptions"):
         params.pop("providerOptions", None)
     return {**params, **drop_none(**more)}
-
-
-def format_credits(amount: int) -> str:
-    """`1 credit`, `3 credits`."""
-    return f"{amount} credit" if amount == 1 else f"{amount} credits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
@@ -14,7 +15,7 @@ from taskreel.jobtypes.ai_processing import MUSIC_CREDITS
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
-from taskreel.jobtypes.job_type import JobType, drop_none, escape_templates, format_credits
+from taskreel.jobtypes.job_type import JobType, drop_none, escape_templates
 from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, scenes_field
 from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions

@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, Language, MediaUrl
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
-from taskreel.jobtypes.job_type import JobType, drop_none, escape_templates, format_credits
+from taskreel.jobtypes.job_type import JobType, drop_none, escape_templates
 from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
 from taskreel.ports import Capability

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import FilmQuality, Prompt, Resolution
@@ -23,7 +24,6 @@ from taskreel.jobtypes.job_type import (
     SCENES_AT_A_TIME,
     JobType,
     Unit,
-    format_credits,
     parse_resolution,
 )
 from taskreel.jobtypes.submission import Options, Submission

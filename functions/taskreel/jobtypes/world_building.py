@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import AliasChoices, Field
 
+from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
@@ -14,7 +15,6 @@ from taskreel.jobtypes.job_type import (
     build_params,
     drop_none,
     escape_templates,
-    format_credits,
 )
 from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WORLD, WritingOptions
