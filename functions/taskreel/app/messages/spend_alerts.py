@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import WAKE_SHARDS
-from taskreel.domain.credits import Account, SpendCap
+from taskreel.domain.credits import Account, CappedSpend, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
     SPEND_ALERT_EVENT,
     WAKE_AFTER,
     WebhookDelivery,
+    WebhookSubscription,
     list_wanted,
 )
 from taskreel.ports import Task, Transaction
@@ -25,6 +27,8 @@ if TYPE_CHECKING:  # with projects alone: cold start
     from taskreel.domain.project import Project
 
 log = logging.getLogger(__name__)
+
+C = TypeVar("C", bound=CappedSpend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +50,40 @@ def create_spend_alerts(
     The account lists the periods that have had theirs, so that there is one a period and cap. The
     caller calls `announce_spend_alerts` after the commit.
     """
-    caps = tuple(account.find_alerts(at))
-    if not caps:
-        return account, SpendAlerts(account.user_id)
-    current = {cap.period for cap in account.find_caps(at)}
-    alerted = {*account.alerted, *(cap.period for cap in caps)} & current
-    deliveries = tuple(
-        _build_delivery(account.user_id, one.endpoint_id, cap, at)
-        for cap in caps
-        for one in account.webhooks
-        if one.wants(SPEND_ALERT_EVENT)
-    )
-    for delivery in deliveries:
-        tx.set(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
-    marked = account.model_copy(update={"alerted": tuple(sorted(alerted))})
-    return marked, SpendAlerts(account.user_id, caps, deliveries)
+    return _create_alerts(tx, account, account.user_id, account.webhooks, at)
 
 
 def create_project_alerts(
     tx: Transaction, project: Project, owner: Account, at: datetime
 ) -> tuple[Project, SpendAlerts]:
     """The same for a project's caps: its owner's webhook endpoints get them."""
-    caps = tuple(project.find_alerts(at))
-    current = {cap.period for cap in project.find_caps(at)}
-    alerted = {*project.alerted, *(cap.period for cap in caps)} & current
+    id_ = project.project_id
+    return _create_alerts(tx, project, owner.user_id, list_wanted(owner.webhooks, id_), at, id_)
+
+
+def _create_alerts(
+    tx: Transaction,
+    capped: C,
+    user_id: str,
+    endpoints: Iterable[WebhookSubscription],
+    at: datetime,
+    project_id: str | None = None,
+) -> tuple[C, SpendAlerts]:
+    caps = tuple(capped.find_alerts(at))
+    if not caps:
+        return capped, SpendAlerts(user_id, project_id=project_id)
+    current = {cap.period for cap in capped.find_caps(at)}
+    alerted = {*capped.alerted, *(cap.period for cap in caps)} & current
+    subscribed = [one for one in endpoints if one.wants(SPEND_ALERT_EVENT)]
     deliveries = tuple(
-        _build_delivery(owner.user_id, one.endpoint_id, cap, at, project.project_id)
+        _build_delivery(user_id, one.endpoint_id, cap, at, project_id)
         for cap in caps
-        for one in list_wanted(owner.webhooks, project.project_id)
-        if one.wants(SPEND_ALERT_EVENT)
+        for one in subscribed
     )
     for delivery in deliveries:
         tx.set(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
-    marked = project.model_copy(update={"alerted": tuple(sorted(alerted))})
-    return marked, SpendAlerts(owner.user_id, caps, deliveries, project.project_id)
+    marked = capped.model_copy(update={"alerted": tuple(sorted(alerted))})
+    return marked, SpendAlerts(user_id, caps, deliveries, project_id)
 
 
 def announce_spend_alerts(alerts: SpendAlerts) -> list[Task]:
