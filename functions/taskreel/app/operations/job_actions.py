@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.hold_forecast import HoldForecast
 from taskreel.app.jobs.cancel import cancel_job
+from taskreel.app.jobs.hold_forecast import HoldForecast
 from taskreel.app.jobs.remove import remove_job
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.retry import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.hold_forecast import HoldForecast
+from taskreel.app.jobs.hold_forecast import HoldForecast
 from taskreel.app.jobs.retry import is_ambiguous, price_next_round, require_retryable, retry_job
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from taskreel.app.credits.balances import load_account
+from taskreel.app.projects.rights import load_project
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
-from taskreel.domain.project import Project, is_project_id
-from taskreel.store_collections import PROJECTS
+from taskreel.domain.project import Project
 
 
 class HoldForecast:
@@ -42,9 +42,8 @@ class HoldForecast:
         return None
 
     async def _find_project(self, project_id: str | None) -> Project | None:
-        if project_id is None or not is_project_id(project_id):
+        if project_id is None:
             return None
         if project_id not in self._projects:
-            found: Project | None = await self._services.store.get(PROJECTS, project_id)
-            self._projects[project_id] = found
+            self._projects[project_id] = await load_project(self._services.store, project_id)
         return self._projects[project_id]
