@@ -98,8 +98,7 @@ def _describe_invalid_body(rows: list[ErrorDetails], model: type[BaseModel]) -> 
     if first["type"] == "json_invalid":
         return MalformedError(f"The body is not valid JSON: {first['ctx']['error']}.")
     if first["type"] == "model_type" and not first["loc"]:
-        message = "the body must be a JSON object"
-        return InvalidError.at("", message, text="The body must be a JSON object.")
+        return no_object_error()
     return invalid_request(describe_errors(rows, model))
 
 
@@ -109,6 +108,12 @@ def validate_fields(fields: Mapping[str, Any], model: type[M]) -> M:
         return model.model_validate(fields)
     except ValidationError as error:
         raise invalid_model(error, model) from None
+
+
+def no_object_error() -> InvalidError:
+    """The error of a body that is valid JSON, and no object."""
+    text = "The body must be a JSON object."
+    return InvalidError.at("", "the body must be a JSON object", text=text)
 
 
 async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:

@@ -16,7 +16,7 @@ from taskreel.domain.webhook import FINAL_EVENTS, MessageForm
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Capability
 from taskreel.web.auth import AuthenticatedRequest, authenticate_header
-from taskreel.web.http import parse_idempotency_key, read_body
+from taskreel.web.http import no_object_error, parse_idempotency_key, read_body
 from taskreel.web.other_apis.model_names import NamedModel, translate_input
 
 #: The schemes of the clients: fal's is `Key`, that of old clients of Replicate `Token`.
@@ -41,8 +41,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     except ValueError as error:
         raise MalformedError(f"The body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
-        message = "the body must be a JSON object"
-        raise InvalidError.at("", message, text="The body must be a JSON object.")
+        raise no_object_error()
     return body
 
 
