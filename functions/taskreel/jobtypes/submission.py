@@ -350,13 +350,6 @@ def is_plain(raw: bytes) -> bool:
     return _UNUSUAL.search(raw) is None
 
 
-def require_storable(value: Any) -> Any:
-    """Raise ValueError for a value that no store can hold, with the place of the fault."""
-    for at, reason in _list_faults(value):
-        raise ValueError(f"{'.'.join(map(str, at))} {reason}".strip())
-    return value
-
-
 def refuse_unstorable(value: Any) -> None:
     """Raise InvalidError with the places of what no store can hold, and of control characters."""
     if found := _list_faults(value):

@@ -24,7 +24,6 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, OperationState
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Moment
-from taskreel.jobtypes.submission import require_storable
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.job_reads import JobTypeName, check_text, split_words
 from taskreel.web.openapi import document_body
@@ -65,7 +64,7 @@ class OperationOrder(Value):
     action: BulkAction
     filter: JobFilterOrder
     limit: int = Field(ge=1, le=MOST_JOBS)
-    edit: Annotated[dict[str, Any], AfterValidator(require_storable)] | None = None
+    edit: dict[str, Any] | None = None
     dry_run: bool = False
     reason: str = Field(default="", max_length=500)
 
