@@ -10,7 +10,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import FINGERPRINT, JOB_TYPE
-from taskreel_local.cli.job_commands import MOMENT
+from taskreel_local.cli.job_filters import MOMENT
 
 
 @click.group("dead-letters", cls=GroupWithDefault, default="list")

@@ -12,7 +12,8 @@ import click
 from taskreel_local.cli.api_command import Session, connected, print_json
 from taskreel_local.cli.completions import JOB, PROVIDER
 from taskreel_local.cli.exit_codes import RefusedError, explain_problem
-from taskreel_local.cli.job_commands import parse_span, show_made_job, show_quote
+from taskreel_local.cli.job_commands import show_made_job, show_quote
+from taskreel_local.cli.job_filters import parse_span
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
 from taskreel_local.cli.options import JOB_ID
 

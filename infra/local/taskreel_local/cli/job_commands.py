@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from taskreel_local.cli.api_command import Session, connected, print_json
-from taskreel_local.cli.completions import JOB, JOB_TYPE, STATUSES
+from taskreel_local.cli.completions import JOB, JOB_TYPE
+from taskreel_local.cli.job_filters import job_filters
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
 from taskreel_local.cli.options import JOB_ID, find_named
 
@@ -20,36 +19,6 @@ if TYPE_CHECKING:
 _PAGE = 100
 #: A window of fewer columns has room for what tells jobs apart.
 WIDE = 120
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Moment(click.ParamType[datetime]):
-    """A time: `2h` ago, or ISO 8601, in this machine's zone unless it has one."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Parse a time."""
-        if isinstance(value, datetime):
-            return value
-        ago = parse_span(value)
-        if ago is not None:
-            return datetime.now(UTC) - ago
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except ValueError:
-            self.fail(f"{value!r} is neither like 2h or 3d, nor like 2026-11-26T09:30", param, ctx)
-
-
-MOMENT = Moment()
-
-
-def parse_span(text: str) -> timedelta | None:
-    """A span such as `90s`, `30m`, `2h`, `3d`, `1w`; None for another text."""
-    found = re.fullmatch(r"(\d{1,9})([smhdw])", text)
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
 
 
 # ── submit ───────────────────────────────────────────────────────────────────────────────────────
@@ -181,20 +150,7 @@ def end_with(session: Session, jobs: Sequence[Job]) -> None:
 
 
 @click.command("jobs")
-@click.option(
-    "--status",
-    multiple=True,
-    metavar="STATUS",
-    shell_complete=STATUSES,
-    help="Only jobs with this status; repeatable, or FAILED,EXPIRED.",
-)
-@click.option("--type", "job_type", metavar="TYPE", shell_complete=JOB_TYPE, help="Only this type.")
-@click.option("--project", "project_id", metavar="PROJECT", help="Only this project.")
-@click.option("--owner", "user_id", metavar="USER", help="Only this user's (admin).")
-@click.option("--provider", metavar="PROVIDER", help="Only jobs that this provider served.")
-@click.option("--text", metavar="TEXT", help="Only jobs with this text in their prompt.")
-@click.option("--since", "created_after", type=MOMENT, help="Created since: 2h, 3d, 2026-11-26.")
-@click.option("--until", "created_before", type=MOMENT, help="Created until.")
+@job_filters
 @click.option("--parent", "parent_id", metavar="JOB", help="The jobs that this pipeline made.")
 @click.option("--children", "include_children", is_flag=True, help="Also the jobs of pipelines.")
 @click.option(

@@ -10,8 +10,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
-from taskreel_local.cli.completions import JOB_TYPE, STATUSES
-from taskreel_local.cli.job_commands import MOMENT
+from taskreel_local.cli.job_filters import job_filters
 from taskreel_local.cli.job_input import parse_input
 
 _ACTIONS = ("cancel", "retry", "replay", "delete")
@@ -77,20 +76,7 @@ def abort_operation(session: Session, operation_id: str) -> None:
 @operation_commands.command("start")
 @click.argument("action", type=click.Choice(_ACTIONS), metavar="ACTION")
 @click.argument("words", metavar="[CHANGE]...", nargs=-1)
-@click.option(
-    "--status",
-    multiple=True,
-    metavar="STATUS",
-    shell_complete=STATUSES,
-    help="Jobs with this status; repeatable, or FAILED,EXPIRED.",
-)
-@click.option("--type", "job_type", metavar="TYPE", shell_complete=JOB_TYPE, help="Only this type.")
-@click.option("--project", "project_id", metavar="PROJECT", help="Only this project.")
-@click.option("--owner", "user_id", metavar="USER", help="Only this user's (admin).")
-@click.option("--provider", metavar="PROVIDER", help="Only jobs that this provider served.")
-@click.option("--text", metavar="TEXT", help="Only jobs with this text in their prompt.")
-@click.option("--since", "created_after", type=MOMENT, help="Created since: 2h, 3d, 2026-11-26.")
-@click.option("--until", "created_before", type=MOMENT, help="Created until.")
+@job_filters
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, _MOST_JOBS))
 @click.option("--reason", default="", help="A reason, for the audit log.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed, at what cost.")

@@ -11,7 +11,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import ENDPOINT
-from taskreel_local.cli.job_commands import MOMENT
+from taskreel_local.cli.job_filters import MOMENT
 from taskreel_local.cli.verify_webhook import verify_webhook
 
 _PATH = "/api/webhook-endpoints"
