@@ -50,3 +50,9 @@ def build_upload_path(upload_id: str, name: str) -> str:
     """The object's path: its name is the file's, without characters that a path may not have."""
     safe = _UNSAFE.sub("-", name).strip(".-")[-_LONGEST_NAME:]
     return f"uploads/{upload_id}/{safe or 'file'}"
+
+
+def find_upload_folder(path: str) -> str:
+    """The prefix of the paths of an upload's files, from the path of one."""
+    folder, slash, _ = path.rpartition("/")
+    return folder + slash

@@ -15,7 +15,7 @@ from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.erasure.all_documents import read_page, uncoded
 from taskreel.app.erasure.erase_jobs import cancel_jobs, is_job_over, remove_jobs
-from taskreel.app.erasure.erasure_forecast import require_named, uploads_folder
+from taskreel.app.erasure.erasure_forecast import require_named
 from taskreel.app.erasure.move_account import move_account
 from taskreel.app.erasure.progress import change_running, load_running
 from taskreel.app.erasure.traces import Traces
@@ -30,6 +30,7 @@ from taskreel.domain.erasure import (
 )
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_id
+from taskreel.domain.upload import find_upload_folder
 from taskreel.ports import Collection, Query, Row, Transaction
 from taskreel.store_collections import (
     ACCOUNTS,
@@ -176,7 +177,7 @@ async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Era
             files = 0
             if collection.name == UPLOADS.name:
                 # The file first: a document that is left leads to it.
-                files = await services.blobs.delete(uploads_folder(row))
+                files = await services.blobs.delete(find_upload_folder(str(row.data["path"])))
             await _commit(services, user_id, collection, [row.id], files=files)
         elif traces.are_in(row):
             await _replace_traces(services, user_id, traces, row)
@@ -234,8 +235,8 @@ async def _prove_page(services: Services, user_id: str, erasure: Erasure) -> Era
         for row in await read_page(services, collection, erasure.after, _PAGE)
         if row.id != running_erasure_id(user_id)
     ]
-    found = sum(map(traces.are_in, rows))
-    mentions = sum(not traces.are_in(row) and traces.is_mentioned(row.data) for row in rows)
+    others = [row for row in rows if not traces.are_in(row)]
+    found, mentions = len(rows) - len(others), sum(traces.is_mentioned(row.data) for row in others)
     proof = erasure.proof.model_copy(
         update={
             "documents": erasure.proof.documents + len(rows),

@@ -14,6 +14,7 @@ from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.erasure import running_erasure_id
 from taskreel.domain.errors import NotFoundError
+from taskreel.domain.upload import find_upload_folder
 from taskreel.ports import Collection, Row
 from taskreel.store_collections import (
     ACCOUNTS,
@@ -49,7 +50,7 @@ async def forecast_erasure(services: Services, user_id: str) -> Forecast:
             if collection.name == JOBS.name:
                 folders.add(artifacts_folder(row.id))
             elif collection.name == UPLOADS.name:
-                folders.add(uploads_folder(row))
+                folders.add(find_upload_folder(str(row.data["path"])))
         else:
             forecast.pseudonymised[collection.name] += 1
     if folders:
@@ -70,12 +71,6 @@ async def require_named(services: Services, user_id: str) -> None:
     async for _ in _find_named(services, Traces(user_id, "")):
         return
     raise _no_such_user(user_id)
-
-
-def uploads_folder(row: Row[Any]) -> str:
-    """The prefix of the path of an upload's file."""
-    folder, slash, _ = str(row.data["path"]).rpartition("/")
-    return folder + slash
 
 
 async def _find_named(

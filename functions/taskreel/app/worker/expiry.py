@@ -18,6 +18,7 @@ from taskreel.app.jobs.remove import delete_answers, find_replay
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
+from taskreel.domain.upload import find_upload_folder
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Collection, Query, Row, Transaction
 from taskreel.store_collections import (
@@ -65,8 +66,7 @@ async def remove_expired(services: Services) -> dict[str, int]:
         async for found in _list_expired(services, query, now):
             gone = await _delete_expired(services, name, [row.id for row in found], now)
             for data in gone.values() if name == UPLOADS.name else ():
-                folder, slash, _ = str(data["path"]).rpartition("/")
-                await services.blobs.delete(folder + slash)
+                await services.blobs.delete(find_upload_folder(str(data["path"])))
             removed[name] += len(gone)
     counts = {name: number for name, number in removed.items() if number}
     if counts:
