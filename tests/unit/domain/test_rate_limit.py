@@ -67,4 +67,5 @@ def test_a_clock_that_goes_back_locks_nobody_out_for_longer_than_a_burst(
     decision = decide_request(rate, stored, NOW)
     most = max(rate.window, rate.interval) + timedelta(seconds=5)
     assert decision.wait <= most
-    assert decide_request(rate, stored, NOW + most).allowed
+    # As the first decision stores it: a refusal leaves the time, and an allowance forgets it.
+    assert decide_request(rate, decision.arrival, NOW + most).allowed
