@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack, stack
@@ -153,23 +153,39 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield started
 
 
+def count_bytes_by_address(session: CDPSession) -> dict[str, int]:
+    """Count the bytes of the first answer of each address: a slow machine asks some twice."""
+    addresses: dict[str, str] = {}
+    sent: dict[str, int] = {}
+
+    def finish(event: dict[str, Any]) -> None:
+        address = addresses.get(event["requestId"], event["requestId"])
+        sent.setdefault(address, event["encodedDataLength"])
+
+    session.on(
+        "Network.requestWillBeSent",
+        lambda event: addresses.update({event["requestId"]: event["request"]["url"]}),
+    )
+    session.on("Network.loadingFinished", finish)
+    return sent
+
+
 def test_the_overview_of_many_jobs_is_small_and_painted_at_once(
     browser: Browser, crowded: Stack
 ) -> None:
     with signed_in(browser, crowded, USER, role="admin") as page:
         painted = []
         for _ in range(3):
-            sent: list[int] = []
             session = page.context.new_cdp_session(page)
             session.send("Network.enable")
             session.send("Network.setCacheDisabled", {"cacheDisabled": True})
-            session.on("Network.loadingFinished", lambda one: sent.append(one["encodedDataLength"]))  # noqa: B023 - a list of each round
+            sent = count_bytes_by_address(session)
             page.reload()
             expect(page.get_by_text("Everything works")).to_be_visible(timeout=SECONDS)
             painted.append(
                 page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
             )
-            assert sum(sent) <= MOST_BYTES
+            assert sum(sent.values()) <= MOST_BYTES, sent
             session.detach()
         # The best of three: neighbours of the test run share the machine.
         assert min(painted) <= 1000

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from simulation.chaos import Chaos, InstanceStore
 from simulation.faults import ROOM_BYTES, InputFile, Outage
 from simulation.scripted_provider import LATE_SECONDS
+from taskreel.app.audit.job_rules import has_right_wake_time
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.cancel import cancel_job
@@ -488,7 +489,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def every_job_has_ended_or_will_be_woken(self) -> None:
         for job in self.world.jobs():
-            assert (job.status.final and not job.needs_clean_up) is (job.wake_at is None)
+            assert has_right_wake_time(job)
 
     @invariant()
     def what_has_ended_stays_as_it_ended(self) -> None:
