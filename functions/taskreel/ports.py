@@ -379,9 +379,20 @@ class SendWebhook(Protocol):
         """The public half of a key, for the receiver; None for a shared secret."""
 
     async def send(
-        self, url: str, body: str, /, *, message_id: str, at: datetime, keys: Sequence[SigningKey]
+        self,
+        url: str,
+        body: str,
+        /,
+        *,
+        message_id: str,
+        at: datetime,
+        keys: Sequence[SigningKey],
+        headers: Mapping[str, str] | None = None,
     ) -> WebhookAnswer:
-        """Send the body once, signed for the time `at` with every key. Raises nothing."""
+        """Send the body once, signed for the time `at` with every key. Raises nothing.
+
+        `headers` go beside those of Standard Webhooks.
+        """
 
     async def close(self) -> None:
         """Close all connections."""

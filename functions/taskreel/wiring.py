@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from taskreel.app.worker.processor import Processor
     from taskreel.domain.job import Job
     from taskreel.web.auth import TokenRules
+    from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
     from taskreel.web.task_tokens import TaskTokenRules
@@ -146,6 +147,7 @@ def api() -> DurableResponses:
         rates=RequestRates(services().rules.limits, services().clock),
         live=live,
         file_links=_file_links,
+        fal_webhook_keys=_fal_webhook_keys,
         store_metrics=_store_metrics,
         metrics_key=chosen.metrics_key.get_secret_value() if chosen.metrics_key else None,
     )
@@ -192,6 +194,14 @@ def _file_links() -> FileLinks:
     from taskreel.web.file_links import FileLinks
 
     return FileLinks(settings().link_keys)
+
+
+@functools.cache
+def _fal_webhook_keys() -> FalWebhookKeys:
+    """The keys that verify messages to the webhooks of fal's clients."""
+    from taskreel.web.fal_webhook_keys import FalWebhookKeys
+
+    return FalWebhookKeys(settings().link_keys)
 
 
 @functools.cache
@@ -324,6 +334,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         counts=counts,
         calibration=calibration,
         render_message=partial(_render_message, chosen.link_keys),
+        sign_message=partial(_sign_message, chosen.link_keys),
         count_sweep=recorder.count_sweep,
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
@@ -347,6 +358,16 @@ async def _render_message(
     from taskreel.web.other_apis.webhook_messages import render_message
 
     return await render_message(services, FileLinks(link_keys), delivery, job)
+
+
+def _sign_message(
+    link_keys: Sequence[str], delivery: WebhookDelivery, body: str, at: datetime
+) -> Mapping[str, str]:
+    """The headers of another service's signature of a message; the first imports its module."""
+    from taskreel.web.fal_webhook_keys import FalWebhookKeys
+    from taskreel.web.other_apis.webhook_messages import sign_message
+
+    return sign_message(FalWebhookKeys(link_keys), delivery, body, at)
 
 
 def _token_rules(chosen: Settings) -> TokenRules:

@@ -185,6 +185,7 @@ OTHER_RIGHTS: Mapping[str, Right] = {
             "cdn/files/upload/multipart",
         )
     },
+    "GET /fal/rest/.well-known/jwks.json": Right.OPEN,
     "POST /v1/images/generations": Right.USER,
     "POST /v1/audio/speech": Right.USER,
     "GET /v1/models": Right.USER,

@@ -28,7 +28,7 @@ from simulation.world import World, running, token
 from taskreel_local.stack.server_main import PathRouter
 
 HERE = Path(__file__).parent
-PACKAGES = ["@fal-ai/client@1", "replicate@1"]
+PACKAGES = ["@fal-ai/client@1", "replicate@1", "@hookflo/tern@4"]
 #: No client's script takes that long.
 MOST_SECONDS = 60
 

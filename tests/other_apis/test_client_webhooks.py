@@ -6,9 +6,11 @@ import json
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -18,8 +20,10 @@ from other_apis.conftest import HERE, OtherApis, serve_apis
 from simulation.world import World, running, token
 from streamed_answers import StreamedAnswers
 from taskreel import wiring
+from taskreel.adapters.providers.fal.webhook import verify_webhook
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.domain.queue_names import WEBHOOK_QUEUE
+from taskreel.web.fal_webhook_keys import FalWebhookKeys
 
 FAL = "/fal/taskreel/image-generation?fal_webhook=https://93.184.216.34/hooks"
 PREDICTIONS = "/replicate/v1/predictions"
@@ -62,6 +66,9 @@ async def test_the_python_clients_get_and_verify_their_webhooks(
     )
 
     done, failed = found["fal"]
+    for one in (done, failed):
+        assert (one["named"], one["user"]) == (one["id"], "ada")
+        assert (one["valid"], one["forged"]) == (True, False)
     assert done["path"] == "/fal"
     assert done["message"]["request_id"] == done["message"]["gateway_request_id"] == done["id"]
     assert done["message"]["status"] == "OK"
@@ -88,13 +95,75 @@ async def test_the_javascript_clients_get_and_verify_their_webhooks(
 
     assert found["fal"]["message"]["request_id"] == found["fal"]["id"]
     assert found["fal"]["message"]["status"] == "OK"
+    assert found["fal"]["valid"] is True
+    assert found["fal"]["forged"] is False
     assert found["replicate"]["message"]["id"] == found["replicate"]["id"]
     assert found["replicate"]["message"]["status"] == "succeeded"
     assert found["replicate"]["valid"] is True
     assert found["replicate"]["forged"] is False
 
 
+async def test_each_try_of_fals_webhook_is_signed_for_its_own_time(
+    world: World, ada: httpx.AsyncClient, requests: list[httpx.Request]
+) -> None:
+    url = FAL.replace("/hooks", "/broken")
+    await ada.post(url, json={"prompt": "a kite", "options": {"width": 64, "height": 64}})
+    await world.advance(20)
+    jwks = (await world.api.get("/fal/rest/.well-known/jwks.json")).text
+    found = [
+        verify_webhook(
+            one.headers,
+            one.content,
+            jwks,
+            datetime.fromtimestamp(int(one.headers["x-fal-webhook-timestamp"]), UTC),
+        )
+        for one in requests
+    ]
+    assert len(found) >= 4
+    assert len({one.headers["x-fal-webhook-timestamp"] for one in requests}) == len(found)
+    assert len({one.headers["x-fal-webhook-signature"] for one in requests}) == len(found)
+    assert set(found) == {requests[0].headers["x-fal-webhook-request-id"]}
+
+
+async def test_messages_in_other_forms_have_no_signature_of_fal(
+    world: World, ada: httpx.AsyncClient, requests: list[httpx.Request]
+) -> None:
+    await ada.post(PREDICTIONS, json=PREDICTION)
+    await world.advance(20)
+    [request] = requests
+    assert "webhook-signature" in request.headers
+    assert not [name for name in request.headers if name.startswith("x-fal-")]
+
+
+@pytest.mark.parametrize("user", ["ada@example.com|7", "Käthe\r\nX-Evil: 1", " a b "])
+async def test_any_users_id_is_one_line_of_a_header_that_verifies(
+    world: World, requests: list[httpx.Request], user: str
+) -> None:
+    client = world.as_user(user)
+    made = await client.post(FAL, json={"prompt": "a kite", "options": {"width": 64, "height": 64}})
+    await world.advance(20)
+    [request] = requests
+    assert unquote(request.headers["x-fal-webhook-user-id"]) == user
+    assert "x-evil" not in request.headers
+    jwks = (await world.api.get("/fal/rest/.well-known/jwks.json")).text
+    request_id = verify_webhook(request.headers, request.content, jwks, world.now())
+    assert request_id == made.json()["request_id"]
+
+
+def test_both_keys_are_published_while_they_are_rotated() -> None:
+    old, new = FalWebhookKeys(["the-old-key-of-links"]), FalWebhookKeys(["the-new-key-of-links"])
+    both = FalWebhookKeys(["the-new-key-of-links", "the-old-key-of-links"]).build_jwks()["keys"]
+    assert both == [*new.build_jwks()["keys"], *old.build_jwks()["keys"]]
+    assert both[0]["kid"] != both[1]["kid"]
+
+
 # ── What is refused, and odd cases ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def requests() -> list[httpx.Request]:
+    """The requests that have arrived."""
+    return []
 
 
 @pytest.fixture
@@ -105,11 +174,15 @@ def received() -> list[dict[str, Any]]:
 
 @pytest.fixture
 async def world(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, received: list[dict[str, Any]]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    received: list[dict[str, Any]],
+    requests: list[httpx.Request],
 ) -> AsyncIterator[World]:
     def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
         received.append(json.loads(request.content))
-        return httpx.Response(204)
+        return httpx.Response(500 if request.url.path == "/broken" else 204)
 
     sender = partial(WebhookSender, transport=StreamedAnswers(answer))
     monkeypatch.setattr(wiring, "WebhookSender", sender)

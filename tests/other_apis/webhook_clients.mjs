@@ -1,6 +1,8 @@
 // The scenario of `test_client_webhooks`, with the released JavaScript clients and a server of their user's.
+// What comes for fal is verified by a package that others have written for fal's own webhooks.
 import { createServer } from "node:http";
 import { fal } from "@fal-ai/client";
+import { WebhookVerificationService, getPlatformAlgorithmConfig } from "@hookflo/tern";
 import Replicate, { validateWebhook } from "replicate";
 
 const { API_URL: url, API_TOKEN: token, RECEIVER_PORT: port } = process.env;
@@ -26,7 +28,20 @@ const submitted = await fal.queue.submit("fal-ai/flux/schnell", {
   input: { prompt: "a kite", image_size: { width: 64, height: 64 } },
   webhookUrl: `http://127.0.0.1:${port}/fal`,
 });
-const ofFal = await (await receive()).json();
+const falRequest = await receive();
+const ofFal = await falRequest.clone().json();
+
+const { signatureConfig } = getPlatformAlgorithmConfig("falai");
+const jwksUrl = `${url}/fal/rest/.well-known/jwks.json`;
+const verifier = {
+  platform: "falai",
+  secret: "",
+  toleranceInSeconds: 1e9, // the server's clock is a virtual one
+  signatureConfig: { ...signatureConfig, customConfig: { ...signatureConfig.customConfig, jwksUrl } },
+};
+const changed = new Request(falRequest.url, { method: "POST", headers: falRequest.headers, body: "{}" });
+const falValid = (await WebhookVerificationService.verify(falRequest.clone(), verifier)).isValid;
+const falForged = (await WebhookVerificationService.verify(changed, verifier)).isValid;
 
 const replicate = new Replicate({ baseUrl: `${url}/replicate/v1`, auth: token });
 const { key } = await replicate.webhooks.default.secret.get();
@@ -43,7 +58,7 @@ server.close();
 
 console.log(
   JSON.stringify({
-    fal: { id: submitted.request_id, message: ofFal },
+    fal: { id: submitted.request_id, message: ofFal, valid: falValid, forged: falForged },
     replicate: { id: prediction.id, message: ofReplicate, valid, forged },
   }),
 );

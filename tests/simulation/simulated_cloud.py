@@ -60,6 +60,7 @@ from taskreel.app.services import Services
 from taskreel.app.worker import processor
 from taskreel.app.worker.processor import Processor
 from taskreel.web.auth import ApiContext, Authenticator, TokenRules
+from taskreel.web.fal_webhook_keys import FalWebhookKeys
 from taskreel.web.file_links import FileLinks
 from taskreel.web.live_context import ConnectionLimits, LiveContext
 from taskreel.web.public_api import PublicApi
@@ -264,6 +265,7 @@ class SimulatedCloud:
             rates=RequestRates(services.rules.limits, services.clock),
             live=lambda: live,
             file_links=lambda: FileLinks([KEY]),
+            fal_webhook_keys=lambda: FalWebhookKeys([KEY]),
             store_metrics=lambda: StoreMetrics(services),
         )
         return PublicApi(context, _other_routes)

@@ -336,8 +336,17 @@ class MachineWebhooks:
         return key.secret
 
     async def send(
-        self, _url: str, body: str, /, *, message_id: str, at: datetime, keys: Sequence[SigningKey]
+        self,
+        _url: str,
+        body: str,
+        /,
+        *,
+        message_id: str,
+        at: datetime,
+        keys: Sequence[SigningKey],
+        headers: Mapping[str, str] | None = None,
     ) -> WebhookAnswer:
+        assert headers is None, "no webhook here has another service's form"
         plan = self.machine.plan
         await self.machine.pause()
         assert keys, "a message is signed"

@@ -315,6 +315,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
         wiring.live,
         wiring._store_metrics,
         wiring._file_links,
+        wiring._fal_webhook_keys,
         wiring.gateway,
         wiring.running,
         wiring.processor,

@@ -157,10 +157,20 @@ class DurableWebhooks:
         return self._webhooks.public_key(key)
 
     async def send(
-        self, url: str, body: str, /, *, message_id: str, at: datetime, keys: Sequence[SigningKey]
+        self,
+        url: str,
+        body: str,
+        /,
+        *,
+        message_id: str,
+        at: datetime,
+        keys: Sequence[SigningKey],
+        headers: Mapping[str, str] | None = None,
     ) -> WebhookAnswer:
         await self._store.durable()
-        return await self._webhooks.send(url, body, message_id=message_id, at=at, keys=keys)
+        return await self._webhooks.send(
+            url, body, message_id=message_id, at=at, keys=keys, headers=headers
+        )
 
     async def close(self) -> None:
         await self._webhooks.close()

@@ -11,7 +11,7 @@ import base64
 import email.utils
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -53,13 +53,22 @@ class WebhookSender:
         return f"whpk_{base64.b64encode(raw).decode()}"
 
     async def send(
-        self, url: str, body: str, /, *, message_id: str, at: datetime, keys: Sequence[SigningKey]
+        self,
+        url: str,
+        body: str,
+        /,
+        *,
+        message_id: str,
+        at: datetime,
+        keys: Sequence[SigningKey],
+        headers: Mapping[str, str] | None = None,
     ) -> WebhookAnswer:
         """Post the body once, signed for the time `at` with every key. Raises nothing."""
         problem = self._find_problem(url)
         if problem is not None:
             return WebhookAnswer(error=f"The address {problem}.")
-        headers = {
+        sent = {
+            **(headers or {}),
             "Content-Type": "application/json",
             "User-Agent": "Taskreel-Webhooks",
             "Accept-Encoding": "identity",
@@ -68,7 +77,7 @@ class WebhookSender:
             "webhook-signature": " ".join(_sign(key, message_id, at, body) for key in keys),
         }
         started = time.perf_counter()
-        answer = await self._post(url, body, headers, at)
+        answer = await self._post(url, body, sent, at)
         took = round((time.perf_counter() - started) * 1000)
         return answer.model_copy(update={"milliseconds": took})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
@@ -64,10 +64,19 @@ async def _store_nothing() -> None:
 RenderMessage = Callable[["Services", WebhookDelivery, Job | None], Awaitable[dict[str, Any]]]
 
 
+#: The headers of another service's own signature of a message that is sent at that time.
+SignMessage = Callable[[WebhookDelivery, str, datetime], Mapping[str, str]]
+
+
 async def _refuse_other_forms(
     _services: Services, delivery: WebhookDelivery, _job: Job | None
 ) -> dict[str, Any]:
     raise RuntimeError(f"This process makes no messages in the form {delivery.form}.")
+
+
+def _sign_nothing(_delivery: WebhookDelivery, _body: str, _at: datetime) -> Mapping[str, str]:
+    """No headers: for services that make no messages in other forms."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +98,7 @@ class Services:
     recent_jobs: RecentJobs = field(default_factory=RecentJobs)
     calibration: EtaCalibration = field(default_factory=_build_uncounted_calibration)
     render_message: RenderMessage = _refuse_other_forms
+    sign_message: SignMessage = _sign_nothing
     #: Counts an act of the sweep on a job.
     count_sweep: Callable[[Job, str, datetime], None] = _count_nothing
     #: Stores the statistics that this process has counted and not stored yet.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jwt import PyJWKClient
 
     from taskreel.app.records.store_metrics import StoreMetrics
+    from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
 
@@ -233,9 +234,10 @@ class ApiContext:
     health: HealthMonitor
     base_url: str
     rates: RequestRates
-    #: Both are built by the first request that needs them.
+    #: Built by the first request that needs them.
     live: Callable[[], LiveContext]
     file_links: Callable[[], FileLinks]
+    fal_webhook_keys: Callable[[], FalWebhookKeys]
     store_metrics: Callable[[], StoreMetrics]
     #: Reads `/metrics`, and nothing else, in place of an admin's token.
     metrics_key: str | None = None

@@ -66,6 +66,7 @@ INSIDE = {
     "recent_jobs": "stays in the process",
     "count_sweep": "stays in the process",
     "render_message": "writes a body, which `webhooks` sends",
+    "sign_message": "writes headers, which `webhooks` sends",
     "flush_records": "writes to the store",
     "random": "stays in the process",
 }

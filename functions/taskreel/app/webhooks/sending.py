@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,9 +81,19 @@ async def process_delivery_task(services: Services, delivery_id: str) -> bool:
         message_id=delivery_id,
         at=now,
         keys=claimed.endpoint.valid_keys(now),
+        headers=_sign_as_other_service(services, claimed, now),
     )
     await _record(services, claimed, answer)
     return True
+
+
+def _sign_as_other_service(
+    services: Services, made: _Try, now: datetime
+) -> Mapping[str, str] | None:
+    """The headers of another service's signature, beside that of Standard Webhooks."""
+    if made.delivery.form is None:
+        return None
+    return services.sign_message(made.delivery, made.body, now)
 
 
 async def _claim(

@@ -1,4 +1,6 @@
-"""fal's hosts for files, under `/fal/rest` and `/fal/cdn`: the clients upload inputs by themselves.
+"""fal's hosts for files and keys, under `/fal/rest` and `/fal/cdn`.
+
+The clients upload inputs by themselves, and receivers of webhooks read the keys that sign them.
 
 JavaScript reaches them by the proxy. Python's client has no setting for them, only two variables of
 its module: `fal_client.client.REST_URL = "{url}/fal/rest"` and `CDN_URL = "{url}/fal/cdn"`.
@@ -35,6 +37,8 @@ from taskreel.web.other_apis.submission import authenticate_client, read_object
 
 _TOKEN_LIFETIME = timedelta(minutes=5)
 _FOLDER = "uploads"
+#: Receivers may use the keys for so long; fal's documents say a day at most.
+_KEYS_SECONDS = 86_400
 #: Enough for any name and type.
 _MOST_CHARACTERS = 200
 
@@ -51,6 +55,7 @@ class _Announced(Value):
 def list_routes() -> list[Route]:
     """The routes of both hosts."""
     return [
+        Route("/fal/rest/.well-known/jwks.json", _read_webhook_keys, methods=["GET"]),
         Route("/fal/rest/storage/auth/token", _issue_token, methods=["POST"]),
         Route("/fal/rest/storage/upload/initiate", _initiate_upload, methods=["POST"]),
         Route("/fal/rest/storage/upload/initiate-multipart", _refuse_large, methods=["POST"]),
@@ -58,6 +63,14 @@ def list_routes() -> list[Route]:
         Route("/fal/cdn/files/upload/multipart", _refuse_large, methods=["POST"]),
         Route(f"/fal/cdn/{_FOLDER}/{{announced}}", _receive_upload, methods=["PUT"]),
     ]
+
+
+async def _read_webhook_keys(request: Request) -> Response:
+    """The public keys of webhooks, for everybody."""
+    keys = ApiContext.of(request).fal_webhook_keys()
+    response = _respond(keys.build_jwks())
+    response.headers["Cache-Control"] = f"public, max-age={_KEYS_SECONDS}"
+    return response
 
 
 async def _issue_token(request: Request) -> Response:

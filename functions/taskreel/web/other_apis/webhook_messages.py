@@ -1,16 +1,19 @@
 """Messages to the webhooks that fal's and Replicate's clients name, as those services send them.
 
-They are signed as all webhooks are, by Standard Webhooks: Replicate's clients verify them so.
+They are signed as all webhooks are, by Standard Webhooks, which is how Replicate's clients verify
+them; those for fal's also as fal signs.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.webhook import MessageForm, WebhookDelivery
+from taskreel.web.fal_webhook_keys import FalWebhookKeys
 from taskreel.web.file_links import FileLinks
 from taskreel.web.other_apis.fal_request import build_result, describe_failure
 from taskreel.web.other_apis.replicate_prediction import (
@@ -35,6 +38,15 @@ async def render_message(
     shown = job.model_copy(update={"status": status}) if not status.final else job
     made = PredictionLinks(links, services, job)
     return build_prediction(shown, services.rules.api_base_url, made)
+
+
+def sign_message(
+    keys: FalWebhookKeys, delivery: WebhookDelivery, body: str, at: datetime
+) -> dict[str, str]:
+    """The headers by which the other service's clients verify a try; Replicate has none."""
+    if delivery.form is not MessageForm.FAL:
+        return {}
+    return keys.sign(delivery.data["jobId"], delivery.user_id, at, body)
 
 
 async def _render_for_fal(
