@@ -1,4 +1,4 @@
-"""Twenty bugs to plant: each breaks one guarantee, as an ordinary mistake would.
+"""Bugs to plant, more than twenty: each breaks one guarantee, as an ordinary mistake would.
 
 They are replacements of functions by name and not patches of text: a patch breaks whenever a line
 beside it moves, and then nobody knows if the simulator still finds the bug. A replacement follows
@@ -22,10 +22,12 @@ from taskreel.app.jobs import (
     finish_job,
     job_run,
     job_store,
+    replay,
     retry,
     submit,
     unit_runner,
 )
+from taskreel.app.pipelines import child_jobs, pipeline_run
 from taskreel.app.worker import processor, sweep
 from taskreel.domain import unit, webhook
 from taskreel.domain.claim import Claim, Verdict
@@ -153,6 +155,39 @@ def _forget_done_units(real: Any) -> Any:
     return finish
 
 
+def _take_over_undone_units(real: Any) -> Any:
+    """Everything that an earlier job was asked for counts as done by it."""
+
+    def find_done_units(job_type: Any, submission: Any, former: Any) -> Any:
+        undone = {
+            place: run.with_changes(state=UnitState.DONE, credits=0)
+            for place, run in enumerate(former.units)
+        }
+        return {**undone, **real(job_type, submission, former)}
+
+    return find_done_units
+
+
+def _take_over_first_unit(real: Any) -> Any:
+    """One finished unit stands for all that are missing."""
+
+    def find_done_units(job_type: Any, submission: Any, former: Any) -> Any:
+        found = real(job_type, submission, former)
+        first = next(iter(found.values()), None)
+        return found if first is None else dict.fromkeys(range(len(former.units)), first)
+
+    return find_done_units
+
+
+def _take_over_failed_jobs(real: Any) -> Any:
+    def is_done_before(self: Any, before: Any, step: Any, wanted: Any) -> Any:
+        if before is not None and before.status is Status.FAILED:
+            return before.parent_id != self._job.job_id
+        return real(self, before, step, wanted)
+
+    return is_done_before
+
+
 # ── Waking, queues and admission ─────────────────────────────────────────────────────────────────
 
 
@@ -239,6 +274,7 @@ def _drop_unknown_fields(real: Any) -> Any:
     return store_job
 
 
+_REPLAYS = (replay, child_jobs)
 _JOB_EVENT_USERS = (job_store, submit, admission)
 
 #: The bugs by name.
@@ -274,6 +310,15 @@ BUGS: Mapping[str, Plant] = {
     ),
     "a cancelled job's finished units are free": _replace(
         finish_job, "finish_job", _forget_done_units
+    ),
+    "a replay takes over units that were not done": _replace_all(
+        *(_replace(owner, "find_done_units", _take_over_undone_units) for owner in _REPLAYS)
+    ),
+    "a replay takes over one unit in the place of all": _replace_all(
+        *(_replace(owner, "find_done_units", _take_over_first_unit) for owner in _REPLAYS)
+    ),
+    "a replayed pipeline takes over failed jobs": _replace(
+        pipeline_run.PipelineRun, "_is_done_before", _take_over_failed_jobs
     ),
     "a crashed job is never woken": _replace(crashes, "_put_off_crashed_job", _forget_wake_time),
     "a poll whose task is lost is never made up for": _replace(

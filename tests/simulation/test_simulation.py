@@ -17,8 +17,8 @@ from simulation.simulate import describe_replay, simulate
 from simulation.tape import Tape, TapeRandom, shrink_tape
 from simulation.world import ROOT
 
-#: One of each kind: a lease, money, an event, admission, a wake time, two revisions. The nightly
-#: run looks for all of them.
+#: One of each kind: a lease, money, an event, admission, a wake time, two revisions, a replay. The
+#: nightly run looks for all of them.
 SAMPLE = (
     "a failed poll begins the work again",
     "a release does not come back to the balance",
@@ -26,6 +26,7 @@ SAMPLE = (
     "one job more than the limit runs",
     "a poll whose task is lost is never made up for",
     "an older revision drops unknown fields",
+    "a replay takes over units that were not done",
 )
 #: Seeds that CI runs, each of them so many hours: 33 kinds of faults happen in them.
 CI_SEEDS, CI_HOURS = 60, 0.3

@@ -36,6 +36,8 @@ class Rule(StrEnum):
     SETTLED_ONCE = "settled-once"
     #: A finished job is charged for its finished units: no artifact is free, nothing else costs.
     PAID_WORK = "paid-work"
+    #: Work that a job took over for nothing was done by a job that it replays, and is paid for.
+    LINEAGE = "lineage"
     #: No child job outlives its pipeline, or has none.
     FAMILY = "family"
     #: The account counts the slots and waiting jobs that there are.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from taskreel.app.audit.job_rules import Rule, Violation, check_job
+from taskreel.app.audit.lineage_rules import Lineages
 from taskreel.app.jobs.finish_job import name_entry
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.ids import hashed_delivery_id
@@ -29,13 +30,12 @@ class _JobFacts:
     job_type: str
     status: Status
     parent_id: str | None
+    parent_round: int | None
     round: int
     held: int
     captured: int
-    #: The credits of its finished units.
+    #: The credits of its finished units; those of an earlier round or job cost nothing here.
     done: int
-    #: Work of an earlier job or an earlier round is in it, which that one has paid for.
-    has_earlier_work: bool
     has_slot: bool
     waits: bool
     #: The end of the ids of its ledger entries: "", or a dot and the time of its creation.
@@ -67,7 +67,7 @@ def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
         held=job.credits.held,
         captured=job.credits.captured,
         done=sum(unit.credits for unit in job.units if unit.state is UnitState.DONE),
-        has_earlier_work=job.round > 1 or bool(job.lineage),
+        parent_round=job.parent_round,
         has_slot=job.slot_of is not None,
         waits=job.waits_for is WaitsFor.USER,
         entry_suffix=_find_entry_suffix(job),
@@ -90,6 +90,7 @@ class UserBooks:
     events_since: datetime | None = None
     account: Account | None = None
     _jobs: dict[str, _JobFacts] = field(default_factory=dict)
+    _lineages: Lineages = field(default_factory=Lineages)
     _children: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _entries: dict[str, LedgerEntry] = field(default_factory=dict)
     _entries_of_job: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -113,11 +114,13 @@ class UserBooks:
         self._add_facts(facts, 1)
         if facts.parent_id is not None:
             self._children[facts.parent_id].add(job.job_id)
+        self._lineages.put_job(job)
         self._found += check_job(job)
         self._changed.add(job.job_id)
 
     def remove_job(self, job_id: str) -> None:
         """Remove a job; its ledger entries stay."""
+        self._lineages.remove_job(job_id)
         facts = self._jobs.pop(job_id, None)
         if facts is not None:
             self._add_facts(facts, -1)
@@ -179,8 +182,10 @@ class UserBooks:
         roots = {self._find_root(job_id) for job_id in changed if job_id in self._jobs}
         for root_id in sorted(roots):
             found += self._check_family(root_id)
-        for job_id in sorted(changed & self._jobs.keys()):
+        known = sorted(changed & self._jobs.keys())
+        for job_id in known:
             found += self._check_events(job_id)
+        found += self._check_lineages(known, sorted(roots))
         return found
 
     def _report(self, rule: Rule, subject: str, text: str) -> None:
@@ -232,12 +237,14 @@ class UserBooks:
         if open_jobs:
             text = f"it is {root.status}, and its child jobs go on: {', '.join(open_jobs[:3])}"
             yield Violation(Rule.FAMILY, self.user_id, subject, text)
-        yield from self._check_payment(root_id, root, family)
+        this_round = list(self._list_family(root_id, of_this_round=True))
+        yield from self._check_payment(root_id, root, this_round)
 
-    def _list_family(self, root_id: str) -> Iterator[str]:
+    def _list_family(self, root_id: str, *, of_this_round: bool = False) -> Iterator[str]:
         yield root_id
         for child in sorted(self._children.get(root_id, ())):
-            yield from self._list_family(child)
+            if not of_this_round or self._jobs[child].parent_round == self._jobs[root_id].round:
+                yield from self._list_family(child, of_this_round=of_this_round)
 
     def _check_settlements(self, root_id: str, root: _JobFacts) -> Iterator[Violation]:
         """One entry for each round that has ended, and none for one that goes on."""
@@ -260,24 +267,25 @@ class UserBooks:
     def _check_payment(
         self, root_id: str, root: _JobFacts, family: list[str]
     ) -> Iterator[Violation]:
+        """The last round captures what its own units cost, neither less nor more."""
         delivered = sum(self._jobs[id_].done for id_ in family)
-        if root.has_earlier_work:
-            # Work that an earlier round or job has paid for is not charged again.
-            captured = sum(
-                self._entries[id_].amount
-                for id_ in self._entries_of_job[root_id]
-                if self._entries[id_].kind is EntryKind.CAPTURE
-            )
-            is_right = captured >= delivered
-        else:
-            captured = root.captured
-            is_right = captured == delivered
-        if not is_right:
+        if root.captured != delivered:
             text = (
-                f"it is {root.status}, {captured} credits were captured, and its finished units "
-                f"cost {delivered}"
+                f"it is {root.status}, {root.captured} credits were captured, and its finished "
+                f"units cost {delivered}"
             )
             yield Violation(Rule.PAID_WORK, self.user_id, f"job {root_id}", text)
+
+    def _check_lineages(self, job_ids: list[str], root_ids: list[str]) -> Iterator[Violation]:
+        faults = [fault for id_ in job_ids for fault in self._lineages.check_job(id_)]
+        faults += self._lineages.check_payment(root_ids, self._sum_captures)
+        for id_, text in faults:
+            yield Violation(Rule.LINEAGE, self.user_id, f"job {id_}", text)
+
+    def _sum_captures(self, job_id: str) -> int:
+        """The credits that all rounds of a job have captured; its entries outlive it."""
+        entries = (self._entries[id_] for id_ in self._entries_of_job.get(job_id, ()))
+        return sum(entry.amount for entry in entries if entry.kind is EntryKind.CAPTURE)
 
     def _check_events(self, job_id: str) -> Iterator[Violation]:
         facts = self._jobs[job_id]
