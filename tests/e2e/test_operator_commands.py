@@ -291,6 +291,29 @@ def test_a_users_limit_and_caps_are_set_and_audited(commands: Commands) -> None:
     assert "a launch" in commands.text("audit-log", "--text", "a launch")
 
 
+def test_a_project_has_members_in_roles_and_caps(commands: Commands) -> None:
+    project = commands.json("projects", "create", "The lighthouse film")["projectId"]
+    assert commands.text("projects", "add", project, "eve", "editor") == (
+        "eve is editor in The lighthouse film.\n"
+    )
+    assert commands.run("projects", "add", project, "eve", "boss").exit_code == 2
+    caps = commands.json("projects", "caps", project, "--daily", "9", "--reason", "a trial")
+    assert (caps["daily"]["limit"], caps["monthly"]["limit"]) == (9, None)
+    shown = commands.text("projects", "show", project)
+    assert "your role: admin" in shown
+    assert "0 credits, of 9" in shown
+    assert commands.text("projects", "members", project).split()[-1] == "eve"
+    assert project in commands.text("projects", "--user", "eve")
+    assert project in commands.text("projects", "list", "--all-users")
+    assert commands.run("projects", "list", "--all-users", "--user", "eve").exit_code == 3
+    assert commands.run("projects", "owner", project, "eve").exit_code == 2  # no --yes
+    assert commands.json("projects", "owner", project, "eve", "--yes")["ownerId"] == "eve"
+    removed = commands.json("projects", "remove", project, "dev", "--yes", "--user", "eve")
+    assert removed["removed"] is True
+    assert commands.json("projects")["projects"] == []
+    assert "project member removed: dev" in commands.text("audit-log", "--text", project)
+
+
 def test_files_are_uploaded_for_several_jobs_listed_and_deleted(
     commands: Commands, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ ADMIN_ONLY = (
     "/api/providers/performance",
     "/api/jobs/recurring?allUsers=true",
     "/api/webhook-endpoints?allUsers=true",
+    "/api/projects?allUsers=true",
 )
 
 

@@ -191,3 +191,18 @@ async def test_the_owner_is_told_once_that_most_of_a_cap_is_spent(
     assert delivery["event"] == "credits.spend_alert"
     told = [one for one in caplog.records if getattr(one, "action", "") == "spend_alert"]
     assert [(one.__dict__["project_id"], one.__dict__["spent"]) for one in told] == [(project, 4)]
+
+
+async def test_an_admin_lists_everybodys_projects_in_pages(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    root = world.as_user("root", role="admin")
+    made = {await make_project(client) for client in (ada, world.as_user("bob"), ada)}
+    path = f"{PROJECTS}?allUsers=true&limit=2"
+    first = (await root.get(path)).json()
+    second = (await root.get(f"{path}&cursor={first['nextCursor']}")).json()
+    assert [len(page["projects"]) for page in (first, second)] == [2, 1]
+    assert {one["projectId"] for page in (first, second) for one in page["projects"]} == made
+    assert "nextCursor" not in second
+    assert (await root.get(PROJECTS)).json() == {"projects": []}  # of which root is a member
+    expect_problem(await root.get(f"{path}&cursor=a/b"), 422, "invalid_request")

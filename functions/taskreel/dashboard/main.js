@@ -37,15 +37,22 @@ function App({ offered }) {
   const read = async () => {
     setError(null);
     try {
-      const account = await get("/api/credits");
       const claims = readClaims(readToken() ?? "");
-      setCaller({ userId: account.userId, admin: claims.role === "admin", roles: claims.projectRoles ?? {} });
+      const admin = claims.role === "admin";
+      const [account, stored] = await Promise.all([get("/api/credits"), admin ? {} : readStoredRoles()]);
+      // A role that the token names counts before the stored one.
+      setCaller({ userId: account.userId, admin, roles: { ...stored, ...claims.projectRoles } });
       live.start();
     } catch (failure) {
       if (/** @type {any} */ (failure).status !== 401) setError(failure);
     }
   };
   useEffect(() => { if (token) void read(); }, [token]);
+  useEffect(() => {
+    const again = () => void read();
+    signals.addEventListener("roles", again);
+    return () => signals.removeEventListener("roles", again);
+  }, []);
   // A printed address that is opened in a tab that is here already changes the fragment alone.
   useEffect(() => {
     const take = () => {
@@ -67,6 +74,12 @@ function App({ offered }) {
   if (error) return html`<main class="alone"><${Failure} error=${error} retry=${read} /></main>`;
   if (!caller) return html`<p class="boot">Loading…</p>`;
   return html`<${Frame} caller=${caller} signOut=${leave} />`;
+}
+
+/** The caller's roles in stored projects. @returns {Promise<Record<string, string>>} */
+async function readStoredRoles() {
+  const { projects } = await get("/api/projects");
+  return Object.fromEntries(projects.map((/** @type {any} */ one) => [one.projectId, one.role]));
 }
 
 /** @param {{caller: Caller, signOut: () => void}} props */

@@ -61,6 +61,7 @@ export const GROUPS = [
   {
     name: "People",
     pages: [
+      { path: "/projects", name: "Projects", icon: "M3 6.500h6.500l2 2.500H21v10H3z", key: "r", load: () => import("./pages/projects.js") },
       { path: "/users", name: "Users", icon: "M16 20v-2a4 4 0 0 0-8 0v2M12 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8z", key: "u", admin: true, load: () => import("./pages/users.js") },
       { path: "/audit", name: "Audit", icon: "M6 3h9l4 4v14H6zM9 11h7M9 15h7", key: "a", admin: true, load: () => import("./pages/audit.js") },
     ],
@@ -74,6 +75,7 @@ export const PAGES = GROUPS.flatMap((group) => group.pages);
 const HIDDEN = [
   { path: /^\/compare$/, name: "Compare", load: () => import("./pages/compare.js") },
   { path: /^\/jobs\/([A-Za-z0-9_-]+)$/, name: "Job", load: () => import("./pages/job.js") },
+  { path: /^\/projects\/([A-Za-z0-9._-]+)$/, name: "Project", load: () => import("./pages/project.js") },
   { path: /^\/webhooks\/([A-Za-z0-9_-]+)$/, name: "Webhook endpoint", load: () => import("./pages/webhook_endpoint.js") },
 ];
 

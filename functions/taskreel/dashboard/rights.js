@@ -1,4 +1,4 @@
-/** What a caller may do with a job, as the server decides it: here it only hides what would be refused. Pure. */
+/** What a caller may do with a job or a project, as the server decides it: here it only hides what would be refused. Pure. */
 
 const RANKS = { viewer: 1, editor: 2, admin: 3 };
 
@@ -15,3 +15,9 @@ const may = (caller, job, least) =>
 export const mayChange = (caller, job) => may(caller, job, RANKS.editor);
 /** @param {Caller} caller @param {any} job */
 export const mayDelete = (caller, job) => may(caller, job, RANKS.admin);
+
+/** Change its members and caps. @param {Caller} caller @param {any} project */
+export const mayManage = (caller, project) => caller.admin || project.role === "admin";
+/** Name another owner; of a project whose owner was erased, each of its admins may. @param {Caller} caller @param {any} project */
+export const mayNameOwner = (caller, project) =>
+  caller.admin || project.ownerId === caller.userId || (project.role === "admin" && project.ownerId.startsWith("erased-"));

@@ -6,7 +6,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field
@@ -15,14 +15,16 @@ from taskreel.app.caller import Caller
 from taskreel.app.projects import members as use_cases
 from taskreel.app.projects.rights import join
 from taskreel.app.services import Services
-from taskreel.domain.project import MemberRole, Project, ProjectMember
+from taskreel.domain.errors import InvalidError
+from taskreel.domain.project import MemberRole, Project, ProjectMember, is_project_id
 from taskreel.domain.value import Value
+from taskreel.web.auth import require_admin
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
-from taskreel.web.responses import View
-from taskreel.web.route_parameters import Authenticated, json_body
+from taskreel.web.route_parameters import AllUsers, Authenticated, json_body
 from taskreel.web.spend_caps import SpendCapsOrder, SpendCapView, build_cap_view
+from taskreel.web.view import View, is_absent
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
 
@@ -78,9 +80,13 @@ class ProjectView(View):
 
 
 class ProjectList(View):
-    """The projects of which you are a member, by name."""
+    """The projects of which you are a member, by name; an admin's `allUsers` has them by id.
+
+    Of `allUsers`, pass `nextCursor` as `cursor` to get the next page; it is absent behind the last.
+    """
 
     projects: list[ProjectView]
+    next_cursor: str | None = Field(default=None, exclude_if=is_absent)
 
 
 def build_project_view(caller: Caller, project: Project, now: datetime) -> ProjectView:
@@ -131,14 +137,36 @@ async def create_project(
     return _respond(context.services, context.caller, project, HTTPStatus.CREATED)
 
 
-@router.get("", summary="Your projects", response_model=ProjectList)
-async def list_projects(request: Request, context: Authenticated) -> Response:
-    """Those that have you as a member; a role by your token alone lists none."""
-    check_query(request)
-    found = await use_cases.list_projects(context.services, context.caller)
-    now = context.services.clock.now()
-    views = [build_project_view(context.caller, project, now) for project in found]
-    return JsonResponse(ProjectList(projects=views))
+@router.get(
+    "",
+    summary="Your projects",
+    response_model=ProjectList,
+    responses=document_problems("forbidden"),
+)
+async def list_projects(
+    request: Request,
+    context: Authenticated,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=128)] = None,
+    *,
+    all_users: AllUsers = False,
+) -> Response:
+    """Those that have you as a member; a role by your token alone lists none.
+
+    An admin's `?allUsers=true` lists everybody's, in pages of `limit`.
+    """
+    check_query(request, "allUsers", "limit", "cursor")
+    services, caller, more = context.services, context.caller, None
+    if all_users:
+        require_admin(caller)
+        if cursor is not None and not is_project_id(cursor):
+            raise InvalidError.at("cursor", "invalid cursor: use nextCursor from the previous page")
+        found, more = await use_cases.list_all_projects(services, limit=limit, after=cursor)
+    else:
+        found = await use_cases.list_projects(services, caller)
+    now = services.clock.now()
+    views = [build_project_view(caller, project, now) for project in found]
+    return JsonResponse(ProjectList(projects=views, next_cursor=more))
 
 
 @router.get("/{project_id}", summary="A project", response_model=ProjectView, responses=_PROBLEMS)

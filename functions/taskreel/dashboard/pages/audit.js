@@ -17,12 +17,14 @@ export default function Audit() {
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} lines=${8} />` : rows.length === 0 ? html`<${Empty} title=${wanted ? "No entry matches" : "No entries yet"}><p>${wanted ? "The search is in users, acts, subjects and reasons." : "The first pause, override or limit is written here."}</p></${Empty}>`
       : html`<div class="table-wrap"><table><thead><tr><th>When</th><th>Who</th><th>Did</th><th>To</th><th class="wide-only">Reason</th></tr></thead>
-        <tbody>${rows.map((one) => html`<tr key=${one.entryId}><td class="nowrap"><${Time} at=${one.at} now=${now} /></td><td>${one.userId}</td><td>${one.action}</td><td><${Subject} subject=${one.subject} /></td><td class="wide-only">${one.reason || html`<span class="zero">–</span>`}</td></tr>`)}</tbody></table></div>`}
+        <tbody>${rows.map((one) => html`<tr key=${one.entryId}><td class="nowrap"><${Time} at=${one.at} now=${now} /></td><td>${one.userId}</td><td>${one.action}</td><td><${Subject} entry=${one} /></td><td class="wide-only">${one.reason || html`<span class="zero">–</span>`}</td></tr>`)}</tbody></table></div>`}
     <${More} more=${more} text="Older entries" />`;
 }
 
-/** A subject with the page that shows it. @param {{subject: string}} props */
-function Subject({ subject }) {
+/** A subject with the page that shows it. @param {{entry: any}} props */
+function Subject({ entry }) {
+  const { subject, action } = entry;
+  if (action.startsWith("project ")) return html`<a href=${`${ROOT}/projects/${subject}`}>${subject}</a>`;
   if (subject.endsWith("-queue")) return html`<a href=${`${ROOT}/queues`}>${subject}</a>`;
   if (subject.includes("/")) return html`<a href=${`${ROOT}/providers?text=${encodeURIComponent(subject.split("/").slice(1).join("/"))}`}>${subject}</a>`;
   return html`<a href=${`${ROOT}/users?user=${encodeURIComponent(subject)}`}>${subject}</a>`;

@@ -6,6 +6,7 @@ import { BalanceEquation, BalanceSkeleton, Grants } from "../balance.js";
 import { announce, Empty, Failure, Loading, More, PageOf } from "../elements.js";
 import { useDelayed, useNow, usePages, useReading } from "../reading.js";
 import { go, linkTo } from "../router.js";
+import { CapsForm, NumberField, Reason, SmallForm } from "../small_forms.js";
 
 /** @param {import("../pages.js").PageProps} props */
 export default function Users({ query }) {
@@ -46,30 +47,6 @@ function OneUser({ user, done }) {
   </section>`;
 }
 
-/**
- * A small form whose failure is shown below it.
- * @param {{title: string, hint: any, verb: string, ready: boolean, act: () => Promise<void>, children?: any}} props
- */
-function SmallForm({ title, hint, verb, ready, act, children }) {
-  const [error, setError] = useState(/** @type {any} */ (null));
-  const [busy, setBusy] = useState(false);
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    setBusy(true);
-    try {
-      await act();
-      setError(null);
-    } catch (failure) { setError(failure); }
-    setBusy(false);
-  };
-  return html`<form class="small-form" onSubmit=${submit}><h3>${title}</h3>${children}<p class="hint">${hint}</p>${error && html`<p class="field-error" role="alert">${error.message}</p>`}<button disabled=${!ready || busy}>${verb}</button></form>`;
-}
-
-/** @param {{label: string, value: string, change: (text: string) => void, least?: number, placeholder?: string}} props */
-const NumberField = ({ label, value, change, least = 1, placeholder = "" }) => html`<label class="compact">${label}<input type="number" min=${least} step="1" value=${value} placeholder=${placeholder} onInput=${(/** @type {any} */ event) => change(event.target.value)} /></label>`;
-/** @param {{value: string, change: (text: string) => void}} props */
-const Reason = ({ value, change }) => html`<label class="compact">Reason<input maxlength="500" value=${value} onInput=${(/** @type {any} */ event) => change(event.target.value)} /></label>`;
-
 /** @param {{user: string, done: () => void}} props */
 function GrantForm({ user, done }) {
   const [amount, setAmount] = useState("");
@@ -101,18 +78,4 @@ function LimitForm({ limit, path, done }) {
   const now = `${limit.active} run and ${limit.waiting} wait now. ${limit.activeJobs === null ? "There are no limits here." : limit.isOwn ? "An own limit; empty is the tier's." : `The tier ${limit.tier ?? "free"} allows ${limit.activeJobs}.`}`;
   return html`<${SmallForm} title="Jobs at a time" verb=${most ? "Set the limit" : "Use the tier's limit"} ready=${most !== (limit.isOwn ? String(limit.activeJobs) : "")} act=${act} hint=${now}>
     <${NumberField} label="Limit" value=${most} placeholder=${limit.activeJobs === null ? "" : String(limit.activeJobs)} change=${setMost} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
-}
-
-/** @param {{caps: any, path: string, done: () => void}} props */
-function CapsForm({ caps, path, done }) {
-  const [daily, setDaily] = useState(caps.daily.limit === null ? "" : String(caps.daily.limit));
-  const [monthly, setMonthly] = useState(caps.monthly.limit === null ? "" : String(caps.monthly.limit));
-  const act = async () => {
-    await call("PUT", path, { body: { daily: daily ? Number(daily) : null, monthly: monthly ? Number(monthly) : null } });
-    announce("The caps are changed.");
-    done();
-  };
-  const changed = daily !== String(caps.daily.limit ?? "") || monthly !== String(caps.monthly.limit ?? "");
-  return html`<${SmallForm} title="Caps on spend" verb="Set the caps" ready=${changed} act=${act} hint=${`${caps.daily.spent.toLocaleString()} spent today, ${caps.monthly.spent.toLocaleString()} this month (UTC). Empty is no cap.`}>
-    <${NumberField} label="A day" least=${0} value=${daily} placeholder="none" change=${setDaily} /><${NumberField} label="A month" least=${0} value=${monthly} placeholder="none" change=${setMonthly} /></${SmallForm}>`;
 }

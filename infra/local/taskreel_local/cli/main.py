@@ -42,6 +42,10 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "schedules": (f"{_CLI}.schedule_commands:schedule_commands", "Recurring jobs."),
         "webhooks": (f"{_CLI}.webhook_commands:webhook_commands", "Endpoints, keys, deliveries."),
         "top": (f"{_CLI}.top_command:show_top", "Queues and jobs on the whole screen, live."),
+        "projects": (
+            f"{_CLI}.project_commands:project_commands",
+            "Members, roles and caps.",
+        ),
         "users": (f"{_CLI}.user_commands:user_commands", "Accounts, limits, spend caps."),
         "forget": (f"{_CLI}.forget_command:forget_user", "Erase a person, and prove it."),
         "audit-log": (f"{_CLI}.user_commands:show_audit", "What admins did."),

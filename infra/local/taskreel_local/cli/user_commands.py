@@ -87,12 +87,13 @@ def show_user(session: Session, user_id: str) -> None:
             f"Jobs: {limit['active']} running, {limit['waiting']} waiting; "
             f"may run: {_describe_limit(limit)}"
         )
-        _print_caps(found["caps"])
+        print_caps(found["caps"])
 
     session.show(found, show_text)
 
 
-def _print_caps(caps: dict[str, Any]) -> None:
+def print_caps(caps: dict[str, Any]) -> None:
+    """Print what a user or a project has spent of the caps of its day and month."""
     from taskreel_local.cli.text_output import format_credits
 
     for name in ("daily", "monthly"):
@@ -128,7 +129,7 @@ def set_caps(
     """Set both of a user's spend caps; a job above one is refused."""
     body = {"daily": daily, "monthly": monthly, "reason": reason}
     found = session.call("PUT", f"/api/credits/{quote(user_id, safe='')}/caps", body)
-    session.show(found, lambda: _print_caps(found))
+    session.show(found, lambda: print_caps(found))
 
 
 @user_commands.command("sums")

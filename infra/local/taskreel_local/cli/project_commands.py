@@ -1,0 +1,200 @@
+"""`taskreel projects`: projects, their members and roles, and what they may spend."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from taskreel_local.cli.api_command import Session, connected
+from taskreel_local.cli.command_groups import GroupWithDefault
+from taskreel_local.cli.user_commands import print_caps
+
+_PATH = "/api/projects"
+#: As the API names them; each may do what those before it may.
+_ROLES = ("viewer", "editor", "admin")
+
+_project = click.argument("project_id", metavar="PROJECT")
+_user = click.argument("user_id", metavar="USER")
+_yes = click.option("--yes", is_flag=True, help="Do it without a question.")
+
+
+@click.group("projects", cls=GroupWithDefault, default="list")
+def project_commands() -> None:
+    """Show projects; choose their members, and cap what they spend.
+
+    Members see each other's jobs. A viewer reads them, an editor also submits and changes, an
+    admin deletes, and chooses the members.
+
+    \b
+    taskreel projects create "The lighthouse film"
+    taskreel projects add PROJECT bob editor
+    taskreel projects caps PROJECT --monthly 5000
+    """
+
+
+@project_commands.command("list")
+@click.option("--all-users", is_flag=True, help="Everybody's, by their ids (admin).")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option("--cursor", help="With --all-users: go on after this nextCursor.")
+@connected
+def list_projects(session: Session, *, all_users: bool, limit: int, cursor: str | None) -> None:
+    """List the projects of which you are a member, by name."""
+    if cursor and not all_users:
+        raise click.UsageError("--cursor needs --all-users: without it all of yours are listed.")
+    if all_users:
+        page = session.call("GET", _PATH, all_users=True, limit=limit, cursor=cursor)
+    else:
+        page = session.call("GET", _PATH)
+
+    def show_text() -> None:
+        from taskreel_local.cli.text_output import print_table
+
+        rows = [
+            (
+                one["projectId"],
+                one["role"] or "",
+                f"{len(one['members']):,}",
+                _describe_spend(one["daily"]),
+                _describe_spend(one["monthly"]),
+                one["name"],
+            )
+            for one in page["projects"]
+        ]
+        columns = ("project", "role", ">members", ">today", ">month", "name")
+        print_table(session.console, columns, rows, nothing="There are no projects.")
+        if page.get("nextCursor"):
+            session.messages.print(f"More: --cursor {page['nextCursor']}")
+
+    session.show(page, show_text)
+
+
+def _describe_spend(cap: dict[str, Any]) -> str:
+    return f"{cap['spent']:,}" if cap["limit"] is None else f"{cap['spent']:,}/{cap['limit']:,}"
+
+
+@project_commands.command("show")
+@_project
+@connected
+def show_project(session: Session, project_id: str) -> None:
+    """Show a project: its owner, its spend and caps, and its members."""
+    _show(session, session.call("GET", _find_path(project_id)))
+
+
+@project_commands.command("members")
+@_project
+@connected
+def list_members(session: Session, project_id: str) -> None:
+    """List a project's members with their roles. With --json: the whole project."""
+    project = session.call("GET", _find_path(project_id))
+    session.show(project, lambda: _print_members(session, project))
+
+
+@project_commands.command("create")
+@click.argument("name")
+@click.option("--id", "project_id", help="Its id (admin).  [default: a random one]")
+@click.option("--owner", help="Its owner (admin).  [default: yourself]")
+@connected
+def create_project(
+    session: Session, name: str, *, project_id: str | None, owner: str | None
+) -> None:
+    """Create a project, which you own; jobs name its id as projectId."""
+    order = {"name": name, "projectId": project_id, "ownerId": owner}
+    given = {field: value for field, value in order.items() if value is not None}
+    _show(session, session.call("POST", _PATH, given))
+
+
+@project_commands.command("add")
+@_project
+@_user
+@click.argument("role", type=click.Choice(_ROLES), metavar="ROLE")
+@connected
+def add_member(session: Session, project_id: str, user_id: str, role: str) -> None:
+    """Add a member, or change a role.
+
+    ROLE is viewer, editor or admin.
+    """
+    path = f"{_find_path(project_id)}/members/{quote(user_id, safe='')}"
+    project = session.call("PUT", path, {"role": role})
+    session.show(project, lambda: click.echo(f"{user_id} is {role} in {project['name']}."))
+
+
+@project_commands.command("remove")
+@_project
+@_user
+@_yes
+@connected
+def remove_member(session: Session, project_id: str, user_id: str, *, yes: bool) -> None:
+    """Remove a member, or leave. Their own jobs stay theirs."""
+    session.confirm(
+        f"{user_id} will no longer see the others' jobs in {project_id}, nor submit to it.",
+        yes=yes,
+    )
+    session.call("DELETE", f"{_find_path(project_id)}/members/{quote(user_id, safe='')}")
+    removed = {"projectId": project_id, "userId": user_id, "removed": True}
+    session.show(removed, lambda: click.echo(f"{user_id} is no longer a member of {project_id}."))
+
+
+@project_commands.command("owner")
+@_project
+@_user
+@_yes
+@connected
+def set_owner(session: Session, project_id: str, user_id: str, *, yes: bool) -> None:
+    """Make another member the owner.
+
+    The one before stays an admin of the project.
+    """
+    session.confirm(f"{user_id} will own {project_id}, and alone can name the next owner.", yes=yes)
+    project = session.call("PUT", f"{_find_path(project_id)}/owner", {"ownerId": user_id})
+    session.show(project, lambda: click.echo(f"{user_id} owns {project['name']}."))
+
+
+@project_commands.command("caps")
+@_project
+@click.option("--daily", type=click.IntRange(0), help="Credits a day (UTC); absent: no cap.")
+@click.option("--monthly", type=click.IntRange(0), help="Credits a month; absent: no cap.")
+@click.option("--reason", default="", help="A reason, for the audit log.")
+@connected
+def set_caps(
+    session: Session, project_id: str, *, daily: int | None, monthly: int | None, reason: str
+) -> None:
+    """Set both caps on a project's spend.
+
+    A job above one is refused; the members still pay their own jobs.
+    """
+    body = {"daily": daily, "monthly": monthly, "reason": reason}
+    project = session.call("PUT", f"{_find_path(project_id)}/caps", body)
+    session.show(project, lambda: print_caps(project))
+
+
+def _find_path(project_id: str) -> str:
+    return f"{_PATH}/{quote(project_id, safe='')}"
+
+
+def _show(session: Session, project: dict[str, Any]) -> None:
+    def show_text() -> None:
+        from taskreel_local.cli.text_output import clean
+
+        click.echo(f"{project['projectId']}: {clean(project['name'])}")
+        role = f"; your role: {project['role']}" if project["role"] else ""
+        click.echo(f"Owner: {project['ownerId']}{role}")
+        print_caps(project)
+        _print_members(session, project)
+
+    session.show(project, show_text)
+
+
+def _print_members(session: Session, project: dict[str, Any]) -> None:
+    from taskreel_local.cli.text_output import format_distance, print_table
+
+    rows = [
+        (
+            "owner" if one["userId"] == project["ownerId"] else one["role"],
+            format_distance(one["since"]),
+            one["userId"],
+        )
+        for one in project["members"]
+    ]
+    print_table(session.console, ("role", "since", "member"), rows)
