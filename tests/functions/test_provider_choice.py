@@ -122,7 +122,7 @@ async def test_without_any_key_and_without_a_stand_in_the_keys_to_set_are_named(
 
 async def test_a_stand_in_says_that_it_is_one(start_providers: StartProviders) -> None:
     setup = await start_providers("fal")
-    body = {**KITE, "model": "flux-2-pro"}
+    body = {**KITE, "model": "flux-2-flex"}
     checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json=body)
     assert checked.json()["servedBy"] == "studio"
 
@@ -165,7 +165,7 @@ async def test_a_request_beyond_the_keys_here_says_which_key_unlocks_it(
     setup = await start_providers("stability", stand_in_provider=None)
     user = setup.user()
     refused = expect_problem(
-        await user.post(IMAGE, json={"prompt": "x", "model": "flux-2-pro"}), 422, "unknown_model"
+        await user.post(IMAGE, json={"prompt": "x", "model": "flux-2-flex"}), 422, "unknown_model"
     )
     assert "Set BFL_API_KEY for a provider that can" in refused["detail"]
     refused = expect_problem(

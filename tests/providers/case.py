@@ -35,6 +35,7 @@ TEXT = {
     "schema": {"type": "object", "properties": {"title": {"type": "string"}}},
 }
 SPEECH = {"text": "The lamp is lit."}
+MUSIC = {"prompt": "a waltz", "duration": 10.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ def test_an_unknown_model_is_told_what_exists() -> None:
 
 @pytest.mark.parametrize("provider", ["bfl", "nobody"])
 def test_a_provider_that_cannot_is_told_who_can(provider: str) -> None:
-    with pytest.raises(PermanentError, match="these have: google, openai, runway") as caught:
+    with pytest.raises(PermanentError, match="these have: fal, google, openai") as caught:
         find_row(provider, "veo-3", VIDEO, DAY)
     assert caught.value.code == "unknown_provider"
 
@@ -104,7 +104,7 @@ def test_open_providers_take_any_model_at_an_unknown_price() -> None:
 
 def test_an_open_provider_without_a_model_says_what_it_has() -> None:
     with pytest.raises(PermanentError, match="it has: none"):
-        find_row("fal", "", VIDEO, DAY)
+        find_row("fal", "", Capability.COMPOSE, DAY)
 
 
 def test_each_name_means_one_row_of_a_provider_and_capability() -> None:
@@ -151,6 +151,14 @@ def test_limits_are_in_order() -> None:
         ("runway", "gen4_turbo", VIDEO, {"duration": 5.0}, 0.25),
         ("google", "veo-3", VIDEO, {}, 1.6),
         ("stability", "conservative", UPSCALE, {}, 0.40),
+        ("fal", "veo-3.1", VIDEO, {"duration": 8}, 3.2),
+        ("fal", "veo-3.1", VIDEO, {"duration": 8, "audio": False}, 1.6),
+        ("fal", "hailuo-2.3", VIDEO, {"duration": 6}, 0.28),
+        ("fal", "hailuo-2.3", VIDEO, {"duration": 9}, 0.56),
+        ("fal", "seedance-1.5-pro", VIDEO, {"duration": 5, "width": 1920}, 0.583),
+        ("fal", "seedvr2", UPSCALE, {"scale": 4}, 0.016),
+        ("fal", "eleven-music", Capability.MUSIC, {"duration": 61}, 1.60),
+        ("fal", "stable-audio-2.5", Capability.MUSIC, {"duration": 61}, 0.20),
         ("elevenlabs", "", SPEECH, {"text": "x" * 500}, 0.09),
         ("openai", "", Capability.TEXT, {"prompt": "x" * 400}, (100 * 0.75 + 2000 * 4.5) / 1e6),
     ],

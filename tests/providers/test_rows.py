@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.case import IMAGE as IMAGE_PARAMS
-from providers.case import SPEECH, TEXT, UPSCALE, VIDEO, build_generation, run_until_done
+from providers.case import MUSIC, SPEECH, TEXT, UPSCALE, VIDEO, build_generation, run_until_done
 from providers.fakes import FAKES
 from providers.google.fake import FakeGoogle
 from providers.openai.fake import explain_size
@@ -30,7 +30,7 @@ PARAMS: dict[Capability, dict[str, Any]] = {
     Capability.UPSCALE: UPSCALE,
     Capability.TEXT: TEXT,
     Capability.SPEECH: SPEECH,
-    Capability.MUSIC: {"prompt": "a waltz", "duration": 10.0},
+    Capability.MUSIC: MUSIC,
 }
 
 

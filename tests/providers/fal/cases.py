@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-from providers.case import IMAGE, UPSCALE, Case
+from providers.case import IMAGE, MUSIC, SPEECH, UPSCALE, VIDEO, Case
 from taskreel.ports import Capability
 
 CASES = (
     Case(provider="fal", capability=Capability.IMAGE, model="flux-dev", params=IMAGE, cancels=True),
     Case(provider="fal", capability=Capability.UPSCALE, params=UPSCALE, pictures=1, cancels=True),
+    Case(provider="fal", capability=Capability.VIDEO, params=VIDEO, pictures=1, cancels=True),
+    Case(provider="fal", capability=Capability.SPEECH, params=SPEECH, cancels=True),
+    Case(provider="fal", capability=Capability.MUSIC, params=MUSIC, cancels=True),
 )

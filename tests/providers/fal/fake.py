@@ -25,6 +25,17 @@ from providers.fake_provider import (
 SIZE: Check = lambda value: (  # noqa: E731 - a row of a table
     set(value) == {"width", "height"} and all(side % 8 == 0 for side in value.values())
 )
+SIZE_BY_16: Check = lambda value: (  # noqa: E731 - a row of a table
+    set(value) == {"width", "height"}
+    and all(side % 16 == 0 for side in value.values())
+    and value["width"] * value["height"] <= 4_194_304
+)
+
+
+def is_url(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("https://", "data:"))
+
+
 FLUX: dict[str, Check] = {
     "prompt": str,
     "seed": int,
@@ -36,6 +47,81 @@ OPEN_FLUX: dict[str, Check] = FLUX | {
     "num_inference_steps": between(1, 50),
     "guidance_scale": between(1, 20),
 }
+FLUX_2: dict[str, Check] = {
+    "prompt": str,
+    "seed": int,
+    "image_size": SIZE_BY_16,
+    "output_format": one_of("jpeg", "png"),
+}
+NANO_BANANA: dict[str, Check] = {
+    "prompt": str,
+    "seed": int,
+    "num_images": between(1, 4),
+    "output_format": one_of("jpeg", "png", "webp"),
+    "resolution": one_of("1K", "2K", "4K"),
+    "aspect_ratio": one_of(
+        *("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+    ),
+}
+VEO: dict[str, Check] = {
+    "prompt": str,
+    "seed": int,
+    "negative_prompt": str,
+    "generate_audio": bool,
+    "aspect_ratio": one_of("16:9", "9:16"),
+    "duration": one_of("4s", "6s", "8s"),
+    "resolution": one_of("720p", "1080p"),
+}
+KLING: dict[str, Check] = {
+    "prompt": str,
+    "negative_prompt": str,
+    "generate_audio": bool,
+    "duration": one_of(*map(str, range(3, 16))),
+}
+KLING_TURBO: dict[str, Check] = {
+    "prompt": str,
+    "negative_prompt": str,
+    "duration": one_of("5", "10"),
+}
+SQUARE_TOO = {"aspect_ratio": one_of("16:9", "9:16", "1:1")}
+SEEDANCE: dict[str, Check] = {
+    "prompt": str,
+    "seed": int,
+    "generate_audio": bool,
+    "aspect_ratio": one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16"),
+    "duration": one_of(*map(str, range(4, 13))),
+    "resolution": one_of("480p", "720p", "1080p"),
+}
+HAILUO: dict[str, Check] = {"prompt": str, "duration": one_of("6", "10")}
+ELEVEN_V3: dict[str, Check] = {
+    "text": str,
+    "voice": str,
+    "language_code": lambda value: isinstance(value, str) and len(value) == 2,
+    "stability": between(0, 1),
+}
+
+
+def are_pictures(most: int) -> Check:
+    return lambda value: (
+        isinstance(value, list) and 1 <= len(value) <= most and all(map(is_url, value))
+    )
+
+
+def is_voice_setting(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() <= {"voice_id", "speed"}
+        and isinstance(value["voice_id"], str)
+        and 0.5 <= value.get("speed", 1) <= 2
+    )
+
+
+IMAGE_TO_VIDEO = "image-to-video"
+KLING_3 = "fal-ai/kling-video/v3"
+KLING_2_5 = "fal-ai/kling-video/v2.5-turbo/pro"
+SEEDANCE_1_5 = "fal-ai/bytedance/seedance/v1.5/pro"
+HAILUO_2_3 = "fal-ai/minimax/hailuo-2.3/standard"
+#: endpoint → its fields, by the types of @fal-ai/client 1.10.1
 MODELS: dict[str, dict[str, Check]] = {
     "fal-ai/flux/schnell": OPEN_FLUX | {"num_inference_steps": between(1, 12)},
     "fal-ai/flux/dev": OPEN_FLUX,
@@ -48,9 +134,75 @@ MODELS: dict[str, dict[str, Check]] = {
         "output_format": one_of("jpeg", "png"),
         "guidance_scale": between(1, 20),
     },
+    "fal-ai/flux-2-pro": FLUX_2,
+    "fal-ai/flux-2-pro/edit": FLUX_2 | {"image_urls": are_pictures(9)},
+    "fal-ai/nano-banana-2": NANO_BANANA,
+    "fal-ai/nano-banana-2/edit": NANO_BANANA | {"image_urls": are_pictures(14)},
+    "fal-ai/nano-banana-pro": NANO_BANANA,
+    "fal-ai/nano-banana-pro/edit": NANO_BANANA | {"image_urls": are_pictures(14)},
     "fal-ai/esrgan": {"image_url": str, "scale": between(1, 8), "face": bool},
+    "fal-ai/seedvr/upscale/image": {
+        "image_url": is_url,
+        "upscale_mode": one_of("factor", "target"),
+        "upscale_factor": between(1, 10),
+        "output_format": one_of("png", "jpg", "webp"),
+        "seed": int,
+    },
+    "fal-ai/clarity-upscaler": {
+        "image_url": is_url,
+        "upscale_factor": between(1, 4),
+        "creativity": between(0, 1),
+        "prompt": str,
+        "seed": int,
+    },
+    "fal-ai/veo3.1": VEO,
+    f"fal-ai/veo3.1/{IMAGE_TO_VIDEO}": VEO | {"image_url": is_url},
+    "fal-ai/veo3.1/fast": VEO,
+    f"fal-ai/veo3.1/fast/{IMAGE_TO_VIDEO}": VEO | {"image_url": is_url},
+    **{f"{KLING_3}/{tier}/text-to-video": KLING | SQUARE_TOO for tier in ("standard", "pro")},
+    **{
+        f"{KLING_3}/{tier}/{IMAGE_TO_VIDEO}": KLING
+        | {"start_image_url": is_url, "end_image_url": is_url}
+        for tier in ("standard", "pro")
+    },
+    f"{KLING_2_5}/text-to-video": KLING_TURBO | SQUARE_TOO,
+    f"{KLING_2_5}/{IMAGE_TO_VIDEO}": KLING_TURBO | {"image_url": is_url, "tail_image_url": is_url},
+    f"{SEEDANCE_1_5}/text-to-video": SEEDANCE,
+    f"{SEEDANCE_1_5}/{IMAGE_TO_VIDEO}": SEEDANCE | {"image_url": is_url, "end_image_url": is_url},
+    f"{HAILUO_2_3}/text-to-video": HAILUO,
+    f"{HAILUO_2_3}/{IMAGE_TO_VIDEO}": HAILUO | {"image_url": is_url},
+    "fal-ai/elevenlabs/tts/eleven-v3": ELEVEN_V3,
+    "fal-ai/elevenlabs/tts/multilingual-v2": ELEVEN_V3
+    | {"similarity_boost": between(0, 1), "style": between(0, 1), "speed": between(0.7, 1.2)},
+    "fal-ai/minimax/speech-2.8-hd": {
+        "prompt": str,
+        "voice_setting": is_voice_setting,
+        "output_format": one_of("url"),  # "hex" would be no file
+    },
+    "fal-ai/elevenlabs/music": {
+        "prompt": str,
+        "music_length_ms": between(3_000, 600_000),
+        "force_instrumental": bool,
+    },
+    "fal-ai/stable-audio-25/text-to-audio": {
+        "prompt": str,
+        "seconds_total": lambda value: type(value) is int and 1 <= value <= 190,
+        "seed": int,
+    },
     "someone/clips": {"prompt": str, "seed": int, "loop": bool, "image_url": str},
     "someone/words": {"prompt": str, "seed": int},
+}
+#: Parts of endpoints, with the field that their result is in.
+RESULT_FIELDS = {
+    "-to-video": "video",
+    "veo3.1": "video",
+    "someone/clips": "video",
+    "esrgan": "image",
+    "upscale": "image",
+    "/tts/": "audio",
+    "/speech-": "audio",
+    "/music": "audio",
+    "-audio": "audio",
 }
 
 
@@ -59,6 +211,13 @@ class FakeFal(FakeProvider):
     base_url = "https://queue.fal.run"
     delivery = "https://v3.fal.media"
     key = "0b1c2d3e-aaaa-bbbb-cccc-0123456789ab:0123456789abcdef0123456789abcdef"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        #: The endpoint of each request.
+        self.endpoints: dict[str, str] = {}
+        #: Changes what an endpoint answers.
+        self.answer: dict[str, Any] | None = None
 
     def build_routes(self) -> list[Route]:
         requests = "/{owner}/{app}/requests/{id}"
@@ -86,6 +245,7 @@ class FakeFal(FakeProvider):
         if model in MODELS:
             await self.read_json(request, MODELS[model])
         id_ = self.accept_create(known=model in MODELS)
+        self.endpoints[id_] = model
         # As the real queue: the sub-path of the model is not part of the request's addresses.
         base = self.build_api_url(request, f"/{'/'.join(model.split('/')[:2])}/requests/{id_}")
         urls = {
@@ -123,12 +283,18 @@ class FakeFal(FakeProvider):
             case OperationState.NO_RESULT:
                 return JSONResponse({"images": []})
             case _:
-                url = self.build_result_url(request, "out.png")
-                picture = {"url": url, "width": 4, "height": 4, "content_type": "image/png"}
-                model = "/".join([request.path_params["owner"], request.path_params["app"]])
-                return JSONResponse(
-                    _SHAPES.get(model, lambda item: {"images": [item], "seed": 7})(picture)
-                )
+                return JSONResponse(self.answer or self._build_result(request))
+
+    def _build_result(self, request: Request) -> dict[str, Any]:
+        endpoint = self.endpoints[request.path_params["id"]]
+        if endpoint == "someone/words":
+            return {"output": "Once upon a time."}
+        field = next((name for part, name in RESULT_FIELDS.items() if part in endpoint), "images")
+        suffix = {"video": "mp4", "audio": "wav"}.get(field, "png")
+        kind = {"mp4": "video/mp4", "wav": "audio/wav"}.get(suffix, "image/png")
+        url = self.build_result_url(request, f"out.{suffix}")
+        file = {"url": url, "content_type": kind, "width": 4, "height": 4, "file_size": 70}
+        return {"images": [file], "seed": 7} if field == "images" else {field: file}
 
     async def _handle_cancel(self, request: Request) -> Response:
         self.check_access(request)
@@ -146,13 +312,6 @@ class FakeFal(FakeProvider):
 
     def _build_missing_error(self) -> Exception:
         return Refused(self.build_refusal(404, "not_found", "Request not found"))
-
-
-_SHAPES: dict[str, Any] = {
-    "fal-ai/esrgan": lambda item: {"image": item},
-    "someone/clips": lambda item: {"video": {"url": item["url"].replace("png", "mp4")}},
-    "someone/words": lambda _item: {"output": "Once upon a time."},
-}
 
 
 def sign_webhook(id_: str, key: Ed25519PrivateKey, seconds: int) -> tuple[dict[str, str], bytes]:

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from providers.case import (
+    VIDEO,
     build_generation,
     buy_live,
     require_live_key,
@@ -72,6 +73,73 @@ async def test_kontext_takes_a_picture_and_a_ratio(tmp_path: Path) -> None:
     assert fake.calls[0].body["image_url"].startswith("data:image/png;base64,")
 
 
+async def test_a_clip_from_a_picture_is_another_endpoint_with_the_clips_own_fields(
+    tmp_path: Path,
+) -> None:
+    fake, params = FakeFal(), {**VIDEO, "duration": 6.0, "height": 1080, "width": 1920}
+    await run_until_done(
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.VIDEO, "veo-3.1", params | {"audio": False}, 1),
+    )
+    assert fake.calls[0].path == "/fal-ai/veo3.1/image-to-video"
+    picture = fake.calls[0].body.pop("image_url")
+    assert picture.startswith("data:image/png;base64,")
+    assert fake.calls[0].body == {
+        "prompt": "Waves breaking",
+        "seed": 7,
+        "generate_audio": False,
+        "duration": "6s",
+        "resolution": "1080p",
+        "aspect_ratio": "16:9",
+    }
+
+
+async def test_two_pictures_are_the_first_and_the_last_frame(tmp_path: Path) -> None:
+    fake = FakeFal()
+    done = await run_until_done(
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.VIDEO, "kling-3.0-pro", VIDEO, 2),
+    )
+    assert fake.calls[0].path == "/fal-ai/kling-video/v3/pro/image-to-video"
+    assert fake.calls[0].body.keys() == {"prompt", "duration", "start_image_url", "end_image_url"}
+    assert (done.outputs[0].url or "").endswith(".mp4")
+
+
+async def test_pictures_to_edit_are_a_list(tmp_path: Path) -> None:
+    fake, params = FakeFal(), {"prompt": "Rain", "width": 2048, "height": 1152}
+    await run_until_done(
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.IMAGE, "nano-banana-pro", params, 3),
+    )
+    assert fake.calls[0].path == "/fal-ai/nano-banana-pro/edit"
+    assert len(fake.calls[0].body.pop("image_urls")) == 3
+    assert fake.calls[0].body == {"prompt": "Rain", "resolution": "2K", "aspect_ratio": "16:9"}
+
+
+async def test_speech_has_its_voice_within_an_object_and_comes_as_a_file(tmp_path: Path) -> None:
+    fake, params = FakeFal(), {"text": "Rain", "voice": "narrator", "speed": 5.0}
+    await run_until_done(
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.SPEECH, "minimax-speech-2.8-hd", params),
+    )
+    assert fake.calls[0].body == {
+        "prompt": "Rain",
+        "output_format": "url",
+        "voice_setting": {"voice_id": "Wise_Woman", "speed": 2.0},
+    }
+
+
+async def test_music_is_as_long_as_asked_for(tmp_path: Path) -> None:
+    fake, params = FakeFal(), {"prompt": "a waltz", "duration": 12.5}
+    for model in ("eleven-music", "stable-audio-2.5"):
+        await run_until_done(
+            build_adapter(fake), build_generation(tmp_path, Capability.MUSIC, model, params)
+        )
+    first, second = (call.body for call in fake.calls if call.method == "POST")
+    assert first["music_length_ms"] == 12_500
+    assert second["seconds_total"] == 12
+
+
 async def test_any_other_model_by_its_endpoint(tmp_path: Path) -> None:
     fake = FakeFal()
     params = {"prompt": "Waves", "width": 64, "height": 64, "providerOptions": {"loop": True}}
@@ -90,16 +158,15 @@ async def test_words(tmp_path: Path) -> None:
     assert done.data == {"text": "Once upon a time."}
 
 
-async def test_pictures_that_are_all_blacked_out_are_moderation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shape = {"images": [{"url": "https://v3.fal.media/black.png"}], "has_nsfw_concepts": [True]}
-    monkeypatch.setitem(
-        __import__(FakeFal.__module__, fromlist=["_SHAPES"])._SHAPES, "fal-ai/flux", lambda _: shape
-    )
+async def test_pictures_that_are_all_blacked_out_are_moderation(tmp_path: Path) -> None:
+    fake = FakeFal()
+    fake.answer = {
+        "images": [{"url": "https://v3.fal.media/black.png"}],
+        "has_nsfw_concepts": [True],
+    }
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            build_adapter(FakeFal()),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
         )
     assert caught.value.code == "moderation"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,18 +22,21 @@ def estimate_cost(row: ModelRow, params: Mapping[str, Any]) -> float | None:
         return None
     price = row.usd_by_quality.get(params.get("quality") or "", row.usd)
     price = _find_price_by_side(row, params, price)
-    count = params.get("numImages") or 1
+    if params.get("audio") is False:
+        price *= row.silent_part
     match row.unit:
-        case PriceUnit.MEGAPIXEL:
-            return count * _estimate_picture(row, price, params)
-        case PriceUnit.SECOND:
-            return price * (params.get("duration") or (row.durations or (_SECONDS,))[0])
+        case PriceUnit.SECOND | PriceUnit.MINUTE:
+            return _estimate_time(row, price, params)
         case PriceUnit.CHARACTERS:
             return price * len(params.get("text") or "") / 1000
         case PriceUnit.TOKENS:
             return _estimate_text(row, price, params)
+        case PriceUnit.MEGAPIXEL:
+            price = _estimate_picture(row, price, params)
         case PriceUnit.IMAGE | PriceUnit.RUN:
-            return price * count
+            pass
+    count: int = params.get("numImages") or 1
+    return count * price
 
 
 def count_token_cost(row: ModelRow, tokens_in: int | None, tokens_out: int | None) -> float | None:
@@ -48,8 +52,18 @@ def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) 
     return next((usd for most, usd in row.usd_by_side if longest <= most), price)
 
 
+def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
+    seconds = params.get("duration") or (row.durations or (_SECONDS,))[0]
+    if row.usd_by_seconds:
+        nearest = min(row.usd_by_seconds, key=lambda able: (abs(able - seconds), -able))
+        return row.usd_by_seconds[nearest]
+    units = math.ceil(seconds / 60) if row.unit is PriceUnit.MINUTE else seconds
+    return float(price * units)
+
+
 def _estimate_picture(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
     pixels = (params.get("width") or _SIDE_PIXELS) * (params.get("height") or _SIDE_PIXELS)
+    pixels *= (params.get("scale") or 1) ** 2  # of an upscale, the result is paid for
     megapixels_after_first = max(pixels / 2**20 - 1, 0)
     further = price if row.usd_further is None else row.usd_further
     return price + megapixels_after_first * further

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import Any
 
 from taskreel.domain.provider_choice import ModelQuality
 from taskreel.ports import Capability
@@ -22,12 +23,23 @@ AVOIDED_BEFORE = timedelta(days=30)
 WARNED_BEFORE = timedelta(days=90)
 
 
+class SecondsForm(StrEnum):
+    """The form in which a service takes a length in seconds."""
+
+    NUMBER = "5"
+    TEXT = '"5"'
+    TEXT_S = '"5s"'
+    MILLISECONDS = "5000"
+
+
 class PriceUnit(StrEnum):
     """The quantity that `ModelRow.usd` is the price of."""
 
     IMAGE = "image"
     MEGAPIXEL = "megapixel"
     SECOND = "second"
+    #: A minute that has begun is paid for whole.
+    MINUTE = "minute"
     CHARACTERS = "1k characters"
     TOKENS = "1m output tokens"
     RUN = "run"
@@ -41,6 +53,8 @@ class ModelRow:
     provider: str
     #: The provider's own name of it: a part of the URL, or the `model` field of a request.
     path: str
+    #: Its path for a request that starts from files, where that is another one.
+    input_path: str = ""
     #: Where several models share a path: the value of its `model` field.
     variant: str = ""
     capability: Capability
@@ -55,6 +69,10 @@ class ModelRow:
     usd_by_side: tuple[tuple[int, float], ...] = ()
     #: US dollars a unit by our option `quality`, where the price depends on it.
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)
+    #: US dollars a clip by its seconds, where they are not in proportion.
+    usd_by_seconds: Mapping[int, float] = field(default_factory=dict)
+    #: The part of the price that a clip without sound costs.
+    silent_part: float = 1.0
     #: Its class among all models of the capability.
     quality: ModelQuality = "standard"
     aliases: tuple[str, ...] = ()
@@ -67,6 +85,13 @@ class ModelRow:
     text_ratios: tuple[str, ...] = ()
     #: Seconds, ascending.
     durations: tuple[int, ...] = ()
+    #: The provider's name and form of the seconds.
+    seconds_field: str = "duration"
+    seconds_form: SecondsForm = SecondsForm.NUMBER
+    #: The provider's names of sizes, with the longest side up to which each is made; ascending.
+    sizes: tuple[tuple[str, int], ...] = ()
+    #: Width and height are multiples of it.
+    size_multiple: int = 8
     #: Factors of an upscale, ascending.
     scales: tuple[int, ...] = ()
     max_pixels: int | None = None
@@ -78,6 +103,8 @@ class ModelRow:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     #: The number of files that one request can start from.
     max_inputs: int = 0
+    #: The provider's names of these files, in their order; `name[]` takes all of them as a list.
+    input_fields: tuple[str, ...] = ()
     #: It is sold only where the provider is configured by its `keyless_variable`: not by its key.
     keyless_only: bool = False
     #: It needs a picture to start from; a text alone is not enough.
@@ -96,6 +123,8 @@ class ModelRow:
     fields: Mapping[str, str] = field(default_factory=dict)
     #: … or translated by its adapter.
     computed: frozenset[str] = frozenset()
+    #: Fields of its own that every request has.
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def options(self) -> frozenset[str]:
@@ -142,4 +171,6 @@ PROMPT_FIELDS = {"prompt": "prompt", "seed": "seed"}
 #: FLUX, which several providers run under the same field names.
 FLUX_FIELDS = PROMPT_FIELDS | {"outputFormat": "output_format"}
 FLUX_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21")
+#: Gemini's pictures (Nano Banana), which several providers sell.
+GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
 FOUR_MEGAPIXELS = 4_194_304

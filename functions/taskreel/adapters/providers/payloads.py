@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers.model_limits import find_reserved_options
-from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.model_row import ModelRow, SecondsForm
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
 from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.adapters.public_addresses import is_public
@@ -145,6 +145,56 @@ def choose_nearest(value: float | None, allowed: Sequence[int]) -> int | None:
     if value is None or not allowed:
         return None
     return min(allowed, key=lambda candidate: (abs(candidate - value), -candidate))
+
+
+def build_seconds(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The length of the result as the provider takes it; empty where the request leaves it open.
+
+    It is the nearest that the model makes.
+    """
+    seconds = params.get("duration")
+    if seconds is None or "duration" not in row.computed:
+        return {}
+    least, most = row.ranges.get("duration", (1, math.inf))
+    able = choose_nearest(seconds, row.durations) or min(max(seconds, least), most)
+    whole = round(able)
+    values: dict[SecondsForm, Any] = {
+        SecondsForm.NUMBER: whole,
+        SecondsForm.TEXT: str(whole),
+        SecondsForm.TEXT_S: f"{whole}s",
+        SecondsForm.MILLISECONDS: round(able * 1000),
+    }
+    return {row.seconds_field: values[row.seconds_form]}
+
+
+def choose_size_name(row: ModelRow, params: Mapping[str, Any], side: int) -> str:
+    """The provider's name of the least size that the longest requested side fits into.
+
+    `side` is assumed where the request leaves it open.
+    """
+    longest = max(params.get("width") or side, params.get("height") or side)
+    return next((name for name, most in row.sizes if longest <= most), row.sizes[-1][0])
+
+
+def name_inputs(names: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
+    """The input files under the provider's names; `name[]` takes all of them as a list."""
+    if not files:
+        return {}
+    if names[0].endswith("[]"):
+        return {names[0].removesuffix("[]"): list(files)}
+    return dict(zip(names, files, strict=False))
+
+
+def nest_fields(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields whose names have a dot (`voice.speed`) as objects within the body."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            nested.setdefault(outer, {})[inner] = value
+        else:
+            nested[name] = value
+    return nested
 
 
 def encode_base64(item: Input) -> str:

@@ -1,20 +1,21 @@
 """fal: any model, through its queue. Source: fal-client 1.0.3's captures, fal.ai/docs.
 
 The table's models get our parameters under their own names; any other gets the prompt, the seed and
-`providerOptions`. A size is snapped to multiples of 8. The status COMPLETED is not a success: an
-error may stand beside it, or be the status of the result.
+`providerOptions`. A model that starts from pictures is often another endpoint. The status COMPLETED
+is not a success: an error may stand beside it, or be the status of the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     MODERATION,
@@ -59,8 +60,11 @@ class Fal:
         query = None
         if self._webhook:  # fal takes no idempotency key; here it names the unit in the address
             query = {"fal_webhook": self._webhook.build_url(idempotency_key)}
+        path = row.input_path if request.inputs and row.input_path else row.path
+        files = [payloads.build_data_uri(item, MAX_INLINE_BYTES) for item in request.inputs]
+        body = _build_body(row, request, files)
         reply = await self._client.request_json(
-            "POST", f"/{row.path}", creates=row.name, json=_build_body(row, request), params=query
+            "POST", f"/{path}", creates=row.name, json=body, params=query
         )
         # Its addresses are shorter than the model's path, so they cannot be built here.
         fields = ("request_id", "status_url", "response_url", "cancel_url")
@@ -106,17 +110,51 @@ class Fal:
         return operation_failed_error(self.name, reason, failure=kind)
 
 
-def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+def _build_body(row: ModelRow, request: Generation, files: Sequence[str]) -> dict[str, Any]:
     params = request.params
-    body = payloads.rename_fields(params, row.fields, row.ranges)
-    if row.ratios and (ratio := payloads.choose_ratio(params, row.ratios)):
-        body["aspect_ratio"] = ratio
-    elif "width" in row.options:
-        size = payloads.fit_size(params, multiple=8, least=64, most=4096, max_pixels=2**24)
-        body |= {"image_size": {"width": size[0], "height": size[1]}} if size else {}
-    if request.inputs:
-        body["image_url"] = payloads.build_data_uri(request.inputs[0], MAX_INLINE_BYTES)
-    return body | payloads.get_provider_options(row, params)
+    if request.capability is Capability.SPEECH:
+        params = _translate_voice(row, params)
+    body: dict[str, Any] = payloads.rename_fields(params, row.fields, row.ranges)
+    body |= payloads.build_seconds(row, params) | _build_shape(row, request)
+    if "outputFormat" in row.computed and params.get("outputFormat"):
+        body["output_format"] = {"jpeg": "jpg"}.get(params["outputFormat"], params["outputFormat"])
+    body |= payloads.name_inputs(row.input_fields or ("image_url",), files)
+    return payloads.nest_fields({**row.constants, **body}) | payloads.get_provider_options(
+        row, params
+    )
+
+
+def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
+    params = request.params
+    shape: dict[str, Any] = {}
+    if row.sizes:
+        side = 1280 if request.capability is Capability.VIDEO else 1024
+        shape["resolution"] = payloads.choose_size_name(row, params, side)
+    ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
+    if ratios:
+        if ratio := payloads.choose_ratio(params, ratios):
+            shape["aspect_ratio"] = ratio
+    elif request.capability is Capability.IMAGE and "width" in row.options:
+        size = payloads.fit_size(
+            params,
+            multiple=row.size_multiple,
+            least=64,
+            most=4096,
+            max_pixels=row.max_pixels or 2**24,
+        )
+        if size:
+            shape["image_size"] = {"width": size[0], "height": size[1]}
+    return shape
+
+
+def _translate_voice(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with the model's name of the voice, and of pt-BR the language alone."""
+    changed = {**params}
+    if "voice" in row.fields:
+        changed["voice"] = choose_voice(row, params, row.voice_words["narrator"])
+    if params.get("language"):
+        changed["language"] = re.split("[-_]", params["language"])[0].lower()
+    return changed
 
 
 def _list_files(value: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,8 @@
-"""Models at fal; it runs any other by its endpoint too."""
+"""Models at fal; it runs any other by its endpoint too.
+
+The fields are those of the types of @fal-ai/client 1.10.1. The prices are those of the models'
+pages at fal.ai, read between 2026-04 and 2026-09.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,36 @@ from typing import Any
 from taskreel.adapters.providers.model_row import (
     FLUX_FIELDS,
     FLUX_RATIOS,
+    FOUR_MEGAPIXELS,
+    GEMINI_RATIOS,
     SHAPE_OPTIONS,
     ModelRow,
     PriceUnit,
+    SecondsForm,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 FAL_FLUX_FIELDS = FLUX_FIELDS | {"numImages": "num_images"}
 OPEN_FLUX_FIELDS = FAL_FLUX_FIELDS | {"steps": "num_inference_steps", "guidance": "guidance_scale"}
+VEO_FIELDS = {
+    "prompt": "prompt",
+    "seed": "seed",
+    "negativePrompt": "negative_prompt",
+    "audio": "generate_audio",
+}
+KLING_FIELDS = {"prompt": "prompt", "negativePrompt": "negative_prompt", "audio": "generate_audio"}
+SEEDANCE_FIELDS = {"prompt": "prompt", "seed": "seed", "audio": "generate_audio"}
+SEEDANCE_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
+WIDE_OR_TALL = ("16:9", "9:16")
+WIDE_TALL_OR_SQUARE = ("16:9", "9:16", "1:1")
+HD = (("720p", 1280), ("1080p", 1920))
+NANO_BANANA_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
+#: fal's page counts tokens, height × width × 24 × seconds / 1024, at $2.40 a million with sound.
+SEEDANCE_USD = ((864, 0.0233), (1280, 0.0518), (1920, 0.1166))
+#: A voice that every ElevenLabs account has, and one of MiniMax's.
+RACHEL, WISE_WOMAN = "Rachel", "Wise_Woman"
+VIDEO_OPTIONS = SHAPE_OPTIONS | {"duration"}
 
 
 def _build_row(
@@ -31,11 +56,49 @@ def _build_row(
     return ModelRow(name=name, provider="fal", path=path, capability=capability, usd=usd, **more)
 
 
-#: The address of its webhook.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"fal_webhook"}
+def _build_video(name: str, path: str, usd: float, **more: Any) -> ModelRow:
+    return _build_row(
+        name,
+        path,
+        usd,
+        capability=Capability.VIDEO,
+        **{"unit": PriceUnit.SECOND, "computed": VIDEO_OPTIONS, **more},
+    )
 
-#: The first of a capability is its default.
-MODELS: tuple[ModelRow, ...] = (
+
+def _build_speech(name: str, path: str, narrator: str, **more: Any) -> ModelRow:
+    return _build_row(
+        name,
+        path,
+        0.10,
+        capability=Capability.SPEECH,
+        unit=PriceUnit.CHARACTERS,
+        formats=("mp3",),
+        voice_words={"narrator": narrator, narrator.lower(): narrator},
+        computed=frozenset(),
+        **more,
+    )
+
+
+#: The address of its webhook.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {
+    *("fal_webhook", "seconds_total", "music_length_ms", "composition_plan"),
+    *("prompt", "text", "max_tokens", "multi_prompt", "enable_web_search", "thinking_level"),
+}
+
+PICTURES: tuple[ModelRow, ...] = (
+    _build_row(
+        "flux-2-pro",
+        "fal-ai/flux-2-pro",
+        0.03,
+        usd_further=0.015,
+        input_path="fal-ai/flux-2-pro/edit",
+        input_fields=("image_urls[]",),
+        max_inputs=9,
+        max_pixels=FOUR_MEGAPIXELS,
+        size_multiple=16,
+        fields=FLUX_FIELDS,
+    ),
     _build_row("flux-1.1-pro", "fal-ai/flux-pro/v1.1", 0.04, max_results=4),
     _build_row(
         "flux-schnell",
@@ -65,6 +128,29 @@ MODELS: tuple[ModelRow, ...] = (
         fields=FAL_FLUX_FIELDS | {"guidance": "guidance_scale"},
         ranges={"guidance": (1, 20)},
     ),
+    *(
+        _build_row(
+            name,
+            path,
+            prices[0],
+            unit=PriceUnit.IMAGE,
+            usd_by_side=tuple(
+                (side, usd) for (_, side), usd in zip(NANO_BANANA_SIZES, prices, strict=True)
+            ),
+            quality=quality,
+            input_path=f"{path}/edit",
+            input_fields=("image_urls[]",),
+            max_inputs=14,
+            max_results=4,
+            ratios=GEMINI_RATIOS,
+            sizes=NANO_BANANA_SIZES,
+            formats=("png", "jpeg", "webp"),
+        )
+        for name, path, prices, quality in (
+            ("nano-banana-2", "fal-ai/nano-banana-2", (0.08, 0.12, 0.16), "standard"),
+            ("nano-banana-pro", "fal-ai/nano-banana-pro", (0.15, 0.15, 0.30), "best"),
+        )
+    ),
     _build_row(
         "esrgan",
         "fal-ai/esrgan",
@@ -78,4 +164,195 @@ MODELS: tuple[ModelRow, ...] = (
         computed=frozenset(),
         aliases=("real-esrgan",),
     ),
+    _build_row(
+        "seedvr2",
+        "fal-ai/seedvr/upscale/image",
+        0.001,
+        capability=Capability.UPSCALE,
+        quality="best",
+        ranges={"scale": (1, 10)},
+        max_inputs=1,
+        needs_input=True,
+        fields={"scale": "upscale_factor", "seed": "seed"},
+        computed=frozenset({"outputFormat"}),
+        formats=("png", "jpeg", "webp"),
+        constants={"upscale_mode": "factor"},
+    ),
+    _build_row(
+        "clarity-upscaler",
+        "fal-ai/clarity-upscaler",
+        0.03,
+        capability=Capability.UPSCALE,
+        ranges={"scale": (1, 4)},
+        max_inputs=1,
+        needs_input=True,
+        fields={
+            "scale": "upscale_factor",
+            "seed": "seed",
+            "prompt": "prompt",
+            "creativity": "creativity",
+        },
+        computed=frozenset(),
+    ),
 )
+
+CLIPS: tuple[ModelRow, ...] = (
+    *(
+        _build_video(
+            name,
+            path,
+            usd,
+            silent_part=silent_part,
+            quality=quality,
+            input_path=f"{path}/image-to-video",
+            max_inputs=1,
+            ratios=WIDE_OR_TALL,
+            durations=(4, 6, 8),
+            seconds_form=SecondsForm.TEXT_S,
+            sizes=HD,
+            fields=VEO_FIELDS,
+            aliases=(name.replace("-", "", 1),),
+        )
+        for name, path, usd, silent_part, quality in (
+            ("veo-3.1-fast", "fal-ai/veo3.1/fast", 0.15, 2 / 3, "standard"),
+            ("veo-3.1", "fal-ai/veo3.1", 0.40, 0.5, "best"),
+        )
+    ),
+    *(
+        _build_video(
+            name,
+            f"{path}/text-to-video",
+            usd,
+            silent_part=2 / 3,
+            quality=quality,
+            input_path=f"{path}/image-to-video",
+            input_fields=("start_image_url", "end_image_url"),
+            max_inputs=2,
+            text_ratios=WIDE_TALL_OR_SQUARE,
+            durations=tuple(range(3, 16)),
+            seconds_form=SecondsForm.TEXT,
+            fields=KLING_FIELDS,
+            aliases=(name.replace("-", "", 1),),
+        )
+        for name, path, usd, quality in (
+            ("kling-3.0-standard", "fal-ai/kling-video/v3/standard", 0.126, "standard"),
+            ("kling-3.0-pro", "fal-ai/kling-video/v3/pro", 0.168, "best"),
+        )
+    ),
+    _build_video(
+        "kling-2.5-turbo-pro",
+        "fal-ai/kling-video/v2.5-turbo/pro/text-to-video",
+        0.07,
+        input_path="fal-ai/kling-video/v2.5-turbo/pro/image-to-video",
+        input_fields=("image_url", "tail_image_url"),
+        max_inputs=2,
+        text_ratios=WIDE_TALL_OR_SQUARE,
+        durations=(5, 10),
+        seconds_form=SecondsForm.TEXT,
+        fields={"prompt": "prompt", "negativePrompt": "negative_prompt"},
+    ),
+    _build_video(
+        "seedance-1.5-pro",
+        "fal-ai/bytedance/seedance/v1.5/pro/text-to-video",
+        SEEDANCE_USD[1][1],
+        usd_by_side=SEEDANCE_USD,
+        silent_part=0.5,
+        quality="draft",
+        input_path="fal-ai/bytedance/seedance/v1.5/pro/image-to-video",
+        input_fields=("image_url", "end_image_url"),
+        max_inputs=2,
+        ratios=SEEDANCE_RATIOS,
+        durations=tuple(range(4, 13)),
+        seconds_form=SecondsForm.TEXT,
+        sizes=(("480p", 864), *HD),
+        fields=SEEDANCE_FIELDS,
+    ),
+    _build_video(
+        "hailuo-2.3",
+        "fal-ai/minimax/hailuo-2.3/standard/text-to-video",
+        0.056,
+        usd_by_seconds={6: 0.28, 10: 0.56},
+        input_path="fal-ai/minimax/hailuo-2.3/standard/image-to-video",
+        max_inputs=1,
+        durations=(6, 10),
+        seconds_form=SecondsForm.TEXT,
+        fields={"prompt": "prompt"},
+        computed=frozenset({"duration"}),
+        aliases=("hailuo", "minimax-hailuo-2.3"),
+    ),
+)
+
+SOUNDS: tuple[ModelRow, ...] = (
+    _build_speech(
+        "eleven_multilingual_v2",
+        "fal-ai/elevenlabs/tts/multilingual-v2",
+        RACHEL,
+        max_characters=10_000,
+        fields={
+            "text": "text",
+            "voice": "voice",
+            "language": "language_code",
+            "speed": "speed",
+            "stability": "stability",
+            "similarityBoost": "similarity_boost",
+            "style": "style",
+        },
+        ranges={"speed": (0.7, 1.2)},
+        aliases=("elevenlabs",),
+    ),
+    _build_speech(
+        "eleven_v3",
+        "fal-ai/elevenlabs/tts/eleven-v3",
+        RACHEL,
+        quality="best",
+        max_characters=5_000,
+        fields={
+            "text": "text",
+            "voice": "voice",
+            "language": "language_code",
+            "stability": "stability",
+        },
+    ),
+    _build_speech(
+        "minimax-speech-2.8-hd",
+        "fal-ai/minimax/speech-2.8-hd",
+        WISE_WOMAN,
+        max_characters=10_000,
+        fields={
+            "text": "prompt",
+            "voice": "voice_setting.voice_id",
+            "speed": "voice_setting.speed",
+        },
+        ranges={"speed": (0.5, 2.0)},
+        constants={"output_format": "url"},
+    ),
+    _build_row(
+        "eleven-music",
+        "fal-ai/elevenlabs/music",
+        0.80,
+        capability=Capability.MUSIC,
+        unit=PriceUnit.MINUTE,
+        fields={"prompt": "prompt"},
+        computed=frozenset({"duration"}),
+        ranges={"duration": (3, 600)},
+        seconds_field="music_length_ms",
+        seconds_form=SecondsForm.MILLISECONDS,
+        formats=("mp3",),
+        constants={"force_instrumental": True},
+        aliases=("music_v1",),
+    ),
+    _build_row(
+        "stable-audio-2.5",
+        "fal-ai/stable-audio-25/text-to-audio",
+        0.20,
+        capability=Capability.MUSIC,
+        unit=PriceUnit.RUN,
+        fields={"prompt": "prompt", "seed": "seed"},
+        computed=frozenset({"duration"}),
+        ranges={"duration": (1, 190)},
+        seconds_field="seconds_total",
+    ),
+)
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (*PICTURES, *CLIPS, *SOUNDS)

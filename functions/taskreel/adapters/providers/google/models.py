@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.model_row import (
+    GEMINI_RATIOS,
+    SHAPE_OPTIONS,
+    TEXT_OPTIONS,
+    ModelRow,
+    PriceUnit,
+)
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
-GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
 #: The longest side up to which a picture is made, and billed, as 1K, 2K or 4K.
 GEMINI_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
 #: By Google's price page (2026-04): $60 a million tokens, of which these sizes take 1120 to 2520.
