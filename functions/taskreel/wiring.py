@@ -43,13 +43,13 @@ from taskreel.app.caller import Caller
 from taskreel.app.eta_calibration import EtaCalibration, JobObserver
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.job_counts import JobCounts
+from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.records.recorder import SHARDS, Recorder
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.input_limits import MIB, InputLimits
-from taskreel.domain.queue_names import type_of_queue
 from taskreel.domain.value import Value
 from taskreel.domain.webhook import SENDER, WebhookDelivery
 from taskreel.jobtypes.submission import register_options

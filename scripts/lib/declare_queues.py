@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
+from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.queue_limits import POLL_LIMITS, WEBHOOK_LIMITS, QueueLimits
 

@@ -19,8 +19,8 @@ import yaml
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, TIME_TO_STORE
+from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.config import Settings
-from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.wiring import is_media_queue
 

@@ -15,9 +15,9 @@ import yaml
 
 from simulation.world import QUEUES, ROOT, World, running
 from taskreel.app.flow.slots import has_window
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.worker.recovery import recover_jobs
 from taskreel.domain.job_status import Status
-from taskreel.domain.queue_names import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.limits_setting import parse_limits
 from taskreel.ports import Query

@@ -25,9 +25,9 @@ from taskreel.app.live.job_reader import (
     JobReader,
 )
 from taskreel.app.live.job_scope import OWN_JOBS, OpenScope, Scope, ScopeKind, Source, open_scope
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError, StoreError
 from taskreel.domain.job import Job
-from taskreel.domain.queue_names import queue_of_type
 from taskreel.domain.stream_position import StreamPosition
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import JOBS

@@ -22,20 +22,16 @@ from taskreel.domain.job_status import Status
 SUBMIT = {
     "web/public_api.py",
     "web/job_submission.py",
-    "web/documented_bodies.py",
     "web/auth.py",
     "web/http.py",
     "web/request_rates.py",
     "web/responses.py",
-    "web/view.py",
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
     "jobtypes/job_type.py",
     "app/jobs/submit.py",
-    "domain/queue_names.py",
     "adapters/logged_store.py",
     "app/records/recorder.py",
-    "app/request_trace.py",
     "app/eager.py",
     "app/jobs/new_job.py",
     "app/jobs/enqueue.py",
@@ -52,7 +48,6 @@ RUN = {
     "app/jobs/job_run.py",
     "app/jobs/unit_runner.py",
     "app/jobs/finish_job.py",
-    "app/jobs/admit_next.py",
 }
 RULES = {
     "domain/job.py",
@@ -70,7 +65,6 @@ EMBEDDED = {
     "adapters/local/sqlite_tables.py",
     "adapters/local/memory_tasks.py",
     "adapters/local/memory_queue.py",
-    "adapters/local/task_pacing.py",
     "adapters/providers/catalogue.py",
 }
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}

@@ -8,7 +8,7 @@ import httpx
 
 from functions.job_requests import read_job
 from simulation.world import World
-from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
+from taskreel.app.messages.job_task import POLL_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 
 

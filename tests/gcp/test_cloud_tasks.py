@@ -17,9 +17,10 @@ from grpc.aio import UnaryUnaryClientInterceptor
 from taskreel.adapters.gcp import task_queues
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.app.messages.job_task import build_task
-from taskreel.app.request_trace import read_trace, trace_id
+from taskreel.app.request_trace import trace_id
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
+from taskreel.web.http import read_trace
 from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig

@@ -22,7 +22,7 @@ from streamed_answers import StreamedAnswers
 from taskreel import wiring
 from taskreel.adapters.providers.fal.webhook import verify_webhook
 from taskreel.adapters.webhook_sender import WebhookSender
-from taskreel.domain.queue_names import WEBHOOK_QUEUE
+from taskreel.app.messages.job_task import WEBHOOK_QUEUE
 from taskreel.web.fal_webhook_keys import FalWebhookKeys
 
 FAL = "/fal/taskreel/image-generation?fal_webhook=https://93.184.216.34/hooks"

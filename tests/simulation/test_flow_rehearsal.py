@@ -11,7 +11,7 @@ import pytest
 from simulation.rehearsal import Arrival, Rehearsal, draw_seconds, percentile
 from simulation.world import ROOT, World, running
 from taskreel.app.flow.admission import admit_after_end
-from taskreel.app.jobs import admit_next
+from taskreel.app.jobs import enqueue
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -117,7 +117,7 @@ async def test_lost_admissions_leak_no_slot_and_stop_nobody(
             return []
         return await admit_after_end(services, job)
 
-    monkeypatch.setattr(admit_next, "admit_after_end", lose_some)
+    monkeypatch.setattr(enqueue, "admit_after_end", lose_some)
     arrivals = [
         Arrival(draw.uniform(0, 300), f"{TIERS[n % 4]}-{n % 24}", TIERS[n % 4], 3.0)
         for n in range(400)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.query_pages import read_value
 from taskreel.app.services import Services
@@ -26,7 +27,6 @@ from taskreel.domain.health import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import HEALTH, JOBS

@@ -145,7 +145,7 @@ class Job(StoredValue):
     steps: dict[str, StepRun] = Field(default_factory=dict)
     parent_id: str | None = None
     #: The queue of the parent, on which its check is enqueued; the stored field has an older name,
-    #: and may name a queue of an earlier release (`queue_names.current_name`).
+    #: and may name a queue of an earlier release (`job_task.current_name`).
     parent_lane: str | None = None
     parent_round: int | None = None
     step: str | None = None

@@ -14,10 +14,9 @@ from taskreel.domain.credits import Account
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.ids import is_user_id
-from taskreel.web.http import JsonResponse, check_query
+from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin
-from taskreel.web.view import View
 
 router = APIRouter(prefix="/api/accounts", tags=["accounts"])
 

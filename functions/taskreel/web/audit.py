@@ -11,10 +11,9 @@ from fastapi.responses import Response
 
 from taskreel.app.records.audit import list_audit
 from taskreel.domain.audit import AuditEntry
-from taskreel.web.http import JsonResponse, check_query
+from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin
-from taskreel.web.view import View
 
 router = APIRouter(prefix="/api", tags=["audit"])
 

@@ -17,14 +17,13 @@ from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.domain.errors import InvalidError, TaskreelError
 from taskreel.domain.value import Value
 from taskreel.web.auth import AuthenticatedRequest
-from taskreel.web.documented_bodies import parse_submission
 from taskreel.web.http import (
     JsonResponse,
     check_query,
     parse_idempotency_key,
     parse_model,
 )
-from taskreel.web.job_submission import find_requested_type, show_age
+from taskreel.web.job_submission import find_requested_type, parse_submission, show_age
 from taskreel.web.openapi import ONCE, document_body
 from taskreel.web.problems import build_problem, find_status, log_server_fault
 from taskreel.web.responses import JobView, Problem, View, build_job_view, is_absent

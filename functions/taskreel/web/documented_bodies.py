@@ -8,71 +8,14 @@ out there and named in `ignoredFields` of the answer: such clients send one body
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel
-from pydantic_core import from_json
 
-from taskreel.app.jobs.dependencies import refers_to_jobs
-from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import (
-    PLAIN,
-    DeferredSubmission,
     Submission,
-    is_plain,
     registered_names,
 )
-from taskreel.web.http import parse_model, validate_fields
-
-_MOVIE = "movieData"
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionBody:
-    """A request body: the validated submission, and the given fields that have no effect."""
-
-    submission: Submission
-    ignored: tuple[str, ...]
-
-
-def parse_submission(raw: bytes, job_type: JobType[Any]) -> SubmissionBody:
-    """The body as the type's request; deferred if it refers to jobs that it depends on."""
-    fields = _parse_rare_object(raw)
-    if fields is None:
-        context = PLAIN if is_plain(raw) else None
-        return _complete(parse_model(raw, job_type.submission, context), ())
-    dropped: list[str] = []
-    if isinstance(fields.get(_MOVIE), Mapping):
-        movie = fields.pop(_MOVIE)
-        fields, dropped = spread_fields(job_type.submission, fields, movie, at=_MOVIE)
-    if refers_to_jobs(fields):
-        return _complete(validate_fields(fields, DeferredSubmission), dropped)
-    return validate_submission(fields, job_type, dropped)
-
-
-def validate_submission(
-    fields: Mapping[str, Any], job_type: JobType[Any], dropped: list[str]
-) -> SubmissionBody:
-    """The fields as the type's request; `dropped` are those that were left out before."""
-    submission: Submission = validate_fields(fields, job_type.submission)
-    return _complete(submission, dropped)
-
-
-def _complete(submission: Submission, dropped: list[str] | tuple[()]) -> SubmissionBody:
-    return SubmissionBody(submission, (*submission.ignored_fields, *dropped))
-
-
-def _parse_rare_object(raw: bytes) -> dict[str, Any] | None:
-    """The body as an object, if it may need more than the type's own model; else None."""
-    # Nearly every body is decided by these searches alone, and parsed once.
-    if b'"movieData"' not in raw and (b"{{" not in raw or b"depends" not in raw):
-        return None
-    try:
-        fields = from_json(raw)
-    except ValueError:
-        return None
-    return fields if isinstance(fields, dict) else None
 
 
 def spread_fields(

@@ -14,12 +14,11 @@ from pydantic import AfterValidator, Field
 from taskreel.domain.erasure import Erasure, ErasurePhase
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.value import Value
-from taskreel.web.http import JsonResponse, check_query
+from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.job_reads import check_text
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin, json_body
-from taskreel.web.view import View
 
 router = APIRouter(prefix="/api", tags=["erasures"])
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
 from pydantic import Field
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
@@ -23,14 +25,16 @@ from taskreel.domain.rate_limit import WRITES
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
 from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import PLAIN, DeferredSubmission, Submission, is_plain
 from taskreel.web.auth import AuthenticatedRequest, authenticate
-from taskreel.web.documented_bodies import SubmissionBody, parse_submission
 from taskreel.web.http import (
     JsonResponse,
     parse_idempotency_key,
+    parse_model,
     parse_validate_only,
     parse_wait_seconds,
     read_body,
+    validate_fields,
 )
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.request_rates import report_rate
@@ -40,6 +44,9 @@ from taskreel.web.responses import (
     build_job_view,
     is_absent,
 )
+
+#: The object of a documented body whose fields become those of the request.
+_MOVIE = "movieData"
 
 
 class AffordableView(View):
@@ -71,6 +78,14 @@ class QuoteView(View):
     steps: dict[str, StepQuoteView] = Field(exclude_if=lambda steps: not steps)
     #: The given fields that have no effect.
     ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionBody:
+    """A request body: the validated submission, and the given fields that have no effect."""
+
+    submission: Submission
+    ignored: tuple[str, ...]
 
 
 async def post_job(request: Request) -> Response:
@@ -127,6 +142,47 @@ async def read_submitter(request: Request) -> Submitter:
         validate_only=parse_validate_only(request),
         scope=request.scope,
     )
+
+
+def parse_submission(raw: bytes, job_type: JobType[Any]) -> SubmissionBody:
+    """The body as the type's request; deferred if it refers to jobs that it depends on."""
+    fields = _parse_rare_object(raw)
+    if fields is None:
+        context = PLAIN if is_plain(raw) else None
+        return _complete(parse_model(raw, job_type.submission, context), ())
+    dropped: list[str] = []
+    if isinstance(fields.get(_MOVIE), Mapping):
+        movie = fields.pop(_MOVIE)
+        from taskreel.web.documented_bodies import spread_fields  # of few requests: cold start
+
+        fields, dropped = spread_fields(job_type.submission, fields, movie, at=_MOVIE)
+    if refers_to_jobs(fields):
+        return _complete(validate_fields(fields, DeferredSubmission), dropped)
+    return validate_submission(fields, job_type, dropped)
+
+
+def validate_submission(
+    fields: Mapping[str, Any], job_type: JobType[Any], dropped: list[str]
+) -> SubmissionBody:
+    """The fields as the type's request; `dropped` are those that were left out before."""
+    submission: Submission = validate_fields(fields, job_type.submission)
+    return _complete(submission, dropped)
+
+
+def _complete(submission: Submission, dropped: list[str] | tuple[()]) -> SubmissionBody:
+    return SubmissionBody(submission, (*submission.ignored_fields, *dropped))
+
+
+def _parse_rare_object(raw: bytes) -> dict[str, Any] | None:
+    """The body as an object, if it may need more than the type's own model; else None."""
+    # Nearly every body is decided by these searches alone, and parsed once.
+    if b'"movieData"' not in raw and (b"{{" not in raw or b"depends" not in raw):
+        return None
+    try:
+        fields = from_json(raw)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def build_request(submitter: Submitter, job_type: JobType[Any], body: SubmissionBody) -> JobRequest:

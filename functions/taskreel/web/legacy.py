@@ -14,13 +14,15 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
-from taskreel.web.documented_bodies import (
+from taskreel.web.documented_bodies import spread_fields
+from taskreel.web.http import JsonResponse
+from taskreel.web.job_submission import (
     SubmissionBody,
-    spread_fields,
+    Submitter,
+    build_request,
+    respond_with_job,
     validate_submission,
 )
-from taskreel.web.http import JsonResponse
-from taskreel.web.job_submission import Submitter, build_request, respond_with_job
 from taskreel.web.openapi import document_created, document_submission
 from taskreel.web.responses import (
     JobErrorView,

@@ -11,11 +11,10 @@ from fastapi.responses import Response
 from taskreel.app.records.model_performance import ModelDay, list_model_days
 from taskreel.app.records.statistics import load_metrics
 from taskreel.domain.job_metrics import find_quantile
-from taskreel.web.http import JsonResponse
+from taskreel.web.http import JsonResponse, View
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin
 from taskreel.web.statistics import PeriodQuery, QuantilesView
-from taskreel.web.view import View
 
 router = APIRouter(prefix="/api/providers", tags=["providers"])
 

@@ -19,12 +19,11 @@ from taskreel.domain.errors import InvalidError
 from taskreel.domain.project import MemberRole, Project, ProjectMember, is_project_id
 from taskreel.domain.value import Value
 from taskreel.web.auth import require_admin
-from taskreel.web.http import JsonResponse, check_query
+from taskreel.web.http import JsonResponse, View, check_query, is_absent
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AllUsers, Authenticated, json_body
 from taskreel.web.spend_caps import SpendCapsOrder, SpendCapView, build_cap_view
-from taskreel.web.view import View, is_absent
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
 

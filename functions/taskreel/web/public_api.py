@@ -14,12 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskreel.app.request_trace import read_request_id, read_trace
 from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
 from taskreel.web.cors import allow_origins
-from taskreel.web.http import list_security_headers
+from taskreel.web.http import list_security_headers, read_request_id, read_trace
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
 from taskreel.web.other_apis import build_other_api, find_other_api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskreel.app.flow.queue_position import QueuePosition
 from taskreel.domain.eta import Estimate
-from taskreel.web.view import View
+from taskreel.web.http import View
 
 
 class EstimateView(View):

@@ -24,9 +24,9 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
+from taskreel.web.http import View as View  # noqa: PLC0414 - routes import it from here
+from taskreel.web.http import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
 from taskreel.web.queue_views import QueueView, build_queue_view
-from taskreel.web.view import View as View  # noqa: PLC0414 - routes import it from here
-from taskreel.web.view import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
 
 
 class ArtifactView(View):

@@ -17,10 +17,9 @@ from taskreel.app.services import Services
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.submission import refuse_unstorable
 from taskreel.web.auth import ApiContext, AuthenticatedRequest, authenticate, require_admin
-from taskreel.web.documented_bodies import parse_submission
 from taskreel.web.http import read_body, read_model
 from taskreel.web.job_lookup import JobInPath, find_job_in_path
-from taskreel.web.job_submission import Submitter, read_submitter
+from taskreel.web.job_submission import Submitter, parse_submission, read_submitter
 
 Authenticated = Annotated[AuthenticatedRequest, Depends(authenticate)]
 Submitting = Annotated[Submitter, Depends(read_submitter)]

@@ -31,9 +31,14 @@ from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Moment
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.auth import AuthenticatedRequest
-from taskreel.web.documented_bodies import SubmissionBody, parse_submission
 from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
-from taskreel.web.job_submission import build_request, find_requested_type, respond_with_job
+from taskreel.web.job_submission import (
+    SubmissionBody,
+    build_request,
+    find_requested_type,
+    parse_submission,
+    respond_with_job,
+)
 from taskreel.web.openapi import (
     ONCE,
     document_body,

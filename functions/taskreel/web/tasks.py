@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from taskreel.app.request_trace import read_trace
 from taskreel.app.services import Services
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.processor import Processor
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import TaskreelError, UnauthenticatedError
 from taskreel.domain.value import Value
-from taskreel.web.http import JsonResponse, read_model
+from taskreel.web.http import JsonResponse, read_model, read_trace
 from taskreel.web.problems import answer_error, build_problem
 
 if TYPE_CHECKING:

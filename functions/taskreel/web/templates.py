@@ -24,9 +24,14 @@ from taskreel.domain.errors import InvalidError
 from taskreel.domain.job_template import MOST_CHARACTERS, JobTemplate, TemplateVersion
 from taskreel.domain.value import Value, format_path
 from taskreel.web.auth import AuthenticatedRequest
-from taskreel.web.documented_bodies import SubmissionBody, parse_submission
 from taskreel.web.http import JsonResponse, check_query, parse_boolean
-from taskreel.web.job_submission import build_request, find_requested_type, respond_with_job
+from taskreel.web.job_submission import (
+    SubmissionBody,
+    build_request,
+    find_requested_type,
+    parse_submission,
+    respond_with_job,
+)
 from taskreel.web.openapi import ONCE, document_body
 from taskreel.web.openapi_problems import OF_SUBMISSIONS, document_problems
 from taskreel.web.responses import JobView, View

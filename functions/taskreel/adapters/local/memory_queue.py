@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from taskreel.adapters.local.task_pacing import TIMER_TOLERANCE, QueueSettings, TokenBucket
+from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.ports import Clock, QueueStats, Task, Timer
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,9 @@ _DEADLINE_PASSED = 504
 _FINISHED_IDS = 10_000
 #: Event loops limit the delay of a timer; a longer wait is several.
 _LONGEST_TIMER = 86_400.0
+#: Seconds since 1970 have a rounding error as floats: a timer may come that much early, and finds
+#: what it was set for all the same.
+_TIMER_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,33 @@ class Delivery:
 #: Processes a delivery and returns an HTTP status. As at Cloud Tasks, 2xx finishes the task, and
 #: anything else, an exception too, is followed by a back-off and another delivery.
 Deliver = Callable[[Delivery], Awaitable[int]]
+
+
+class _TokenBucket:
+    """A bucket that is full at the start and gains `rate` tokens a second."""
+
+    __slots__ = ("_at", "_rate", "_size", "_tokens")
+
+    def __init__(self, rate: float, size: int, now: float) -> None:
+        self._rate = max(rate, 1e-9)
+        self._size = float(size)
+        self._tokens = self._size
+        self._at = now
+
+    def take_token(self, now: float) -> bool:
+        """Take a token; return False if there is none."""
+        # The machine's clock may be set back.
+        gained = max(0.0, now - self._at) * self._rate
+        self._tokens = min(self._size, self._tokens + gained)
+        self._at = now
+        if self._tokens < 1.0 - _TIMER_TOLERANCE * self._rate:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def ready_at(self) -> float:
+        """Return the time of the next token, counted from the last `take_token`."""
+        return self._at + max(0.0, 1.0 - self._tokens) / self._rate
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +135,7 @@ class MemoryQueue:
         self._bucket = (
             None
             if unthrottled
-            else TokenBucket(
+            else _TokenBucket(
                 settings.max_dispatches_per_second, settings.max_burst_size, self._now()
             )
         )
@@ -205,7 +235,7 @@ class MemoryQueue:
         if self._closed or not (self._ready or self._later):
             return
         now = self._now()
-        while self._later and self._later[0][0] <= now + TIMER_TOLERANCE:
+        while self._later and self._later[0][0] <= now + _TIMER_TOLERANCE:
             self._ready.append(heapq.heappop(self._later)[2])
         while self._ready and self._has_capacity():
             if self._bucket is not None and not self._bucket.take_token(now):
@@ -298,7 +328,7 @@ class MemoryQueue:
         """
         now = self._now()
         # Set until the end: the next deliveries, which start here, leave it alone.
-        late = now + TIMER_TOLERANCE
+        late = now + _TIMER_TOLERANCE
         for attempt in [each for each in self._attempts if each.give_up_at <= late]:
             run = attempt.run
             if run is not None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from taskreel.adapters.local.memory_queue import Deliver, MemoryQueue
-from taskreel.adapters.local.task_pacing import QueueSettings
+from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Clock, QueueStats, Task
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from taskreel.adapters.local.task_pacing import QueueSettings
+from taskreel.adapters.local.queue_settings import QueueSettings
 
 
 def load_queue_settings(path: Path) -> dict[str, QueueSettings]:

@@ -14,9 +14,8 @@ from pydantic import ValidationError
 
 from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
-from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.crashes import record_crash
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job, store_job
 from taskreel.app.jobs.new_job import unblock_job

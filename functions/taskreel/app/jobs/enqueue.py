@@ -1,4 +1,4 @@
-"""Tasks for jobs. A task that cannot be enqueued now is enqueued by the sweep later."""
+"""Put jobs on their queues, each by a task; one that cannot be enqueued now the sweep enqueues."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from taskreel.app.flow.admission import admit_after_end
 from taskreel.app.messages.job_events import build_event_tasks
-from taskreel.app.messages.job_task import SHORT_DEADLINE, build_task
+from taskreel.app.messages.job_task import (
+    POLL_QUEUE,
+    SHORT_DEADLINE,
+    build_task,
+    current_name,
+    queue_of_type,
+)
 from taskreel.app.services import Services
 from taskreel.domain.errors import QueueError, UnknownJobTypeError
 from taskreel.domain.job import Job
-from taskreel.domain.queue_names import POLL_QUEUE, current_name, queue_of_type
 from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.ports import Task
 
@@ -41,6 +47,12 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
     tasks = [_build_job_task(job) for job in near]
     tasks += [task for job in jobs if job.webhooks for task in build_event_tasks(job)]
     await enqueue_tasks(services, tasks)
+
+
+async def admit_next(services: Services, job: Job) -> None:
+    """Admit and enqueue the jobs for which `job` has made room, or which waited beside it."""
+    if services.rules.limits is not None:
+        await enqueue_jobs(services, *await admit_after_end(services, job))
 
 
 async def enqueue_events(services: Services, job: Job) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.crashes import CrashedRun, record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
-from taskreel.app.jobs.enqueue import enqueue_events, enqueue_jobs, schedule_parent_check
+from taskreel.app.jobs.enqueue import (
+    admit_next,
+    enqueue_events,
+    enqueue_jobs,
+    schedule_parent_check,
+)
 from taskreel.app.jobs.finish_pipeline import (
     cancel_open_jobs,
     find_all_child_jobs,

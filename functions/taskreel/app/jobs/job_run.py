@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from taskreel.app.eager import EagerWork
-from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import resolve_purchases
-from taskreel.app.jobs.enqueue import enqueue_jobs, find_attempt_limit
+from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, find_attempt_limit
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.heartbeat import Heartbeat

@@ -10,6 +10,7 @@ from typing import Any
 from taskreel.app.flow.slots import find_project_slot, find_provider_slot
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.jobs.job_store import is_larger
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
@@ -19,7 +20,6 @@ from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
-from taskreel.domain.queue_names import queue_of_type
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
 from taskreel.domain.webhook import WebhookSubscription

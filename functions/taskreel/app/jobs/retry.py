@@ -5,8 +5,7 @@ from __future__ import annotations
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
-from taskreel.app.jobs.admit_next import admit_next
-from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
+from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job_to_change
 from taskreel.app.messages.spend_alerts import (

@@ -13,14 +13,13 @@ from pydantic import ValidationError
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.flow.slots import Room, active_limit, place_job, reserve_room
-from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.dependencies import (
     check_references,
     load_dependencies,
     register_waiter,
     unblock_if_ready,
 )
-from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
+from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
 from taskreel.app.jobs.new_job import NewJob, build_job, remember_request
 from taskreel.app.messages.job_events import create_status_event

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import find_job
+from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, InvalidError
 from taskreel.domain.job import Job
-from taskreel.domain.queue_names import type_of_queue
 from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 
 _MOST_NAME_CHARACTERS = 256

@@ -10,11 +10,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from taskreel.app.messages.job_task import build_task
+from taskreel.app.messages.job_task import WEBHOOK_QUEUE, build_task
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
-from taskreel.domain.queue_names import WEBHOOK_QUEUE
 from taskreel.domain.webhook import (
     ANSWER_SECONDS,
     DELIVERY_RETENTION,

@@ -6,12 +6,11 @@ import logging
 from collections import Counter
 
 from taskreel.app.jobs.enqueue import enqueue_tasks
-from taskreel.app.messages.job_task import build_task
+from taskreel.app.messages.job_task import POLL_QUEUE, build_task
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError
 from taskreel.domain.operation import BulkOperation
-from taskreel.domain.queue_names import POLL_QUEUE
 from taskreel.ports import Task, Transaction
 from taskreel.store_collections import OPERATIONS
 

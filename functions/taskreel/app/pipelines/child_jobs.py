@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.flow.slots import place_child_jobs, reserve_room
-from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.done_work import find_done_units
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
 from taskreel.app.jobs.job_store import (
     MAX_PAYLOAD_BYTES,

@@ -13,6 +13,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue
 from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
@@ -20,7 +21,6 @@ from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.ids import random_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.queue_names import queue_of_type
 from taskreel.ports import Query, Row, Transaction
 from taskreel.store_collections import AUDIT, JOBS
 

@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 
 from taskreel.app.caller import Caller
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.ids import random_id
 from taskreel.domain.queue_control import QueueControl
-from taskreel.domain.queue_names import queue_of_type
 from taskreel.ports import Query, QueueStats, Transaction
 from taskreel.store_collections import AUDIT, QUEUE_CONTROLS
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from taskreel.app.flow.slots import has_window
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import QueueError
 from taskreel.domain.job_metrics import RETRIED, SLOT, SUBMITTED, DailyMetrics, name_slot
 from taskreel.domain.job_status import Status
 from taskreel.domain.queue_control import QueueControl
-from taskreel.domain.queue_names import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import MOST_IN, Operator, Query
 from taskreel.store_collections import JOBS, METRICS, QUEUE_CONTROLS

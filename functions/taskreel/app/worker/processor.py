@@ -11,10 +11,14 @@ from typing import Any
 
 from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import FREE_ROOM, place_job
-from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operations, resolve_purchases
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
-from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, enqueue_events, find_attempt_limit
+from taskreel.app.jobs.enqueue import (
+    LONGEST_DELIVERY,
+    admit_next,
+    enqueue_events,
+    find_attempt_limit,
+)
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_run import JobRun

@@ -16,7 +16,8 @@ from taskreel.domain.errors import InvalidError, NotFoundError
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
-from taskreel.web.documented_bodies import SubmissionBody, spread_fields, validate_submission
+from taskreel.web.documented_bodies import spread_fields
+from taskreel.web.job_submission import SubmissionBody, validate_submission
 
 Service = Literal["fal", "openai", "replicate"]
 OWN_OWNER = "taskreel"

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.adapters.providers import PROVIDERS
-from taskreel.domain.queue_names import queue_of_type
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path

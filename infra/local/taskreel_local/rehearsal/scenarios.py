@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskreel.app.caller import Caller
+from taskreel.app.messages.job_task import queue_of_type
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.queue_names import queue_of_type
 from taskreel_local.rehearsal.measures import compute_jain_index
 from taskreel_local.rehearsal.timed_provider import draw_seconds
 from taskreel_local.rehearsal.virtual_stack import VirtualStack, running_stack

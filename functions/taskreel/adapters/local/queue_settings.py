@@ -1,4 +1,4 @@
-"""The pace of a queue: its token bucket, the back-off after a failure, the end of retries. Pure.
+"""The settings of a queue, with the back-off after a failure and the end of retries. Pure.
 
 The rules and their numbers are Cloud Tasks' own; all times are in seconds.
 """
@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-#: Seconds since 1970 have a rounding error as floats: a timer may come that much early, and finds
-#: what it was set for all the same.
-TIMER_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,30 +50,3 @@ class QueueSettings:
         return (unlimited_attempts or attempts >= self.max_attempts) and (
             unlimited_time or since_first >= self.max_retry_duration
         )
-
-
-class TokenBucket:
-    """A bucket that is full at the start and gains `rate` tokens a second."""
-
-    __slots__ = ("_at", "_rate", "_size", "_tokens")
-
-    def __init__(self, rate: float, size: int, now: float) -> None:
-        self._rate = max(rate, 1e-9)
-        self._size = float(size)
-        self._tokens = self._size
-        self._at = now
-
-    def take_token(self, now: float) -> bool:
-        """Take a token; return False if there is none."""
-        # The machine's clock may be set back.
-        gained = max(0.0, now - self._at) * self._rate
-        self._tokens = min(self._size, self._tokens + gained)
-        self._at = now
-        if self._tokens < 1.0 - TIMER_TOLERANCE * self._rate:
-            return False
-        self._tokens -= 1.0
-        return True
-
-    def ready_at(self) -> float:
-        """Return the time of the next token, counted from the last `take_token`."""
-        return self._at + max(0.0, 1.0 - self._tokens) / self._rate
