@@ -9,7 +9,7 @@ import pytest
 from functions.job_requests import image_request, submit_job
 from simulation.world import World
 from taskreel.app.caller import Caller, ProjectRole
-from taskreel.app.live.job_scope import Scope, ScopeKind, Source, open_scope
+from taskreel.app.live.job_scope import Scope, ScopeKind, Source, may_still_read, open_scope
 from taskreel.domain.errors import ForbiddenError, NotFoundError
 
 _MEMBER = {"film": ProjectRole.VIEWER}
@@ -53,4 +53,8 @@ async def test_a_scope_shows_others_jobs_to_those_who_have_the_right(
         own = Source("userId", CALLERS[name].user_id)
         shown = opened.source.covers(job) and opened.source != own
         assert shown or opened.source == own
+        assert await may_still_read(world.services, CALLERS[name], opened)
+        # With another token, or without the role, others' jobs are no longer read.
+        plain = Caller(user_id=CALLERS[name].user_id)
+        assert await may_still_read(world.services, plain, opened) is not shown
     assert shown is (name in RIGHTS[kind])

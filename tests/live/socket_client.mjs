@@ -16,3 +16,4 @@ socket.on("connect", async () => {
 socket.on("connect_error", (error) => print({ refused: error.message, data: error.data ?? null }));
 socket.on("disconnect", (reason) => print({ disconnect: reason }));
 socket.on("jobUpdate", (data, offset) => print({ update: data, offset }));
+socket.on("subscriptions", (names) => print({ subscriptions: names }));

@@ -112,8 +112,11 @@ class JobReader:
             raise
 
     def remove(self, opened: OpenScope) -> None:
-        """Read a scope no more."""
+        """Read a scope no more, nor what waits of it alone."""
         self._scopes.remove(opened)
+        self._waiting = [
+            one for one in self._waiting if self._is_wanted(one.source, one.change.job)
+        ]
         if all(other.source != opened.source for other in self._scopes):
             self._positions.pop(opened.source, None)
             self._feed.leave(opened.source, self)

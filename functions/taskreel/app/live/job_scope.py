@@ -62,6 +62,8 @@ class OpenScope:
     scope: Scope
     source: Source
     includes: Callable[[Job], bool]
+    #: The project whose members may read it, where it has others' jobs.
+    project_id: str | None = None
 
 
 async def open_scope(
@@ -86,18 +88,31 @@ async def open_scope(
         case ScopeKind.JOB:
             job = job or await find_job(services, caller, scope.name)
             source = Source("userId", job.user_id)
-            return OpenScope(scope, source, lambda other: other.job_id == scope.name)
+            project_id = job.project_id
+            return OpenScope(scope, source, lambda other: other.job_id == scope.name, project_id)
         case ScopeKind.PROJECT:
             caller = await add_stored_role(services, caller, scope.name)
             sees_all = caller.admin or caller.is_member(scope.name)
             source = Source("projectId", scope.name) if sees_all else own
-            return OpenScope(scope, source, lambda job: job.project_id == scope.name)
+            return OpenScope(scope, source, lambda job: job.project_id == scope.name, scope.name)
         case ScopeKind.QUEUE:
             if not caller.admin:
                 raise ForbiddenError(
                     "Only an admin may follow a queue: the token needs the claim `role: admin`."
                 )
             return _open_queue(scope)
+
+
+async def may_still_read(services: Services, caller: Caller, opened: OpenScope) -> bool:
+    """Tell if the caller may go on with an open scope: a role may have been taken from them.
+
+    It costs a read where their role in the project is a stored one, and nothing else.
+    Raises StoreError.
+    """
+    if caller.admin or opened.source == Source("userId", caller.user_id):
+        return True
+    caller = await add_stored_role(services, caller, opened.project_id)
+    return caller.is_member(opened.project_id)
 
 
 def _open_queue(scope: Scope) -> OpenScope:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from starlette.responses import StreamingResponse
@@ -19,6 +19,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.stream_position import StreamPosition
 from taskreel.web.job_rows import build_job_row
+from taskreel.web.live.regular_check import RegularCheck
 from taskreel.web.responses import JobView, View, build_job_view
 
 #: Proxies close connections on which nothing moves for half a minute or more.
@@ -106,9 +107,11 @@ class EventStreamResponse(StreamingResponse):
         connection: AsyncExitStack,
         *,
         expires_at: float,
+        may_go_on: Callable[[], Awaitable[bool]],
     ) -> None:
+        """`may_go_on` is asked at each heartbeat: a reader may have lost the right to read."""
         super().__init__(
-            _stream_events(sequence, first, expires_at),
+            _stream_events(sequence, first, expires_at, may_go_on),
             media_type="text/event-stream",
             # Some proxies collect what they pass on; this asks them not to.
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
@@ -122,7 +125,10 @@ class EventStreamResponse(StreamingResponse):
 
 
 async def _stream_events(
-    sequence: EventSequence, first: JobChange | None, expires_at: float
+    sequence: EventSequence,
+    first: JobChange | None,
+    expires_at: float,
+    may_go_on: Callable[[], Awaitable[bool]],
 ) -> AsyncGenerator[bytes]:
     if first is None:
         # An id at once: a client that is cut off before the first change goes on from here.
@@ -131,9 +137,13 @@ async def _stream_events(
         yield await _build_event(sequence, first)
         if sequence.has_ended(first):
             return
+    rights = RegularCheck(HEARTBEAT_SECONDS)
     while True:
         try:
-            async with asyncio.timeout(min(HEARTBEAT_SECONDS, expires_at - time.time())):
+            # Where jobs change all the time, too: no stream outlives its right for long.
+            if rights.take_turn() and not await may_go_on():
+                return  # a client that connects again is told why
+            async with asyncio.timeout(min(rights.seconds_left, expires_at - time.time())):
                 change = await sequence.reader.read()
         except TimeoutError:
             if time.time() >= expires_at:

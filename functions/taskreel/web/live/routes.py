@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,13 @@ from starlette.responses import Response
 
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.live.job_reader import JobReader
-from taskreel.app.live.job_scope import OWN_JOBS, Scope, ScopeKind, open_scope
+from taskreel.app.live.job_scope import (
+    OWN_JOBS,
+    Scope,
+    ScopeKind,
+    may_still_read,
+    open_scope,
+)
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.job import Job
 from taskreel.domain.stream_position import StreamPosition
@@ -174,7 +181,11 @@ async def _respond(
             return Response(status_code=HTTPStatus.NO_CONTENT)
         # The response closes the connection.
         return EventStreamResponse(
-            sequence, first, connection.pop_all(), expires_at=expiring.expires_at
+            sequence,
+            first,
+            connection.pop_all(),
+            expires_at=expiring.expires_at,
+            may_go_on=partial(may_still_read, context.services, expiring.caller, opened),
         )
 
 

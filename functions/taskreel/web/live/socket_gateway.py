@@ -25,7 +25,13 @@ from starlette.types import ASGIApp
 from taskreel.app.caller import Caller
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import JobReader
-from taskreel.app.live.job_scope import OWN_JOBS, Scope, ScopeKind, open_scope
+from taskreel.app.live.job_scope import (
+    OWN_JOBS,
+    Scope,
+    ScopeKind,
+    may_still_read,
+    open_scope,
+)
 from taskreel.app.services import Services
 from taskreel.domain.errors import (
     ForbiddenError,
@@ -40,6 +46,7 @@ from taskreel.domain.stream_position import StreamPosition
 from taskreel.web.auth import Authenticator
 from taskreel.web.cors import is_allowed_origin
 from taskreel.web.live.job_update import JobUpdates
+from taskreel.web.live.regular_check import RegularCheck
 from taskreel.web.live.socket_cursor import (
     choose_cursor,
     format_cursor,
@@ -52,6 +59,8 @@ from taskreel.web.stream_tokens import ExpiringCaller
 log = logging.getLogger(__name__)
 
 MOST_SUBSCRIPTIONS = 10
+#: The rights on what a connection follows are checked again so often.
+RIGHTS_SECONDS = 15.0
 #: Of what a client sends; it sends a token and a few names.
 _MOST_MESSAGE_BYTES = 32 << 10
 #: Packets that wait for a slow client; more changes wait in its reader, which is bounded too.
@@ -226,14 +235,19 @@ class SocketGateway:
         """
         reader = connection.reader
         await asyncio.sleep(0)  # the CONNECT answer comes first
+        rights = RegularCheck(RIGHTS_SECONDS)
         with contextlib.suppress(StoreError):
             while True:
+                # Where jobs change all the time, too: no scope outlives its right for long.
+                if rights.take_turn():
+                    await self._drop_lost_scopes(sid, connection)
+                left = _find_seconds_left(connection.expiring)
                 try:
-                    async with asyncio.timeout(_find_seconds_left(connection.expiring)):
+                    async with asyncio.timeout(min(left, rights.seconds_left)):
                         change = await reader.read()
                 except TimeoutError:
                     if _find_seconds_left(connection.expiring):
-                        continue  # the token was renewed meanwhile
+                        continue  # the rights are checked, or the token was renewed meanwhile
                     break
                 if change is None:
                     break
@@ -241,6 +255,19 @@ class SocketGateway:
                 await self._server.emit("jobUpdate", arguments, to=sid)
                 await self._wait_for_client(sid)
         await self._close_transport(sid)
+
+    async def _drop_lost_scopes(self, sid: str, connection: _Connection) -> None:
+        """Follow no more what the caller may no longer read: a role can be taken from them."""
+        async with connection.lock:
+            lost = [
+                one
+                for one in connection.reader.scopes
+                if not await may_still_read(self._services, connection.caller, one)
+            ]
+            for one in lost:
+                connection.reader.remove(one)
+        if lost:
+            await self._send_subscriptions(sid, connection.reader)
 
     async def _wait_for_client(self, sid: str) -> None:
         """Wait while the client has not read what was sent before."""
@@ -288,10 +315,17 @@ class SocketGateway:
                         reader.remove(one)
         except TaskreelError as error:
             return {"ok": False, "error": {"code": error.code, "message": error.message}}
-        names = list_scope_names([one.scope for one in reader.scopes])
-        # The offset of this event has the new scopes: a cut right after it does not lose them.
-        await self._server.emit("subscriptions", (names, format_cursor(reader)), to=sid)
+        names = await self._send_subscriptions(sid, reader)
         return {"ok": True, "subscriptions": names}
+
+    async def _send_subscriptions(self, sid: str, reader: JobReader) -> list[Any]:
+        """Send what is followed now, and return it.
+
+        The offset of this event has the new scopes: a cut right after it does not lose them.
+        """
+        names = list_scope_names([one.scope for one in reader.scopes])
+        await self._server.emit("subscriptions", (names, format_cursor(reader)), to=sid)
+        return names
 
     async def _authenticate_again(self, sid: str, auth: Any = None) -> dict[str, Any]:
         """`{token}`: go on with a fresh token of the same user."""

@@ -1,0 +1,76 @@
+"""Live updates of a member who is removed: the project's end, their own go on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from functions.job_requests import expect_problem, image_request, submit_job
+from simulation.world import token
+from taskreel.domain.job_status import Status
+from taskreel.web.live import event_stream, socket_gateway
+
+from .conftest import Live
+from .test_socket_client import Connect, make_job
+
+SOON = 0.05
+
+
+@pytest.fixture(autouse=True)
+def check_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product checks each 15 seconds."""
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", SOON)
+    monkeypatch.setattr(socket_gateway, "RIGHTS_SECONDS", SOON)
+
+
+async def make_project(ada: httpx.AsyncClient) -> str:
+    """A project of ada's, with bob as a viewer."""
+    project: str = (await ada.post("/api/projects", json={"name": "The film"})).json()["projectId"]
+    added = await ada.put(f"/api/projects/{project}/members/bob", json={"role": "viewer"})
+    assert added.status_code == 200
+    return project
+
+
+async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again(
+    live: Live, ada: httpx.AsyncClient
+) -> None:
+    project = await make_project(ada)
+    pending = image_request("pending", times=1, seconds=60)
+    job = await submit_job(ada, {**pending, "projectId": project})
+    url = f"http://127.0.0.1:{live.port}/api/jobs/{job['jobId']}/events"
+    headers = dict(live.world.as_user("bob").headers)
+    async with (
+        asyncio.timeout(20),
+        httpx.AsyncClient(headers=headers) as bob,
+        bob.stream("GET", url) as answer,
+    ):
+        lines = answer.aiter_lines()
+        while await anext(lines) != ": keep-alive":
+            pass
+        assert await anext(lines) == ""
+        assert await anext(lines) == ": keep-alive"  # bob is a member: it goes on
+        await ada.delete(f"/api/projects/{project}/members/bob")
+        rest = [line async for line in lines]
+        assert not any(line.startswith("event: ") for line in rest)
+        expect_problem(await bob.get(url), 404, "not_found")
+
+
+async def test_a_socket_of_a_removed_member_follows_only_their_own_jobs(
+    live: Live, ada: httpx.AsyncClient, connect: Connect
+) -> None:
+    project = await make_project(ada)
+    of_project = make_job(live, 1).model_copy(update={"project_id": project})
+    await live.put(of_project)
+    wishes = [{"projectId": project}, {"jobId": of_project.job_id}, {"own": True}]
+    auth = {"token": token("bob"), "subscribe": wishes}
+    client = await connect(f"ws://127.0.0.1:{live.port}", auth=auth)
+    await client.wait_for(lambda: len(client.updates) == 1)  # the job as it is
+    await ada.delete(f"/api/projects/{project}/members/bob")
+    dropped = await client.wait_until_printed("subscriptions")
+    assert dropped["subscriptions"] == [{"own": True}]
+    await live.put(of_project.enter_status(Status.PROCESSING, live.world.now()))
+    await live.put(make_job(live, 2, "bob"))
+    await client.wait_for(lambda: len(client.updates) == 2)
+    assert [one["jobId"] for one in client.updates] == ["job_ada1", "job_bob2"]
