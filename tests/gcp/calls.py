@@ -114,6 +114,7 @@ class _CountedWrites(UnaryUnaryClientInterceptor):
         match method_name(details):
             case "Commit":
                 self._bill.writes += len(request.writes)
+                self._bill.job_writes += sum("/jobs/" in _document(one) for one in request.writes)
             case "CreateTask":
                 self._bill.task_creations += 1
             case "BatchCreateTasks":
@@ -123,6 +124,11 @@ class _CountedWrites(UnaryUnaryClientInterceptor):
         return await continuation(details, request)
 
 
+def _document(write: Any) -> str:
+    """The name of the document that a write changes."""
+    return str(write.update.name or write.delete or write.transform.document)
+
+
 @dataclass
 class Bill:
     """Billed operations. Reads of the circuit breakers are counted apart from all others."""
@@ -130,6 +136,8 @@ class Bill:
     reads: int = 0
     breaker_reads: int = 0
     writes: int = 0
+    #: Those of `writes` that change a job's own document.
+    job_writes: int = 0
     task_creations: int = 0
     #: The calls, whatever they carry.
     calls: int = 0
@@ -139,7 +147,8 @@ class Bill:
         return [_CountedReads(self), _CountedWrites(self)]
 
     def clear(self) -> None:
-        self.reads = self.breaker_reads = self.writes = self.task_creations = self.calls = 0
+        self.reads = self.breaker_reads = self.writes = self.job_writes = 0
+        self.task_creations = self.calls = 0
 
 
 async def _replay(answers: list[Any]) -> AsyncIterator[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simulation.world import ROOT
-from taskreel_local.cli.cost_model import PLAIN_JOB
+from taskreel_local.cli.cost_operations import PLAIN_JOB
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .calls import Bill

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from functions.fake_providers import KITE, replace_providers
-from taskreel_local.cli.cost_model import (
+from providers.bfl.fake import sign_webhook as signed
+from taskreel_local.cli.cost_operations import (
     BREAKER_READS,
     PAID_REQUEST,
     PLAIN_JOB,
     POLL,
     STATUS_READ,
     SWEEP,
+    WEBHOOK,
     WITHOUT_LIMITS,
     Operations,
 )
@@ -34,6 +36,8 @@ PLAIN = {
     "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}},
 }
 
+KEY = {"X-Internal-Api-Key": "the-internal-key-of-these-tests"}
+SECRET = "a-secret-of-ours"
 SAID = {"text": "Hello.", "provider": "elevenlabs"}
 
 
@@ -61,10 +65,9 @@ async def run_plain_jobs(cloud: Deployment, count: int = 1) -> list[str]:
 
 def assert_priced(counted: Bill, priced: Operations) -> None:
     """A dispatch is an operation too."""
-    found = (counted.reads, counted.writes, 2 * counted.task_creations)
-    assert found == (priced.reads, priced.writes, priced.task_operations), (
-        "`taskreel cost` counts otherwise"
-    )
+    found = (counted.reads, counted.writes, counted.job_writes, 2 * counted.task_creations)
+    expected = (priced.reads, priced.writes, priced.job_writes, priced.task_operations)
+    assert found == expected, "`taskreel cost` counts otherwise"
 
 
 async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(
@@ -128,6 +131,40 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
     assert (done["status"], done["servedBy"]) == ("COMPLETED", provider), done["error"]
     assert 1 <= counted.breaker_reads <= BREAKER_READS.reads
     assert_priced(counted, PLAIN_JOB + WITHOUT_LIMITS + PAID_REQUEST + POLL * polls)
+
+
+async def test_a_webhook_costs_what_is_priced(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    firestore_address: str,
+    local_storage: LocalStorage,
+    bill: Bill,
+) -> None:
+    providers = replace_providers(monkeypatch, "bfl")
+    fake = providers.by_name["bfl"]
+    fake.polls = 0
+    async with run_deployment(
+        tmp_path,
+        monkeypatch,
+        firestore_address,
+        local_storage,
+        bill.interceptors,
+        providers,
+        webhook_secrets={"bfl": SECRET},
+    ) as cloud:
+        await run_plain_jobs(cloud)
+        bill.clear()
+        job_id = (await cloud.api.post("/api/jobs/image-generation", json=KITE)).json()["jobId"]
+        await cloud.wait_for_deliveries(2)
+        headers, body = signed(next(iter(fake.operations)), SECRET)
+        url = fake.calls[0].body["webhook_url"]
+        assert (await cloud.api.post(url, content=body, headers=headers)).json()["hastened"]
+        await cloud.wait_for_deliveries(3)
+        # The task of the safety poll, at its time, finds that the job has ended.
+        task = {"jobId": job_id, "delivery": 2}
+        assert (await cloud.processor.post("/tasks/process", json=task, headers=KEY)).is_success
+        counted = replace(bill)
+    assert_priced(counted, PLAIN_JOB + WITHOUT_LIMITS + PAID_REQUEST + POLL + WEBHOOK)
 
 
 async def test_reading_a_status_is_one_read(cloud: Deployment, bill: Bill) -> None:
@@ -194,9 +231,8 @@ async def test_a_sweep_that_finds_nothing_is_one_read_of_each_kind_that_it_sweep
 async def test_a_repeated_delivery_is_one_read(cloud: Deployment, bill: Bill) -> None:
     (job_id,) = await run_plain_jobs(cloud)
     bill.clear()
-    key = {"X-Internal-Api-Key": "the-internal-key-of-these-tests"}
     answer = await cloud.processor.post(
-        "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=key
+        "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=KEY
     )
     assert answer.is_success
     assert (bill.reads, bill.writes) == (1, 0)

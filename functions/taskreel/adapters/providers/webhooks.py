@@ -1,7 +1,8 @@
 """Provider webhooks: the address that a request carries, and checks of those that arrive.
 
-A webhook only brings the next poll forward: the state is read by `poll`, so a lost, late or
-repeated webhook does no harm. A provider without webhooks is polled all the same.
+A webhook only brings the next poll forward: the state is read by `poll`, so a late or repeated
+webhook does no harm, and a lost one delays the result to the next poll. A provider without webhooks
+is polled more often.
 """
 
 from __future__ import annotations
@@ -16,6 +17,15 @@ from taskreel.domain.errors import UnauthenticatedError
 
 #: The accepted difference between a webhook's time and ours; older ones may be replays.
 TOLERANCE = timedelta(minutes=5)
+
+#: An operation whose end a webhook reports is polled so seldom, in case the webhook is lost. Each
+#: poll is a task, two writes and a delivery, so most of a job's cost (`taskreel cost`).
+WEBHOOK_POLL_AFTER = timedelta(seconds=15)
+
+
+def choose_poll_after(webhook: WebhookTarget | None, usual: timedelta) -> timedelta:
+    """The time until the next poll of work for which `webhook` was named, or for which none was."""
+    return max(usual, WEBHOOK_POLL_AFTER) if webhook else usual
 
 
 @dataclass(frozen=True, slots=True)

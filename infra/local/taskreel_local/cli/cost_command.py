@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
 import click
 
-from taskreel_local.cli.cost_model import (
+from taskreel_local.cli.cost_model import Bill, Line, monthly_bill
+from taskreel_local.cli.cost_operations import KINDS, Kind, Numbers
+from taskreel_local.cli.load_options import mix_option, numbers_option
+from taskreel_local.cli.price_list import (
     ASSUMED_FACTOR,
     FIRESTORE_FACTORS,
-    JOBS,
     LOCATION,
     MILLION,
     PRICED,
-    Line,
     list_prices,
-    monthly_bill,
 )
-
-_WHOLE = 100.0
-
-
-def parse_mix(text: str) -> dict[str, float]:
-    """Parse `image=70,video=20,upscale=10`. Raises click.BadParameter."""
-    mix: dict[str, float] = {}
-    for part in text.split(","):
-        kind, _, share = part.strip().partition("=")
-        if kind not in JOBS:
-            raise click.BadParameter(f"unknown kind {kind!r}; the kinds are {', '.join(JOBS)}")
-        try:
-            mix[kind] = float(share)
-        except ValueError:
-            raise click.BadParameter(f"{part.strip()!r} is not of the form {kind}=70") from None
-        if mix[kind] < 0:
-            raise click.BadParameter(f"the share of {kind} must not be negative")
-    if not sum(mix.values()):
-        raise click.BadParameter("at least one share must be positive")
-    if sum(mix.values()) > _WHOLE:
-        raise click.BadParameter(
-            f"the shares are {sum(mix.values()):g} together; they are percentages, at most 100"
-        )
-    return mix
-
-
-def _mix_option(
-    _context: click.Context, _parameter: click.Parameter, value: str
-) -> dict[str, float]:
-    return parse_mix(value)
 
 
 @click.command("cost")
 @click.option(
     "--jobs", default=MILLION, show_default=True, type=click.IntRange(min=0), help="Jobs a month."
 )
-@click.option(
-    "--mix",
-    default="image=70,video=20,upscale=10",
-    show_default=True,
-    callback=_mix_option,
-    help=f"Kinds of jobs and their shares in percent: {', '.join(JOBS)}.",
-)
-@click.option(
-    "--status-reads",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Status reads of each job.",
-)
-@click.option(
-    "--keep-days",
-    default=30,
-    show_default=True,
-    type=click.IntRange(min=1, max=3650),
-    help="Days until jobs and files are deleted.",
-)
+@mix_option
 @click.option(
     "--location",
     default=LOCATION,
@@ -81,41 +32,43 @@ def _mix_option(
     envvar="GOOGLE_CLOUD_LOCATION",
     help="Region of the deployment.",
 )
-@click.option("--sources", is_flag=True, help="Also print each price and its source.")
+@click.option(
+    "--free-tiers/--no-free-tiers",
+    default=True,
+    show_default=True,
+    help="Subtract what is free each month, or not: another application may use it up.",
+)
+@numbers_option
+@click.option("--sources", is_flag=True, help="Also print each price and number with its source.")
 def cost(
     *,
     jobs: int,
     mix: dict[str, float],
-    status_reads: float,
-    keep_days: int,
     location: str,
+    free_tiers: bool,
+    numbers: tuple[Numbers, Mapping[str, Kind]],
     sources: bool,
 ) -> None:
-    """Print the monthly bill on Google Cloud, from counted operations and a dated price list."""
+    """Print the monthly bill on Google Cloud, from counted operations and a dated price list.
+
+    Numbers that nobody can count in advance, such as how often clients ask, are assumed:
+    `--sources` lists them, `--set client_poll_seconds=0` replaces one.
+    """
+    values, kinds = numbers
     bill = monthly_bill(
-        jobs, mix, location=location, status_reads=status_reads, keep_days=keep_days
+        jobs, mix, location=location, numbers=values, kinds=kinds, free_tiers=free_tiers
     )
-    kinds = ", ".join(f"{kind} {share:g}" for kind, share in mix.items())
-    click.echo(f"{jobs:,} jobs a month ({kinds}) in {location}\n")
+    shares = ", ".join(f"{kind} {share:g}" for kind, share in mix.items())
+    click.echo(f"{jobs:,} jobs a month ({shares}) in {location}\n")
     click.echo(f"{'':22}{'used':>16}  {'billed':>14} {'':14}{'US$':>9}")
     _print_lines("Control plane", bill.control, bill.control_dollars)
-    _print_lines("Work", bill.work, bill.total_dollars - bill.control_dollars)
-    click.echo(f"{'Total':<68}{bill.total_dollars:>9.2f}")
-    if jobs:
-        plain = monthly_bill(
-            MILLION, {"plain": 1}, location=location, status_reads=0, keep_days=keep_days
-        )
-        click.echo(
-            f"{'Control plane, each million of these jobs':<68}"
-            f"{bill.control_dollars * MILLION / jobs:>9.2f}"
-        )
-        click.echo(
-            f"{'Control plane, a million plain jobs (no paid provider)':<68}"
-            f"{plain.control_dollars:>9.2f}"
-        )
+    _print_lines("Work and files", bill.work, bill.total_dollars - bill.control_dollars)
+    _print_totals(bill, jobs)
+    less = ", less free tiers" if free_tiers else ""
     click.echo(
-        f"\nPrices of {PRICED}, less free tiers. "
-        "Not included: providers, network egress, image builds."
+        f"\nPrices of {PRICED}{less}. Instances are counted as if no two requests shared one,\n"
+        "but in the last total, where jobs come evenly spread over the month.\n"
+        "Not included: providers, image builds, monitoring, in-house media work."
     )
     if location not in FIRESTORE_FACTORS:
         click.echo(
@@ -123,12 +76,21 @@ def cost(
             f"{ASSUMED_FACTOR} times Oregon's is assumed."
         )
     if sources:
-        for item, price in list_prices(location).items():
-            amount = f"${price.dollars:.7f}".rstrip("0")
-            free = f"{price.free:,.0f} free" if price.free else "none free"
-            click.echo(
-                f"  {item:20}{amount} for {price.per:,.0f} {price.unit}, {free}: {price.source}"
-            )
+        _print_prices(location, free_tiers=free_tiers)
+        print_numbers(values, kinds)
+
+
+def _print_totals(bill: Bill, jobs: int) -> None:
+    click.echo(f"{'Total':<68}{bill.total_dollars:>9.2f}")
+    without = bill.total_dollars - bill.egress_dollars
+    shared = bill.shared_dollars - bill.egress_dollars
+    click.echo(f"{'Total without internet egress':<68}{without:>9.2f}")
+    click.echo(f"{'… where requests at a time share an instance':<68}{shared:>9.2f}")
+    if jobs:
+        click.echo(
+            f"{'Control plane, each million of these jobs':<68}"
+            f"{bill.control_dollars * MILLION / jobs:>9.2f}"
+        )
 
 
 def _print_lines(title: str, lines: Iterable[Line], dollars: float) -> None:
@@ -139,3 +101,26 @@ def _print_lines(title: str, lines: Iterable[Line], dollars: float) -> None:
             f"{line.unit:14}{line.dollars:>9.2f}"
         )
     click.echo(f"{'':59}{'':9}{dollars:>9.2f}\n")
+
+
+def _print_prices(location: str, *, free_tiers: bool) -> None:
+    click.echo("\nPrices")
+    for item, price in list_prices(location, free_tiers=free_tiers).items():
+        amount = f"${price.dollars:.7f}".rstrip("0")
+        free = f"{price.free:,.0f} free" if price.free else "none free"
+        click.echo(f"  {item:20}{amount} for {price.per:,.0f} {price.unit}, {free}: {price.source}")
+
+
+def print_numbers(numbers: Numbers, kinds: Mapping[str, Kind] = KINDS) -> None:
+    """Print each number that `--set` replaces, with its unit and source."""
+    click.echo("\nNumbers (--set NAME=VALUE)")
+    for each in fields(numbers):
+        value = getattr(numbers, each.name)
+        click.echo(
+            f"  {each.name:22}{value:>6g} {each.metadata['unit']}: {each.metadata['source']}"
+        )
+    for name, kind in kinds.items():
+        click.echo(
+            f"  {name}.file_mib={kind.file_mib:g}  {name}.seconds={kind.seconds:g}  "
+            f"{name}.poll_every={kind.poll_every:g}"
+        )

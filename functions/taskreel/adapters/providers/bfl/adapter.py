@@ -21,7 +21,7 @@ from taskreel.adapters.providers.provider_client import (
     no_output_error,
     operation_failed_error,
 )
-from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, Pending
 
@@ -49,6 +49,7 @@ class BlackForestLabs:
             transport=transport,
         )
         self._webhook = webhook
+        self._poll_after = choose_poll_after(webhook, POLL_AFTER)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         row = find_row_for(self.name, request)
@@ -64,7 +65,8 @@ class BlackForestLabs:
         # A reply to a request without a webhook names the regional host that must be polled.
         url = reply.get("polling_url") or f"/v1/get_result?id={id_}"
         return Pending(
-            operation={"id": id_, "url": url, "credits": reply.get("cost")}, poll_after=POLL_AFTER
+            operation={"id": id_, "url": url, "credits": reply.get("cost")},
+            poll_after=self._poll_after,
         )
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
@@ -87,7 +89,7 @@ class BlackForestLabs:
                 case _:  # Pending, and statuses that new models introduce
                     return Pending(
                         operation=operation,
-                        poll_after=POLL_AFTER,
+                        poll_after=self._poll_after,
                         progress=payloads.parse_progress(reply.get("progress")),
                     )
 

@@ -24,7 +24,7 @@ from taskreel.adapters.providers.provider_client import (
     no_output_error,
     operation_failed_error,
 )
-from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=3)
@@ -54,6 +54,7 @@ class Fal:
             transport=transport,
         )
         self._webhook = webhook
+        self._poll_after = choose_poll_after(webhook, POLL_AFTER)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         row = find_row_for(self.name, request)
@@ -69,7 +70,7 @@ class Fal:
         # Its addresses are shorter than the model's path, so they cannot be built here.
         fields = ("request_id", "status_url", "response_url", "cancel_url")
         operation = {field: self._client.require_text(reply, field, row.name) for field in fields}
-        return Pending(operation=operation, poll_after=POLL_AFTER)
+        return Pending(operation=operation, poll_after=self._poll_after)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """Read the operation's state, and its result when it has ended."""
@@ -77,7 +78,7 @@ class Fal:
             "GET", operation["status_url"], params={"logs": "0"}
         )
         if status.get("status") != "COMPLETED":
-            return Pending(operation=operation, poll_after=POLL_AFTER)
+            return Pending(operation=operation, poll_after=self._poll_after)
         if status.get("error"):
             raise self._build_error(str(status["error"]), str(status.get("error_type") or ""))
         result = await self._client.request_json("GET", operation["response_url"])

@@ -23,7 +23,7 @@ from taskreel.adapters.providers.provider_client import (
     no_output_error,
     operation_failed_error,
 )
-from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Pending
 
@@ -61,6 +61,7 @@ class Replicate:
             transport=transport,
         )
         self._webhook = webhook
+        self._poll_after = choose_poll_after(webhook, POLL_AFTER)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         row = find_row_for(self.name, request)
@@ -84,7 +85,7 @@ class Replicate:
         urls = reply.get("urls")
         return Pending(
             operation={"id": id_, "urls": urls if isinstance(urls, dict) else {}},
-            poll_after=POLL_AFTER,
+            poll_after=self._poll_after,
         )
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
@@ -101,7 +102,7 @@ class Replicate:
                         f"the prediction was {status} at replicate", code="provider_cancelled"
                     )
                 case _:
-                    return Pending(operation=operation, poll_after=POLL_AFTER)
+                    return Pending(operation=operation, poll_after=self._poll_after)
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         url = operation["urls"].get("cancel") or f"/v1/predictions/{operation['id']}/cancel"

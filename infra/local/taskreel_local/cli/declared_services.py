@@ -1,0 +1,46 @@
+"""The sizes and limits of the Cloud Run services that infra/services.yaml declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from taskreel_local.stack.repository_paths import ROOT
+
+SERVICES = ROOT / "infra" / "services.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSize:
+    """A service: its instances' size, how many there may be, and requests at a time in each."""
+
+    cpus: float
+    memory_gib: float
+    max_instances: int
+    concurrency: int
+
+
+@cache
+def load_services(path: Path = SERVICES) -> Mapping[str, ServiceSize]:
+    """Read the services of a file in the format of infra/services.yaml."""
+    document = yaml.safe_load(path.read_text("utf-8"))
+    found = {}
+    for name, own in document["services"].items():
+        settings = {**document["defaults"], **own}
+        found[name] = ServiceSize(
+            cpus=float(settings["cpu"]),
+            memory_gib=_parse_gib(settings["memory"]),
+            max_instances=int(settings["maxInstances"]),
+            concurrency=int(settings["concurrency"]),
+        )
+    return found
+
+
+def _parse_gib(text: str) -> float:
+    """Parse `512Mi` or `2Gi`."""
+    amount, unit = text[:-2], text[-2:]
+    return float(amount) / {"Mi": 1024, "Gi": 1}[unit]
