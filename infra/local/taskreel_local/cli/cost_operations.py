@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from taskreel.app.jobs.finish_job import RETENTION
-from taskreel.domain.queue_names import queue_of_type
+from taskreel.app.messages.job_task import queue_of_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
