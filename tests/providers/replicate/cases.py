@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import IMAGE, UPSCALE, Case
+from providers.case import IMAGE, MUSIC, SPEECH, UPSCALE, VIDEO, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -13,4 +13,7 @@ CASES = (
         cancels=True,
     ),
     Case(provider="replicate", capability=Capability.IMAGE, params=IMAGE, cancels=True),
+    Case(provider="replicate", capability=Capability.VIDEO, params=VIDEO, pictures=2, cancels=True),
+    Case(provider="replicate", capability=Capability.SPEECH, params=SPEECH, cancels=True),
+    Case(provider="replicate", capability=Capability.MUSIC, params=MUSIC, cancels=True),
 )

@@ -32,12 +32,95 @@ OPEN_FLUX: dict[str, Check] = FLUX | {
     "num_inference_steps": between(1, 50),
     "image": str,
 }
+
+
+def are_pictures(most: int) -> Check:
+    return lambda value: (
+        isinstance(value, list)
+        and 1 <= len(value) <= most
+        and all(item.startswith(("https://", "data:")) for item in value)
+    )
+
+
+VEO: dict[str, Check] = {
+    "prompt": str,
+    "seed": int,
+    "image": str,
+    "last_frame": str,
+    "negative_prompt": str,
+    "generate_audio": bool,
+    "duration": one_of(4, 6, 8),
+    "resolution": one_of("720p", "1080p"),
+    "aspect_ratio": one_of("16:9", "9:16"),
+}
+#: The voices of the models' schemas.
+MINIMAX_VOICES = frozenset(
+    """
+    Wise_Woman Friendly_Person Inspirational_girl Deep_Voice_Man Calm_Woman Casual_Guy Lively_Girl
+    Patient_Man Young_Knight Determined_Man Lovely_Girl Decent_Boy Imposing_Manner Elegant_Man
+    Abbess Sweet_Girl_2 Exuberant_Girl
+    """.split()  # noqa: SIM905 - a table reads better than a list of strings
+)
+ELEVEN_VOICES = frozenset(
+    """
+    Rachel Drew Clyde Paul Aria Domi Dave Roger Fin Sarah James Jane Juniper Arabella Hope Bradford
+    Reginald Gaming Austin Kuon Blondie Priyanka Alexandra Monika Mark Grimblewood
+    """.split()  # noqa: SIM905 - a table reads better than a list of strings
+)
 #: owner/name or version → input fields
 MODELS: dict[str, dict[str, Check]] = {
     "black-forest-labs/flux-schnell": OPEN_FLUX | {"num_inference_steps": between(1, 4)},
     "black-forest-labs/flux-dev": OPEN_FLUX | {"guidance": between(0, 10)},
     "black-forest-labs/flux-1.1-pro": FLUX | {"image_prompt": str},
     "black-forest-labs/flux-kontext-pro": FLUX | {"input_image": str},
+    "black-forest-labs/flux-2-pro": {
+        "prompt": str,
+        "seed": int,
+        "aspect_ratio": one_of(
+            *("16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16"),
+            *("match_input_image", "custom"),
+        ),
+        "resolution": one_of("match_input_image", "0.5 MP", "1 MP", "2 MP", "4 MP"),
+        "input_images": are_pictures(8),
+        "output_format": one_of("webp", "jpg", "png"),
+    },
+    "bytedance/seedream-4": {
+        "prompt": str,
+        "size": one_of("1K", "2K", "4K", "custom"),
+        "aspect_ratio": one_of("21:9", "16:9", "3:2", "4:3", "1:1", "3:4", "2:3", "9:16"),
+        "image_input": are_pictures(10),
+    },
+    "google/veo-3.1": VEO,
+    "google/veo-3.1-fast": VEO,
+    "bytedance/seedance-1-pro-fast": {
+        "prompt": str,
+        "seed": int,
+        "image": str,
+        "duration": between(2, 12, multiple=1),
+        "resolution": one_of("480p", "720p", "1080p"),
+        "aspect_ratio": one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16", "9:21"),
+    },
+    "minimax/speech-2.6-hd": {
+        "text": lambda value: 1 <= len(value) <= 10_000,
+        "voice_id": MINIMAX_VOICES,
+        "speed": between(0.5, 2),
+        "audio_format": one_of("mp3", "wav", "flac", "pcm"),
+    },
+    "elevenlabs/v3": {
+        "prompt": str,
+        "voice": ELEVEN_VOICES,
+        "language_code": lambda value: isinstance(value, str) and len(value) == 2,
+        "speed": between(0.7, 1.2),
+        "stability": between(0, 1),
+        "similarity_boost": between(0, 1),
+        "style": between(0, 1),
+    },
+    "stability-ai/stable-audio-2.5": {
+        "prompt": str,
+        "seed": int,
+        "duration": between(1, 190, multiple=1),
+    },
+    "elevenlabs/music": {"prompt": str, "music_length_ms": between(5_000, 300_000, multiple=1)},
     "someone/their-model": {"prompt": str, "seed": int, "cadence": str, "image": str},
     "meta/some-llm": {"prompt": str, "seed": int},
     REAL_ESRGAN: {"image": str, "scale": between(0, 10), "face_enhance": bool},

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from providers.case import (
+    VIDEO,
     build_generation,
     buy_live,
     require_live_key,
@@ -53,6 +54,52 @@ async def test_an_official_model_goes_by_its_name(tmp_path: Path) -> None:
         }
     }
     assert fake.calls[0].headers["cancel-after"] == "600s"
+
+
+async def test_a_clip_goes_from_its_first_to_its_last_frame_at_the_size_asked_for(
+    tmp_path: Path,
+) -> None:
+    fake, params = FakeReplicate(), {**VIDEO, "width": 1080, "height": 1920, "duration": 7.6}
+    await run_until_done(
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.VIDEO, "veo-3.1-fast", params, 2),
+    )
+    assert fake.calls[0].path == "/v1/models/google/veo-3.1-fast/predictions"
+    sent = fake.calls[0].body["input"]
+    frames = [sent.pop("image"), sent.pop("last_frame")]
+    assert all(frame.startswith("data:image/png;base64,") for frame in frames)
+    assert sent == {
+        "prompt": "Waves breaking",
+        "seed": 7,
+        "duration": 8,
+        "resolution": "1080p",
+        "aspect_ratio": "9:16",
+    }
+    assert fake.calls[0].headers["cancel-after"] == "1800s"
+
+
+async def test_several_pictures_to_start_from_are_a_list(tmp_path: Path) -> None:
+    fake, params = FakeReplicate(), {"prompt": "Rain", "width": 1920, "height": 1080}
+    await run_until_done(
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-2-pro", params, 3)
+    )
+    sent = fake.calls[0].body["input"]
+    assert len(sent.pop("input_images")) == 3
+    assert sent == {"prompt": "Rain", "resolution": "2 MP", "aspect_ratio": "16:9"}
+
+
+async def test_speech_is_written_in_the_format_asked_for(tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    params = {"text": "Rain", "voice": "calm_woman", "outputFormat": "flac", "speed": 9.0}
+    await run_until_done(
+        build_adapter(fake), build_generation(tmp_path, Capability.SPEECH, "", params)
+    )
+    assert fake.calls[0].body["input"] == {
+        "text": "Rain",
+        "voice_id": "Calm_Woman",
+        "audio_format": "flac",
+        "speed": 2.0,
+    }
 
 
 async def test_real_esrgan_goes_by_its_version(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ class ModelRow:
     seconds_form: SecondsForm = SecondsForm.NUMBER
     #: The provider's names of sizes, with the longest side up to which each is made; ascending.
     sizes: tuple[tuple[str, int], ...] = ()
+    size_field: str = "resolution"
     #: Width and height are multiples of it.
     size_multiple: int = 8
     #: Factors of an upscale, ascending.

@@ -7,7 +7,6 @@ is not a success: an error may stand beside it, or be the status of the result.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
+from taskreel.adapters.providers.model_body import build_model_body, choose_path
+from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     MODERATION,
@@ -61,11 +61,10 @@ class Fal:
         query = None
         if self._webhook:  # fal takes no idempotency key; here it names the unit in the address
             query = {"fal_webhook": self._webhook.build_url(idempotency_key)}
-        path = row.input_path if request.inputs and row.input_path else row.path
         files = [payloads.build_data_uri(item, MAX_INLINE_BYTES) for item in request.inputs]
         body = _build_body(row, request, files)
         reply = await self._client.request_json(
-            "POST", f"/{path}", creates=row.name, json=body, params=query
+            "POST", f"/{choose_path(row, request)}", creates=row.name, json=body, params=query
         )
         # Its addresses are shorter than the model's path, so they cannot be built here.
         fields = ("request_id", "status_url", "response_url", "cancel_url")
@@ -113,29 +112,13 @@ class Fal:
 
 def _build_body(row: ModelRow, request: Generation, files: Sequence[str]) -> dict[str, Any]:
     params = request.params
-    if request.capability is Capability.SPEECH:
-        params = _translate_voice(row, params)
-    body: dict[str, Any] = payloads.rename_fields(params, row.fields, row.ranges)
-    body |= payloads.build_seconds(row, params) | _build_shape(row, request)
+    body = build_model_body(row, request, files)
+    if files and not row.input_fields:
+        body["image_url"] = files[0]
     if "outputFormat" in row.computed and params.get("outputFormat"):
         body["output_format"] = {"jpeg": "jpg"}.get(params["outputFormat"], params["outputFormat"])
-    body |= payloads.name_inputs(row.input_fields or ("image_url",), files)
-    return payloads.nest_fields({**row.constants, **body}) | payloads.get_provider_options(
-        row, params
-    )
-
-
-def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
-    params = request.params
-    shape: dict[str, Any] = {}
-    if row.sizes:
-        side = 1280 if request.capability is Capability.VIDEO else 1024
-        shape["resolution"] = payloads.choose_size_name(row, params, side)
-    ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
-    if ratios:
-        if ratio := payloads.choose_ratio(params, ratios):
-            shape["aspect_ratio"] = ratio
-    elif request.capability is Capability.IMAGE and "width" in row.options:
+    takes_size = request.capability is Capability.IMAGE and "width" in row.options
+    if takes_size and not row.ratios:
         size = payloads.fit_size(
             params,
             multiple=row.size_multiple,
@@ -143,19 +126,8 @@ def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
             most=4096,
             max_pixels=row.max_pixels or 2**24,
         )
-        if size:
-            shape["image_size"] = {"width": size[0], "height": size[1]}
-    return shape
-
-
-def _translate_voice(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with the model's name of the voice, and of pt-BR the language alone."""
-    changed = {**params}
-    if "voice" in row.fields:
-        changed["voice"] = choose_voice(row, params, row.voice_words["narrator"])
-    if params.get("language"):
-        changed["language"] = re.split("[-_]", params["language"])[0].lower()
-    return changed
+        body |= {"image_size": {"width": size[0], "height": size[1]}} if size else {}
+    return body | payloads.get_provider_options(row, params)
 
 
 def _list_files(value: Any) -> list[dict[str, Any]]:

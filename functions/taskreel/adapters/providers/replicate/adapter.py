@@ -8,13 +8,14 @@ removes results after an hour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
@@ -25,17 +26,12 @@ from taskreel.adapters.providers.provider_client import (
 )
 from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Pending
+from taskreel.ports import Capability, Done, Generation, Input, Pending
 
 POLL_AFTER = timedelta(seconds=3)
 MAX_INLINE_BYTES = 190_000  # 256 kB as base64
 #: Replicate itself stops a run after this time, so that an abandoned one costs no more.
 CANCEL_AFTER = {Capability.VIDEO: "1800s"}
-#: The field of the input picture, where it is not `image`.
-PICTURE_FIELDS = {
-    "black-forest-labs/flux-1.1-pro": "image_prompt",
-    "black-forest-labs/flux-kontext-pro": "input_image",
-}
 #: Parts of the errors of models whose own moderation rejected a request.
 MODERATION_TEXTS = ("nsfw", "sensitive", "moderat", "safety", "content policy")
 
@@ -67,7 +63,8 @@ class Replicate:
         row = find_row_for(self.name, request)
         name, _, version = row.path.partition(":")
         path = "/v1/predictions" if version else f"/v1/models/{name}/predictions"
-        body: dict[str, Any] = {"input": _build_input(row, request, await self._link(request))}
+        files = [await self._link(item) for item in request.inputs]
+        body: dict[str, Any] = {"input": _build_input(row, request, files)}
         if version:
             body["version"] = version
         if self._webhook:  # Replicate takes no idempotency key; here it names the unit
@@ -111,11 +108,8 @@ class Replicate:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _link(self, request: Generation) -> str | None:
-        """The address or the data of the picture to start from; uploaded where it must be."""
-        if not request.inputs:
-            return None
-        item = request.inputs[0]
+    async def _link(self, item: Input) -> str:
+        """The address or the data of a file to start from; uploaded where it must be."""
         if not payloads.needs_upload(item, MAX_INLINE_BYTES):
             return payloads.build_data_uri(item, MAX_INLINE_BYTES)
         # Free, and repeated with the next attempt: Replicate removes its files after a day.
@@ -143,14 +137,12 @@ class Replicate:
         return operation_failed_error(self.name, reason)
 
 
-def _build_input(row: ModelRow, request: Generation, picture: str | None) -> dict[str, Any]:
-    body = payloads.rename_fields(request.params, row.fields, row.ranges)
+def _build_input(row: ModelRow, request: Generation, files: Sequence[str]) -> dict[str, Any]:
+    body = build_model_body(row, request, files)
+    if files and not row.input_fields:
+        body["image"] = files[0]
     if body.get("output_format") == "jpeg":
         body["output_format"] = "jpg"
-    if row.ratios and (ratio := payloads.choose_ratio(request.params, row.ratios)):
-        body["aspect_ratio"] = ratio
-    if picture is not None:
-        body[PICTURE_FIELDS.get(row.path, "image")] = picture
     return body | payloads.get_provider_options(row, request.params)
 
 
