@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 #: The database and the end of the bucket's name, as scripts/provision creates them.
 _DATABASE = "taskreel"
 _BUCKET_SUFFIX = "-taskreel"
+#: TASKS_URL of a process without queues.
+NO_TASKS = "none:"
 _FIREBASE_KEYS = (
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com"
 )
@@ -52,7 +54,9 @@ def _find_processor(api_url: str) -> str:
 def describe_missing(given: Mapping[str, str]) -> list[str]:
     """One sentence for each setting without which nothing can run."""
     missing = []
-    if not given.get("internal_api_key"):
+    # The gateway sends no tasks and takes none, so it has no key of theirs.
+    has_tasks = given.get("tasks_url") != NO_TASKS
+    if has_tasks and not given.get("internal_api_key"):
         missing.append(
             "INTERNAL_API_KEY is not set; `openssl rand -hex 32` generates one, and the task "
             "processor needs the same"

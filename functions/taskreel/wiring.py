@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
+    from taskreel.web.stream_tokens import StreamTokens
     from taskreel.web.task_tokens import TaskTokenRules
 
 T = TypeVar("T")
@@ -146,6 +147,7 @@ def api() -> DurableResponses:
         base_url=chosen.api_base_url.rstrip("/"),
         rates=RequestRates(services().rules.limits, services().clock),
         live=live,
+        stream_tokens=_stream_tokens,
         file_links=_file_links,
         fal_webhook_keys=_fal_webhook_keys,
         store_metrics=_store_metrics,
@@ -173,11 +175,18 @@ def live() -> LiveContext:
     """The live updates of this process; they end when the instance is stopped."""
     from taskreel.app.live.job_feed import JobFeed
     from taskreel.web.live_context import ConnectionLimits, LiveContext
-    from taskreel.web.stream_tokens import StreamTokens
 
     feed = JobFeed(services())
     _run_before_stopping(feed.close)
-    return LiveContext(feed, StreamTokens(settings().link_keys), ConnectionLimits())
+    return LiveContext(feed, ConnectionLimits())
+
+
+@functools.cache
+def _stream_tokens() -> StreamTokens:
+    """The tokens of clients that send no headers; the gateway takes none."""
+    from taskreel.web.stream_tokens import StreamTokens
+
+    return StreamTokens(settings().link_keys)
 
 
 @functools.cache
@@ -333,8 +342,8 @@ def build(chosen: Settings, clock: Clock) -> Services:
         rules=rules,
         counts=counts,
         calibration=calibration,
-        render_message=partial(_render_message, chosen.link_keys),
-        sign_message=partial(_sign_message, chosen.link_keys),
+        render_message=partial(_render_message, chosen),
+        sign_message=partial(_sign_message, chosen),
         count_sweep=recorder.count_sweep,
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
@@ -351,23 +360,23 @@ def _own_addresses(chosen: Settings) -> list[str]:
 
 
 async def _render_message(
-    link_keys: Sequence[str], services: Services, delivery: WebhookDelivery, job: Job | None
+    chosen: Settings, services: Services, delivery: WebhookDelivery, job: Job | None
 ) -> dict[str, Any]:
     """The message of a delivery in another service's form; the first imports its module."""
     from taskreel.web.file_links import FileLinks
     from taskreel.web.other_apis.webhook_messages import render_message
 
-    return await render_message(services, FileLinks(link_keys), delivery, job)
+    return await render_message(services, FileLinks(chosen.link_keys), delivery, job)
 
 
 def _sign_message(
-    link_keys: Sequence[str], delivery: WebhookDelivery, body: str, at: datetime
+    chosen: Settings, delivery: WebhookDelivery, body: str, at: datetime
 ) -> Mapping[str, str]:
     """The headers of another service's signature of a message; the first imports its module."""
     from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.other_apis.webhook_messages import sign_message
 
-    return sign_message(FalWebhookKeys(link_keys), delivery, body, at)
+    return sign_message(FalWebhookKeys(chosen.link_keys), delivery, body, at)
 
 
 def _token_rules(chosen: Settings) -> TokenRules:
@@ -526,10 +535,14 @@ def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
                 emulator=_emulator(url),
                 endpoint=_query_value(url, "endpoint"),
             )
+        case "none":
+            from taskreel.adapters.absent_tasks import AbsentTasks
+
+            return AbsentTasks()
         case _:
             raise ConfigurationError(
                 f"TASKS_URL: {url!r} is neither embedded:///QUEUES.yaml nor "
-                "cloudtasks://PROJECT/LOCATION"
+                "cloudtasks://PROJECT/LOCATION (nor none:, of the gateway)"
             )
 
 

@@ -198,6 +198,37 @@ def test_every_service_is_an_entry_point_and_has_its_account() -> None:
     assert {service["account"] for service in services} <= declared("iam.yaml")["accounts"].keys()
 
 
+def test_the_gateway_has_an_account_of_its_own_that_only_reads() -> None:
+    services = declared("services.yaml")["services"]
+    assert [name for name, one in services.items() if one["account"] == "taskreel-gateway"] == [
+        "jobs-gateway"
+    ]
+    account = declared("iam.yaml")["accounts"]["taskreel-gateway"]
+    del account["title"]
+    assert account == {
+        "project": ["roles/datastore.viewer"],
+        "bucket": ["roles/storage.objectViewer"],
+        # Itself alone: it signs URLs with its own rights, which are to read.
+        "accounts": {"taskreel-gateway": ["roles/iam.serviceAccountTokenCreator"]},
+    }
+    gateway = services["jobs-gateway"]
+    assert (gateway["secrets"], gateway["env"]) == (["JWT_SECRET"], {"TASKS_URL": "none:"})
+
+
+def test_the_gateway_is_deployed_without_secrets_where_tokens_need_none() -> None:
+    secrets = [{"name": name} for name in every_secret()]
+    found = json.dumps({"services": [], "secrets": secrets})
+    for variables, binding in (
+        ({}, "--set-secrets=JWT_SECRET=taskreel-jwt-secret:latest"),
+        ({"JWT_PUBLIC_KEY": "k", "JWT_AUDIENCE": "a"}, "--clear-secrets"),
+    ):
+        [step] = [
+            one for one in planned("services", found=found, **variables) if one[5] == "jobs-gateway"
+        ]
+        assert [word for word in step if "secrets" in word] == [binding]
+        assert any(word.startswith("--service-account=taskreel-gateway@") for word in step)
+
+
 def test_every_variable_is_a_setting() -> None:
     known = {name.upper() for name in Settings.model_fields} | set(KEY_VARIABLES.values())
     file = declared("services.yaml")

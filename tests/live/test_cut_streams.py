@@ -31,13 +31,14 @@ class StreamClient:
     """A client that goes on behind the last event it has got, as an EventSource does."""
 
     url: str
+    user: str = "ada"
     last_id: str | None = None
     connections: int = 0
     jobs: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
-        headers = {"Authorization": f"Bearer {token('ada')}"}
+        headers = {"Authorization": f"Bearer {token(self.user)}"}
         async with httpx.AsyncClient(headers=headers, timeout=30) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
@@ -118,7 +119,7 @@ async def test_hundreds_of_cuts_of_a_stream_lose_and_repeat_nothing(live: Live) 
 async def test_event_sources_in_chromium_go_on_behind_each_cut(live: Live, tmp_path: Path) -> None:
     number, rounds = 0, 5
     most = 10 * (rounds + 1)
-    stream_token, _ = wiring.live().tokens.issue(Caller(user_id="ada"))
+    stream_token, _ = wiring._stream_tokens().issue(Caller(user_id="ada"))
     async with running_proxy(live.port) as proxy:
         values = {
             "api": f"http://127.0.0.1:{proxy.port}",

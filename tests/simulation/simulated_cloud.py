@@ -256,7 +256,7 @@ class SimulatedCloud:
         )
 
     def _build_api(self, services: Services, feed: JobFeed) -> PublicApi:
-        live = LiveContext(feed, StreamTokens([KEY]), ConnectionLimits())
+        live = LiveContext(feed, ConnectionLimits())
         context = ApiContext(
             services=services,
             authenticator=Authenticator(TokenRules(secret=JWT_SECRET)),
@@ -264,6 +264,7 @@ class SimulatedCloud:
             base_url="http://api.test",
             rates=RequestRates(services.rules.limits, services.clock),
             live=lambda: live,
+            stream_tokens=lambda: StreamTokens([KEY]),
             file_links=lambda: FileLinks([KEY]),
             fal_webhook_keys=lambda: FalWebhookKeys([KEY]),
             store_metrics=lambda: StoreMetrics(services),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
+    from taskreel.web.stream_tokens import StreamTokens
 
 _ASYMMETRIC = ["RS256", "ES256"]
 #: Verified tokens in memory; a client sends the same one many times.
@@ -236,6 +237,7 @@ class ApiContext:
     rates: RequestRates
     #: Built by the first request that needs them.
     live: Callable[[], LiveContext]
+    stream_tokens: Callable[[], StreamTokens]
     file_links: Callable[[], FileLinks]
     fal_webhook_keys: Callable[[], FalWebhookKeys]
     store_metrics: Callable[[], StoreMetrics]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.domain.errors import TooManyConnectionsError
-from taskreel.web.stream_tokens import StreamTokens
 
 #: A person with many tabs and devices needs fewer. Each costs some 60 kB.
 MOST_CONNECTIONS = 32
@@ -40,8 +39,7 @@ class ConnectionLimits:
 
 @dataclass(frozen=True, slots=True)
 class LiveContext:
-    """The feed of job changes, the limits, and the tokens for clients that send no headers."""
+    """The feed of job changes, and the limits."""
 
     feed: JobFeed
-    tokens: StreamTokens
     limits: ConnectionLimits

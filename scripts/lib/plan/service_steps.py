@@ -269,7 +269,9 @@ def deploy_command(
         # The builder compiles our code, and the image's files then get the time 1980: bytecode with
         # times is stale and compiled again at each start. With this variable Python writes hashes.
         "--set-build-env-vars=" + _build_variables(service),
-        *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
+        f"--set-env-vars={variables}",
+        # The gateway has none where tokens are checked by a public key.
+        f"--set-secrets={bindings}" if bindings else "--clear-secrets",
     )
 
 

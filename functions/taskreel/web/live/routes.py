@@ -101,7 +101,7 @@ class StreamTokenView(View):
 )
 async def create_stream_token(request: Request, context: Authenticated) -> Response:
     """It reads events with your rights, and nothing else."""
-    token, expires_at = ApiContext.of(request).live().tokens.issue(context.caller)
+    token, expires_at = ApiContext.of(request).stream_tokens().issue(context.caller)
     return JsonResponse(StreamTokenView(token=token, expires_at=expires_at), HTTPStatus.CREATED)
 
 
@@ -146,7 +146,7 @@ async def authenticate_stream(request: Request, *parameters: str) -> ExpiringCal
     check_query(request, "after", "token", *parameters)
     token = request.query_params.get("token")
     if token is not None:
-        return context.live().tokens.verify(token)
+        return context.stream_tokens().verify(token)
     header = request.headers.get("authorization")
     return ExpiringCaller(*await context.authenticator.authenticate_until(header))
 
