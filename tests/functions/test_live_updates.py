@@ -194,6 +194,30 @@ async def test_the_same_job_in_two_scopes_is_sent_once_until_both_are_removed(
         assert reader.read_waiting() is None
 
 
+async def test_all_readers_of_a_user_share_one_watch_of_the_store(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    store: Any = BreakableWatches(world.services.store, StoreError(""))
+    feed = JobFeed(replace(world.services, store=store))
+    job = await submit(world, ada, projectId="p1")
+    scopes = [
+        OWN_JOBS,
+        Scope(ScopeKind.JOB, job.job_id),
+        Scope(ScopeKind.PROJECT, "p1"),
+    ]
+    async with JobReader(feed) as first, JobReader(feed) as second:
+        for reader in (first, second):
+            for scope in scopes:
+                await reader.add(await open_scope(world.services, ADA, scope))
+        assert store.watches == 1
+        await show_progress(world, job, 10)
+        for reader in (first, second):
+            assert (await next_change(reader)).job.progress == 10
+        await first.add(await open_scope(world.services, Caller(user_id="bob"), OWN_JOBS))
+        assert store.watches == 2
+    await feed.close()
+
+
 async def test_readers_end_when_the_process_stops(world: World, feed: JobFeed) -> None:
     async with JobReader(feed) as reader, asyncio.timeout(10):
         await reader.add(await open_own(world))
@@ -226,6 +250,8 @@ class BreakableWatches:
         self.error = error
         self.refuses = False
         self.breaks_next = False
+        #: The watches that were begun.
+        self.watches = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
@@ -233,6 +259,7 @@ class BreakableWatches:
     async def watch_changes(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
         if self.refuses:
             raise self.error
+        self.watches += 1
         async for changes in self.store.watch_changes(*args, **options):
             if self.breaks_next:
                 self.breaks_next = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from taskreel.app.caller import Caller
 from taskreel.app.live import job_reader
 from taskreel.app.live.job_reader import JobReader
 from taskreel.app.live.job_scope import OWN_JOBS, open_scope
+from taskreel.web.live import event_stream
 from taskreel.web.live_context import MOST_CONNECTIONS
 
 from .conftest import Live
@@ -133,6 +136,23 @@ async def test_a_slow_reader_gets_the_newest_states_and_is_told_so(
         changes = [await reader.read() for _ in range(20)]
     assert all(change is not None and change.is_snapshot for change in changes)
     assert len({change.job.job_id for change in changes if change is not None}) == 20
+
+
+async def test_a_quiet_stream_has_heartbeats_and_says_when_its_token_expires(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.02)
+    made = (await live.world.as_user("ada").post("/api/stream-tokens")).json()
+    url = f"http://127.0.0.1:{live.port}{OWN}?token={made['token']}"
+    async with httpx.AsyncClient() as client, client.stream("GET", url) as answer:
+        lines = answer.aiter_lines()
+        begin = [await anext(lines) for _ in range(6)]
+        assert begin[0] == "event: ready"
+        assert begin[4] == ": keep-alive"
+        end = datetime.fromisoformat(made["expiresAt"]).timestamp()
+        monkeypatch.setattr(event_stream, "time", SimpleNamespace(time=lambda: end))
+        rest = [line async for line in lines if line and not line.startswith(":")]
+    assert rest == ["event: expired", 'data: {"code":"token_expired"}']
 
 
 async def test_streams_end_when_the_instance_stops(live: Live) -> None:
