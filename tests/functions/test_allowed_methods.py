@@ -39,3 +39,18 @@ async def test_a_405_lists_the_methods_of_that_path_not_of_less_specific_ones(
 async def test_a_405_lists_the_methods_of_every_route_with_the_path(ada: httpx.AsyncClient) -> None:
     answer = await ada.patch("/api/jobs/image-generation/job_1")
     assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [
+        ("DELETE", "/api/jobs/job_1", "DELETE /api/jobs/{job_type}/{job_id}"),
+        ("POST", "/api/jobs/job_1/cancel", "POST /api/jobs/{job_type}/{job_id}/cancel"),
+        ("DELETE", "/api/templates", "DELETE /api/templates/{name}"),
+    ],
+)
+async def test_a_405_names_the_route_of_which_a_parameter_is_missing(
+    ada: httpx.AsyncClient, method: str, path: str, route: str
+) -> None:
+    problem = expect_problem(await ada.request(method, path), 405, "method_not_allowed")
+    assert f"Use {route}." in problem["detail"]

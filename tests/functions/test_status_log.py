@@ -56,6 +56,16 @@ async def test_a_failure_says_why(
     assert last["error"]
 
 
+async def test_a_call_that_fails_names_its_user_and_says_why(
+    world: World, ada: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = await submit(ada, options={"studio": {"mode": "fail-permanent"}})
+    await world.advance(5)
+    (line,) = [vars(one) for one in caplog.records if vars(one).get("action") == "unit_failed"]
+    assert (line["job_id"], line["user_id"]) == (job_id, "ada")
+    assert "fails permanently" in line["error"]
+
+
 async def test_a_transaction_that_is_not_stored_logs_nothing(
     ada: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:

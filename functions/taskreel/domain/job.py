@@ -45,6 +45,11 @@ class Priority(StrEnum):
     NORMAL = "normal"
     LOW = "low"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Priority | None:
+        """The priority in another spelling, such as `HIGH`, in a request."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
 
 class WaitsFor(StrEnum):
     """The room that a THROTTLED job waits for."""

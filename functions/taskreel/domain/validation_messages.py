@@ -152,6 +152,18 @@ def _known_names(parents: Iterable[Any]) -> list[str]:
     ]
 
 
+def _find_group(name: str, parents: Iterable[Any]) -> str | None:
+    """The field of the parents whose own object has a field of this name: `options` for `seed`."""
+    for parent in parents:
+        for model in _union_members(parent):
+            if not (isinstance(model, type) and issubclass(model, BaseModel)):
+                continue
+            for group, field in model.model_fields.items():
+                if name in _known_names([field]):
+                    return (_aliases_of(field) or [group])[0]
+    return None
+
+
 def _collect_examples(declared: Iterable[Any]) -> list[str]:
     """The examples that a field's declaration gives, also inside Annotated and unions."""
     found: list[str] = []
@@ -222,6 +234,9 @@ def explain_unknown_name(given: Any, known: Sequence[str], noun: str) -> str:
 
 
 def _unknown_field(row: ErrorDetails, place: _Place) -> str:
+    name = row["loc"][-1]
+    if isinstance(name, str) and (group := _find_group(name, place.parents)):
+        return f"is a field of {group}: give it as {group}.{name}"
     return explain_unknown_name(row["loc"][-1], _known_names(place.parents), place.noun)
 
 

@@ -32,11 +32,14 @@ _TABLE: Mapping[str, str] = {
     "pipeline": "pipeline:PIPELINE",
     "webhook": "webhook:WEBHOOK",
 }
+#: Names of older services' queues, where the type has another.
+_OTHER_NAMES: Mapping[str, str] = {"webhook-processing": "webhook"}
 
 
 def canonical_name(name: str) -> str:
     """The name of a job type as it is stored; clients of older services write `IMAGE_UPSCALE`."""
-    return name.lower().replace("_", "-")
+    name = name.lower().replace("_", "-")
+    return _OTHER_NAMES.get(name, name)
 
 
 @cache  # a type that is known costs no call of Python

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from pydantic_core import PydanticKnownError
 
+from taskreel.domain.pipeline import OnFailure
+from taskreel.domain.value import Value
+
 
 def _check_url(url: str) -> str:
     if url.startswith(("https://", "http://", "job:", "data:", "upload:")):
@@ -166,3 +169,24 @@ def _check_names(wanted: str | list[str]) -> str | list[str]:
 
 
 ProviderWish = Annotated[str | list[str], AfterValidator(_check_names)]
+
+
+class Dependency(Value):
+    """A job that must end first.
+
+    When it fails, `fail` fails this job too, `ignore` runs this job once all others have ended, and
+    `continue` runs it at once. A bare id means `{"jobId": …}`.
+    """
+
+    job_id: str = Field(min_length=1, max_length=64)
+    on_failure: OnFailure = "fail"
+
+
+def _wrap_bare_id(given: Any) -> Any:
+    return {"jobId": given} if isinstance(given, str) else given
+
+
+#: A dependency as a request may give it: an object, or the job's id alone.
+GivenDependency = Annotated[
+    Dependency, BeforeValidator(_wrap_bare_id, json_schema_input_type=Dependency | str)
+]

@@ -32,12 +32,11 @@ from pydantic_core import CoreSchema, PydanticKnownError
 
 from taskreel.domain.errors import InvalidError, UnknownRequestError
 from taskreel.domain.job import Priority
-from taskreel.domain.pipeline import OnFailure
 from taskreel.domain.provider_choice import ModelQuality
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, format_path, validation_error
 from taskreel.domain.webhook import EventNames
-from taskreel.jobtypes.fields import Moment, ProjectId, ProviderWish, Seed
+from taskreel.jobtypes.fields import GivenDependency, Moment, ProjectId, ProviderWish, Seed
 
 #: The validation context of a stored payload: it may carry options that are no longer registered.
 STORED = {"stored": True}
@@ -65,25 +64,6 @@ class RetryOptions(Value):
     max_attempts: int | None = Field(default=None, ge=1, le=20)
     min_backoff_seconds: float | None = Field(default=None, gt=0, le=3600)
     max_backoff_seconds: float | None = Field(default=None, gt=0, le=86_400)
-
-
-class Dependency(Value):
-    """A job that must end first.
-
-    When it fails, `fail` fails this job too, `ignore` runs this job once all others have ended, and
-    `continue` runs it at once.
-    """
-
-    job_id: str = Field(min_length=1, max_length=64)
-    on_failure: OnFailure = "fail"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _require_object(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            # pydantic turns a ValueError, not a TypeError, into a validation error.
-            raise ValueError('must be an object, such as {"jobId": "job_…"}')  # noqa: TRY004
-        return given
 
 
 class Submission(Value):
@@ -129,7 +109,7 @@ class Submission(Value):
     retry: RetryOptions | None = None
     #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
     #: filled in.
-    depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
+    depends_on: list[GivenDependency] = Field(default_factory=list, max_length=20)
 
     #: The address that gets the job's events, signed as Standard Webhooks are.
     webhook_url: str | None = Field(default=None, min_length=1, max_length=2000)

@@ -30,6 +30,8 @@ from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 VIDEO_CREDITS = 5
+#: 4K, in either direction.
+MOST_PIXELS = 3840 * 2160
 
 
 class VideoOptions(Options):
@@ -37,7 +39,7 @@ class VideoOptions(Options):
 
     duration: float = Field(default=5, ge=1, le=60)
     width: int = Field(default=1280, ge=64, le=3840, multiple_of=2)
-    height: int = Field(default=720, ge=64, le=2160, multiple_of=2)
+    height: int = Field(default=720, ge=64, le=3840, multiple_of=2)
     fps: int = Field(default=30, ge=8, le=60)
     aspect_ratio: str | None = Field(
         default=None, pattern=r"^\d{1,4}:\d{1,4}$", examples=["16:9", "9:16"]
@@ -48,6 +50,16 @@ class VideoOptions(Options):
     resolution: Resolution | None = None
     quality: FilmQuality | None = None
     style: str | None = Field(default=None, max_length=200)
+
+    @model_validator(mode="after")
+    def _check_pixels(self) -> VideoOptions:
+        if self.width * self.height > MOST_PIXELS:
+            message = (
+                f"{self.width} x {self.height} are too many pixels: 4K is the most, "
+                "3840 x 2160 or 2160 x 3840"
+            )
+            raise validation_error("VideoOptions", [(("height",), message)])
+        return self
 
     def to_params(self) -> dict[str, Any]:
         """The parameters of the provider call, with the size that `resolution` names."""

@@ -22,6 +22,8 @@ _Template = tuple[str | None, ...]
 
 @dataclass(slots=True)
 class _Methods:
+    #: As the route writes it, with the names of its parameters.
+    path: str
     #: All that some route takes, and those of them that the document names.
     accepted: set[str] = field(default_factory=set)
     documented: set[str] = field(default_factory=set)
@@ -50,7 +52,7 @@ class AllowedMethods:
 
     def _add(self, path: str, methods: Iterable[str], *, documented: bool) -> None:
         template = tuple(None if "{" in part else part for part in path.split("/"))
-        found = self._paths.setdefault(len(template), {}).setdefault(template, _Methods())
+        found = self._paths.setdefault(len(template), {}).setdefault(template, _Methods(path))
         found.accepted.update(methods)
         if documented:
             found.documented.update(methods)
@@ -60,17 +62,27 @@ class AllowedMethods:
         if scope["type"] == "http":
             methods = self._find_methods(scope["path"])
             if methods is not None and scope["method"] not in methods.accepted:
+                allowed = ", ".join(sorted(methods.documented or methods.accepted))
                 response = build_problem(
                     HTTPStatus.METHOD_NOT_ALLOWED,
                     "method_not_allowed",
-                    f"{scope['path']} does not take {scope['method']}. See /api/docs for the "
-                    "routes.",
+                    f"{scope['path']} does not take {scope['method']}, but {allowed}. "
+                    f"{self._advise(scope['method'], scope['path'])}",
                 )
-                allowed = methods.documented or methods.accepted
-                response.headers["Allow"] = ", ".join(sorted(allowed))
+                response.headers["Allow"] = allowed
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _advise(self, method: str, path: str) -> str:
+        """Name the route that takes the method if one more parameter is in the path."""
+        parts = path.split("/")
+        for template, methods in self._paths.get(len(parts) + 1, {}).items():
+            for place, name in enumerate(template):
+                shorter = template[:place] + template[place + 1 :]
+                if name is None and method in methods.documented and _matches(shorter, parts):
+                    return f"Use {method} {methods.path}."
+        return "See /api/docs for the routes."
 
     def _find_methods(self, path: str) -> _Methods | None:
         """The methods of the most specific template: a name comes before a parameter."""

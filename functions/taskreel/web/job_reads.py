@@ -182,7 +182,12 @@ class JobsQuery(Value):
     order: Literal["newest", "oldest"] = "newest"
 
 
-@router.get("", summary="Your jobs, newest first", response_model=JobsPage)
+@router.get(
+    "",
+    summary="Your jobs, newest first",
+    response_model=JobsPage,
+    responses=document_problems("forbidden"),
+)
 async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenticated) -> Response:
     """A page, and `nextCursor` for the next one."""
     services = context.services

@@ -72,7 +72,8 @@ _EXAMPLES = {
         ProblemExample(
             HTTPStatus.CONFLICT,
             "conflict",
-            "Only a failed job can be retried; this one is COMPLETED.",
+            "Only a failed job can be retried; this one is COMPLETED. POST "
+            "/api/jobs/image-generation/job_4f/replay makes a new job of its request.",
             {"jobStatus": "COMPLETED"},
         ),
         ProblemExample(

@@ -81,7 +81,13 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
             "STABILITY_API_KEY",
             aliases=("stability-ai", "stabilityai"),
         ),
-        ProviderEntry("openai", "OpenAI", "OPENAI_API_KEY", WebhookKind.PER_ACCOUNT),
+        ProviderEntry(
+            "openai",
+            "OpenAI",
+            "OPENAI_API_KEY",
+            WebhookKind.PER_ACCOUNT,
+            aliases=("dall-e", "dalle"),
+        ),
         ProviderEntry(
             "google",
             "Google",

@@ -44,8 +44,9 @@ from taskreel.domain.template import (
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import format_path
 from taskreel.jobtypes import find_job_type
+from taskreel.jobtypes.fields import Dependency
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import DeferredSubmission, Dependency, Submission
+from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.ports import Store, Transaction
 from taskreel.store_collections import ACCOUNTS
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import Page, decode_cursor, find_job, query_page
 from taskreel.app.services import Services
-from taskreel.domain.errors import InvalidError, NotFoundError
+from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
@@ -54,7 +54,8 @@ async def list_jobs(
     A member of the project that is named sees those of all its members.
 
     `cursor` is that of the page before, or the id of a job, after which the page begins.
-    Raises InvalidError for another one.
+    Raises InvalidError for another one, and ForbiddenError for a user whose jobs the caller may
+    not see.
     """
     # A member lists the jobs of all members, if they name the project.
     if filters.project_id is not None:
@@ -62,6 +63,11 @@ async def list_jobs(
 
         caller = await add_stored_role(services, caller, filters.project_id)
     sees_all = caller.admin or caller.is_member(filters.project_id)
+    if not sees_all and filters.user_id not in (None, caller.user_id):
+        raise ForbiddenError(
+            "userId: only an admin lists another user's jobs, or a member of the project that "
+            "projectId names. Leave userId out for your own."
+        )
     owner = filters.user_id if sees_all else caller.user_id
     if filters.oldest_first and owner is None:
         raise InvalidError.at("order", "oldest needs userId: the jobs of one user")

@@ -167,6 +167,6 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         valid = False
     if not valid:
-        message = "invalid cursor: use nextCursor from the previous page unchanged"
+        message = "invalid cursor: use nextCursor of the previous page, unchanged"
         raise InvalidError.at("cursor", message)
     return after

@@ -105,6 +105,12 @@ async def _open_next_round(
     return reopened, [alerts] if of_project is None else [alerts, of_project]
 
 
+def _advise_instead(job: Job) -> str:
+    if not job.status.final:
+        return "It has not ended: wait for it, or cancel it."
+    return f"POST /api/jobs/{job.job_type}/{job.job_id}/replay makes a new job of its request."
+
+
 def require_retryable(job: Job) -> None:
     """Raise ConflictError, with what to do instead, for a job that cannot be retried."""
     if job.parent_id is not None:
@@ -113,7 +119,8 @@ def require_retryable(job: Job) -> None:
         )
     if job.status is not Status.FAILED:
         raise ConflictError(
-            f"Only a failed job can be retried; this one is {job.status}.", jobStatus=job.status
+            f"Only a failed job can be retried; this one is {job.status}. {_advise_instead(job)}",
+            jobStatus=job.status,
         )
     was_blocked = Status.BLOCKED in job.status_at
     if was_blocked and not job.is_started and not job.units and job.payload.get("dependsOn"):

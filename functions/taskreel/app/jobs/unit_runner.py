@@ -427,9 +427,11 @@ class UnitRunner:
             extra={
                 "action": "unit_failed",
                 "job_id": self._job.job_id,
+                "user_id": self._job.user_id,
                 "unit": self._index,
                 "provider": self.unit.provider,
                 "code": error.code,
+                "error": error.message,
             },
         )
         shown = _describe_error(error)
