@@ -299,7 +299,11 @@ def test_a_project_has_members_in_roles_and_caps(commands: Commands) -> None:
     assert commands.run("projects", "add", project, "eve", "boss").exit_code == 2
     caps = commands.json("projects", "caps", project, "--daily", "9", "--reason", "a trial")
     assert (caps["daily"]["limit"], caps["monthly"]["limit"]) == (9, None)
+    limits = commands.json("projects", "limits", project, "--active-jobs", "5", "--credits", "50")
+    assert (limits["activeJobs"], limits["total"]["limit"]) == (5, 50)
     shown = commands.text("projects", "show", project)
+    assert "Spent in all: 0 credits, of 50" in shown
+    assert "Jobs at a time: 5" in shown
     assert "your role: admin" in shown
     assert "0 credits, of 9" in shown
     assert commands.text("projects", "members", project).split()[-1] == "eve"

@@ -138,6 +138,7 @@ RIGHTS: Mapping[str, Right] = {
     "DELETE /api/projects/{project_id}/members/{user_id}": Right.OWNER,
     "PUT /api/projects/{project_id}/owner": Right.OWNER,
     "PUT /api/projects/{project_id}/caps": Right.OWNER,
+    "PUT /api/projects/{project_id}/limits": Right.OWNER,
     "POST /api/uploads": Right.USER,
     "GET /api/uploads": Right.USER,
     "GET /api/uploads/{upload_id}": Right.OWNER,
@@ -162,6 +163,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/projects/{project_id}/members/{user_id}": {"role": "admin"},
     "PUT /api/projects/{project_id}/owner": {"ownerId": "ada"},
     "PUT /api/projects/{project_id}/caps": {"daily": 10, **_REASON},
+    "PUT /api/projects/{project_id}/limits": {"activeJobs": 10, **_REASON},
     "PUT /api/templates/{name}": {**_TEMPLATE, "name": None},
     "POST /api/templates/{name}/jobs": {"parameters": {}},
 }

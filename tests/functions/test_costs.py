@@ -16,7 +16,7 @@ import pytest
 from functions.fake_providers import CLIP, running_with_fakes
 from functions.job_requests import NOOP, VIDEO, read_job, submit_job
 from providers.fake_provider import build_png as picture
-from simulation.world import World, running
+from simulation.world import ROOT, World, running
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Changes, Collection, Query, Row, Store, Transaction
@@ -146,6 +146,31 @@ async def test_an_attempt_more_takes_two_reads_and_two_writes_more(
     await world.advance(10)
     reads, writes = counts.taken()
     assert (before[0] + reads, before[1] + writes) <= (6, 8)
+
+
+async def test_a_job_of_a_project_with_limits_takes_one_read_and_one_write_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit is read again once in ten seconds, however many jobs there are."""
+    async with running(
+        tmp_path,
+        monkeypatch,
+        limits=str(ROOT / "infra" / "limits.yaml"),
+        wrap=lambda store: cast(Store, Counting(store)),
+    ) as world:
+        ada, counts = world.as_user("ada", tier="enterprise"), cast(Counting, world.services.store)
+        project = (await ada.post("/api/projects", json={"name": "The film"})).json()["projectId"]
+        await ada.put(f"/api/projects/{project}/limits", json={"activeJobs": 5, "credits": 50})
+        taken = {}
+        for body in (NOOP, {**NOOP, "projectId": project}):
+            await submit_job(ada, body)
+            await world.settle()
+            counts.taken()
+            await submit_job(ada, body)
+            await world.settle()
+            taken["projectId" in body] = counts.taken()
+        plain, limited = taken[False], taken[True]
+        assert (limited[0] - plain[0], limited[1] - plain[1]) == (1, 1)
 
 
 @pytest.mark.parametrize("suffix", ["", "/progress", "/result"])

@@ -101,7 +101,7 @@ async def test_an_empty_body_is_called_empty(ada: httpx.AsyncClient) -> None:
             "'pipelin' (did you mean pipeline?); use one of",
         ),
         ("POST", IMAGE, {"prompt": "x", "provider": "opnai"}, "(did you mean openai?)"),
-        ("POST", IMAGE, {"prompt": "x", "dependsOn": ["job_x"]}, 'such as {"jobId": "job_…"}'),
+        ("POST", IMAGE, {"prompt": "x", "dependsOn": [5]}, "must be an object"),
     ],
 )
 async def test_the_nearest_valid_name_is_named(

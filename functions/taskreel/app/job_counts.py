@@ -53,12 +53,22 @@ class _RoomCount:
     changes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectPlaces:
+    """The jobs at a time that a stored project allows, and when that was read."""
+
+    places: int | None
+    read_at: datetime
+
+
 class JobCounts:
     """The counts of this process."""
 
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact
         self._rooms: defaultdict[RoomKey, _RoomCount] = defaultdict(_RoomCount)
+        #: The jobs at a time that stored projects allow, as they were read last; None is no limit.
+        self.places_of_project: dict[str, ProjectPlaces] = {}
         #: Jobs that wait for their owner's limit; only of users who were looked up.
         self._waiting_of_user: dict[str, int] = {}
 

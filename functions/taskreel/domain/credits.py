@@ -106,7 +106,7 @@ class CappedSpend(StoredValue):
         Raises SpendCapError for a cost that a cap does not leave; `whose` cap, for its text.
         """
         if self.has_caps:
-            for cap in self.find_caps(at):
+            for cap in self.list_caps(at):
                 if cap.limit is not None and cap.spent + cost > cap.limit:
                     raise _refuse_spend(cap, cost, whose)
         day = name_day(at)
@@ -140,6 +140,10 @@ class CappedSpend(StoredValue):
             ),
         )
 
+    def list_caps(self, at: datetime) -> list[SpendCap]:
+        """All caps, also those of no period."""
+        return [*self.find_caps(at)]
+
     def count_spent(self, period: str) -> int:
         """The spend of a day, `2026-11-27`, or a month, `2026-11`; 0 for one long past."""
         return self.read_count(_spend_field(period))
@@ -151,7 +155,7 @@ class CappedSpend(StoredValue):
 
     def find_alerts(self, at: datetime) -> list[SpendCap]:
         """The caps of which most is spent, and whose period has had no alert yet."""
-        return [cap for cap in self.find_caps(at) if cap.is_near and cap.period not in self.alerted]
+        return [cap for cap in self.list_caps(at) if cap.is_near and cap.period not in self.alerted]
 
     def _name_stale_spend(self, at: datetime) -> set[str]:
         """The numbers of past periods.
@@ -170,19 +174,19 @@ class CappedSpend(StoredValue):
 class SpendCap:
     """A limit on the credits of a period, and what is held and captured of it."""
 
-    #: `daily` or `monthly`.
+    #: `daily` or `monthly`; `total` of a project, whose period is `total`, too.
     name: str
     #: `2026-11-27` or `2026-11`.
     period: str
     limit: int | None
     spent: int
-    resets_on: date
+    resets_on: date | None
 
     @property
-    def resets_at(self) -> datetime:
-        """The end of the period."""
+    def resets_at(self) -> datetime | None:
+        """The end of the period; None for a cap on all that is spent."""
         day = self.resets_on
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
 
     @property
     def field(self) -> str:
@@ -219,19 +223,19 @@ def _say_are(amount: int) -> str:
 
 
 def _refuse_spend(cap: SpendCap, cost: int, whose: str) -> SpendCapError:
-    left = max((cap.limit or 0) - cap.spent, 0)
-    when = "on" if cap.name == "daily" else "in"
+    """The refusal of a job whose cost a cap does not leave; `whose` cap, for its text."""
+    left, resets = max((cap.limit or 0) - cap.spent, 0), cap.resets_at
+    when = f"{'on' if cap.name == 'daily' else 'in'} {cap.period} (UTC)" if resets else "in all"
+    again = f"Submit it again after {resets:%Y-%m-%dT%H:%M:%SZ}, or ask" if resets else "Ask"
     return SpendCapError(
         f"This job costs {format_credits(cost)}, and {_say_are(left)} left of {whose} {cap.name} "
-        f"cap of {format_credits(cap.limit or 0)}: {_say_are(cap.spent)} spent or held {when} "
-        f"{cap.period} (UTC). "
-        f"Submit it again after {cap.resets_at:%Y-%m-%dT%H:%M:%SZ}, "
-        "or ask an administrator for a higher cap.",
+        f"cap of {format_credits(cap.limit or 0)}: {_say_are(cap.spent)} spent or held {when}. "
+        f"{again} an administrator for a higher cap.",
         cap=cap.name,
         limit=cap.limit,
         spent=cap.spent,
         cost=cost,
-        resetsAt=cap.resets_at.isoformat().replace("+00:00", "Z"),
+        resetsAt=resets and resets.isoformat().replace("+00:00", "Z"),
     )
 
 

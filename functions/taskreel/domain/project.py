@@ -8,10 +8,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from taskreel.domain.credits import CappedSpend
+from pydantic import Field
+
+from taskreel.domain.credits import CappedSpend, SpendCap
 from taskreel.domain.value import StoredValue, accept_unknown
 
 MOST_MEMBERS = 200
+#: The name of the cap on all that a project spends, in place of a day or a month.
+TOTAL = "total"
+#: The stored field of what it has spent.
+TOTAL_FIELD = "totalSpent"
 PROJECT_ID = "letters, digits, and . _ - behind the first of them, at most 128"
 _PROJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -49,6 +55,34 @@ class Project(CappedSpend):
     member_ids: tuple[str, ...] = ()
     created_at: datetime
     updated_at: datetime
+    #: The credits that its jobs may spend in all; None is no limit.
+    total_cap: int | None = None
+    #: What its jobs hold and have captured in all; counted from the release that stores it on.
+    total_spent: int = Field(default=0, exclude_if=lambda value: not value)
+    #: Its jobs under way at a time, pipelines counted as one; None is no limit of its own.
+    active_jobs: int | None = None
+
+    @property
+    def has_caps(self) -> bool:
+        """True when only so much may be spent, in a period or in all."""
+        return super().has_caps or self.total_cap is not None
+
+    @property
+    def total(self) -> SpendCap:
+        """The cap on all that is spent, whenever."""
+        return SpendCap(
+            name=TOTAL, period=TOTAL, limit=self.total_cap, spent=self.total_spent, resets_on=None
+        )
+
+    def list_caps(self, at: datetime) -> list[SpendCap]:
+        """The caps of the day and the month, and that on all that is spent."""
+        return [*super().list_caps(at), self.total]
+
+    def without_stale_alerts(self, at: datetime) -> Self:
+        """The same, without the alerts of caps of which less than most is spent, after a change."""
+        near = {cap.period for cap in self.list_caps(at) if cap.is_near}
+        alerted = tuple(period for period in self.alerted if period in near)
+        return self.model_copy(update={"alerted": alerted})
 
     def find_role(self, user_id: str) -> MemberRole | None:
         """The role of a user; None for one that is no member, or has a role of a later release."""
@@ -73,7 +107,8 @@ class Project(CappedSpend):
     def hold(self, cost: int, at: datetime) -> Self:
         """The project with `cost` counted as spent. Raises SpendCapError if a cap is reached."""
         fields = self.count_hold(cost, at, f"the project {self.project_id}'s")
-        return self.without_stale_spend(at).model_copy(update=fields)
+        spent = {**fields, "total_spent": self.total_spent + cost}
+        return self.without_stale_spend(at).model_copy(update=spent)
 
     def _with_members(self, members: Sequence[ProjectMember], at: datetime) -> Self:
         return self.model_copy(

@@ -116,6 +116,7 @@ def build_fastapi() -> FastAPI:
             project_routes.NewProject,
             project_routes.MemberOrder,
             project_routes.OwnerOrder,
+            project_routes.ProjectLimitsOrder,
             batch.JobBatch,
             schedules.DelayedJob,
             schedules.StartTime,

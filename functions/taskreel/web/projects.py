@@ -12,9 +12,11 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.limit_project import limit_project
 from taskreel.app.projects import members as use_cases
 from taskreel.app.projects.rights import join
 from taskreel.app.services import Services
+from taskreel.domain.credits import SpendCap
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.project import MemberRole, Project, ProjectMember, is_project_id
 from taskreel.domain.value import Value
@@ -51,6 +53,14 @@ class OwnerOrder(Value):
     owner_id: str = Field(min_length=1, max_length=256)
 
 
+class ProjectLimitsOrder(Value):
+    """The limits of a project; null or absent is none. It replaces both."""
+
+    active_jobs: int | None = Field(default=None, ge=1, le=1_000_000, strict=True)
+    credits: int | None = Field(default=None, ge=0, le=1_000_000_000_000, strict=True)
+    reason: str = Field(default="", max_length=500)
+
+
 class MemberView(View):
     """A member, and since when they have the role."""
 
@@ -64,6 +74,20 @@ class MemberView(View):
         return cls(user_id=member.user_id, role=str(member.role), since=member.since)
 
 
+class TotalCapView(View):
+    """The credits of all its jobs: the limit, null without one, and what is held and captured."""
+
+    limit: int | None
+    spent: int
+    remaining: int | None
+
+    @classmethod
+    def of(cls, cap: SpendCap) -> TotalCapView:
+        """The view of the cap on all that is spent."""
+        left = None if cap.limit is None else max(cap.limit - cap.spent, 0)
+        return cls(limit=cap.limit, spent=cap.spent, remaining=left)
+
+
 class ProjectView(View):
     """A project with its members. `role` is yours; an admin of the deployment may have none."""
 
@@ -74,6 +98,9 @@ class ProjectView(View):
     members: list[MemberView]
     daily: SpendCapView
     monthly: SpendCapView
+    total: TotalCapView
+    #: The most jobs under way at a time; null is no limit of its own.
+    active_jobs: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -100,6 +127,8 @@ def build_project_view(caller: Caller, project: Project, now: datetime) -> Proje
         members=[MemberView.of(member) for member in project.members],
         daily=build_cap_view(daily),
         monthly=build_cap_view(monthly),
+        total=TotalCapView.of(project.total),
+        active_jobs=project.active_jobs,
         created_at=project.created_at,
         updated_at=project.updated_at,
     )
@@ -262,6 +291,37 @@ async def put_caps(
         project_id,
         daily=order.daily,
         monthly=order.monthly,
+        reason=order.reason,
+    )
+    return _respond(context.services, context.caller, project)
+
+
+@router.put(
+    "/{project_id}/limits",
+    summary="Limit a project's jobs at a time, and its credits in all",
+    response_model=ProjectView,
+    responses=_PROBLEMS,
+    openapi_extra=document_body(ProjectLimitsOrder, {"activeJobs": 20, "credits": 5000}),
+)
+async def put_limits(
+    request: Request,
+    project_id: str,
+    context: Authenticated,
+    order: Annotated[ProjectLimitsOrder, json_body(ProjectLimitsOrder)],
+) -> Response:
+    """By an admin of the project.
+
+    Jobs over `activeJobs` are accepted and wait as `THROTTLED`; it counts those that are submitted
+    from now on, a pipeline as one. A job for which `credits` do not suffice is refused with
+    `spend_cap_reached`; its `cap` is `total`.
+    """
+    check_query(request)
+    project = await limit_project(
+        context.services,
+        context.caller,
+        project_id,
+        active_jobs=order.active_jobs,
+        total=order.credits,
         reason=order.reason,
     )
     return _respond(context.services, context.caller, project)

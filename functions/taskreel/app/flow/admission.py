@@ -18,11 +18,12 @@ from taskreel.app.flow.slots import (
     RoomLimit,
     active_limit,
     grant_slot,
+    list_common_rooms,
     list_rooms,
     move_to_room,
     reserve_room,
 )
-from taskreel.app.job_counts import RoomKey
+from taskreel.app.job_counts import ROOM_FIELDS, RoomKey
 from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
@@ -34,6 +35,8 @@ from taskreel.store_collections import ACCOUNTS, JOBS
 log = logging.getLogger(__name__)
 
 _PAGE = 20
+#: The places of a room whose limit has been removed.
+UNLIMITED = 1_000_000_000
 
 
 async def admit_after_end(services: Services, job: Job) -> list[Job]:
@@ -52,7 +55,12 @@ async def admit_after_end(services: Services, job: Job) -> list[Job]:
         # Where several processes share a store, a job that met much room asks nothing: while jobs
         # wait, at least half of those in the window have a rank, and their ends admit.
         now = services.clock.now()
-        for room in list_rooms(limits, job) if counts.exact or job.rank is not None else ():
+        rooms: list[RoomLimit] = []
+        if counts.exact or job.rank is not None:
+            rooms = list_common_rooms(limits, job)
+            if job.project_slot is not None:
+                rooms = await list_rooms(services, limits, job)
+        for room in rooms:
             if await counts.may_wait(store, room.key, room.places, now):
                 admitted += await admit_jobs_to_room(services, room)
     except StoreError as error:
@@ -96,8 +104,12 @@ async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
     return admitted
 
 
-async def admit_jobs_to_room(services: Services, room: RoomLimit) -> list[Job]:
+async def admit_jobs_to_room(
+    services: Services, room: RoomLimit, *, most: int | None = None
+) -> list[Job]:
     """Fill a room with the jobs that wait for it, the lowest rank first; return them.
+
+    With `most`, at most so many; the sweep, or the ends of these, admit the others.
 
     One that needs another room too, in which no place is free, goes on waiting for that one, at the
     place of its rank.
@@ -105,7 +117,9 @@ async def admit_jobs_to_room(services: Services, room: RoomLimit) -> list[Job]:
     admitted: list[Job] = []
     counts = services.counts
     waiting = _list_waiting(services, *room.key, room.reason)
-    while counts.take_for_waiting(room.key, room.places):
+    while most is None or len(admitted) < most:
+        if not counts.take_for_waiting(room.key, room.places):
+            break
         taken = [room.key]
         try:
             found = await anext(waiting, None)
@@ -128,7 +142,7 @@ async def _take_other_rooms(
 ) -> WaitsFor | None:
     """Reserve the other rooms that the job needs; returns the first without a free place."""
     limits, now = services.rules.limits, services.clock.now()
-    for other in list_rooms(limits, job) if limits is not None else ():
+    for other in await list_rooms(services, limits, job) if limits is not None else ():
         if other.key == room.key:
             continue
         # Counted first: a fresh process knows nothing of it.
@@ -230,26 +244,17 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
         await mend_account(services, job.user_id)
         return await admit_jobs_of_user(services, job.user_id)
     now = services.clock.now()
-    for room in list_rooms(limits, job):
+    needed = await list_rooms(services, limits, job)
+    for room in needed:
         counts.forget(room.key, job.user_id)
         await counts.may_wait(services.store, room.key, room.places, now)
-    rooms = [room for room in list_rooms(limits, job) if room.reason is job.waits_for]
-    if not rooms:
-        # The limit that it waits for has been removed.
-        freed = await services.store.transaction(partial(_free, services, job_id=job.job_id))
-        return [] if freed is None else [freed]
-    return await admit_jobs_to_room(services, rooms[0])
-
-
-async def _free(services: Services, tx: Transaction, /, job_id: str) -> Job | None:
-    job = await tx.get(JOBS, job_id)
-    if job is None or job.waits_for in {None, WaitsFor.USER}:
-        return None
-    freed = put_on_queue(services, job)
-    if freed.webhooks:
-        freed = create_status_event(tx, freed)
-    tx.set(JOBS, job_id, freed)
-    return freed
+    rooms = [room for room in needed if room.reason is job.waits_for]
+    if not rooms and job.waits_for is not None:
+        # The limit that it waits for has been removed, for all that wait for it.
+        slots = {WaitsFor.PROVIDER: job.provider_slot, WaitsFor.PROJECT: job.project_slot}
+        key = (ROOM_FIELDS[job.waits_for], slots.get(job.waits_for) or job.job_type)
+        rooms = [RoomLimit(job.waits_for, key, UNLIMITED)]
+    return await admit_jobs_to_room(services, rooms[0]) if rooms else []
 
 
 async def mend_account(services: Services, user_id: str) -> bool:

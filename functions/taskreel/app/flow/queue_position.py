@@ -72,7 +72,8 @@ async def _wait_for_room(
         return ahead, None
     window = limits.window(job.job_type)
     if job.waits_for is not WaitsFor.USER:
-        rooms = [room for room in list_rooms(limits, job) if room.reason is job.waits_for]
+        needed = await list_rooms(services, limits, job)
+        rooms = [room for room in needed if room.reason is job.waits_for]
         places = rooms[0].places if rooms else window
         return ahead, _wait_among_ranks(services, job, ahead, places, times)
     account = await services.store.get(ACCOUNTS, job.user_id)

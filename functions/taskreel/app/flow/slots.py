@@ -74,20 +74,34 @@ class RoomLimit:
     places: int
 
 
-def list_rooms(limits: FlowLimits, job: Job) -> list[RoomLimit]:
-    """The rooms that a job needs, that of its type first."""
+def list_common_rooms(limits: FlowLimits, job: Job) -> list[RoomLimit]:
+    """The rooms that a job needs, that of its type first; without that of its project."""
     rooms = []
     if has_window(job.job_type):
         key = ("jobType", job.job_type)
         rooms.append(RoomLimit(WaitsFor.TYPE, key, limits.window(job.job_type)))
     # A limit that has been removed since holds nobody any more.
-    provider, project = job.provider_slot, job.project_slot
+    provider = job.provider_slot
     if provider is not None and provider in limits.providers:
         key = ("providerSlot", provider)
         rooms.append(RoomLimit(WaitsFor.PROVIDER, key, limits.providers[provider]))
-    if project is not None and project in limits.projects:
-        key = ("projectSlot", project)
-        rooms.append(RoomLimit(WaitsFor.PROJECT, key, limits.projects[project]))
+    return rooms
+
+
+async def list_rooms(services: Services, limits: FlowLimits, job: Job) -> list[RoomLimit]:
+    """All rooms that a job needs.
+
+    A read, at most once in some seconds, where a stored project limits its jobs.
+    """
+    rooms, project = list_common_rooms(limits, job), job.project_slot
+    if project is not None:
+        places = limits.projects.get(project)
+        if places is None:
+            from taskreel.app.flow.project_limits import read_places  # of few jobs: cold start
+
+            places = await read_places(services, project)
+        if places is not None:
+            rooms.append(RoomLimit(WaitsFor.PROJECT, ("projectSlot", project), places))
     return rooms
 
 
@@ -103,12 +117,6 @@ def find_provider_slot(services: Services, units: Sequence[UnitRun]) -> str | No
     return next((slot for slot in slots if slot is not None), None)
 
 
-def find_project_slot(services: Services, project_id: str | None) -> str | None:
-    """The project, if a limit is set for it."""
-    limits = services.rules.limits
-    return project_id if limits is not None and project_id in limits.projects else None
-
-
 def reserve_room(services: Services, job: Job) -> AbstractAsyncContextManager[Room]:
     """Reserve all the room that a job needs while it is being stored, or none."""
     limits = services.rules.limits
@@ -120,7 +128,10 @@ async def _reserve_rooms(services: Services, limits: FlowLimits, job: Job) -> As
     counts, now, crowded = services.counts, services.clock.now(), False
     reserved: list[RoomKey] = []
     try:
-        for room in list_rooms(limits, job):
+        rooms = list_common_rooms(limits, job)
+        if job.project_slot is not None:
+            rooms = await list_rooms(services, limits, job)
+        for room in rooms:
             if not await counts.reserve(services.store, room.key, room.places, now):
                 yield Room(full=room.reason, crowded=True)
                 return

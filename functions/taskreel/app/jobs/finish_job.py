@@ -114,7 +114,10 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
         released = count_release(job.held_on, held - captured)
         increments.update(released)
         if job.in_project and job.project_id is not None:
-            back = {name: Increment(amount) for name, amount in released.items()}
+            from taskreel.domain.project import TOTAL_FIELD  # of few jobs: cold start
+
+            of_project = {**released, TOTAL_FIELD: captured - held}
+            back = {name: Increment(amount) for name, amount in of_project.items()}
             tx.update(PROJECTS, job.project_id, back)
     if job.burned:
         increments.update(_settle_grants(tx, job, captured, at))

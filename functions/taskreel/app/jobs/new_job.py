@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskreel.app.flow.slots import find_project_slot, find_provider_slot
+from taskreel.app.flow.slots import find_provider_slot
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.jobs.job_store import is_larger
 from taskreel.app.messages.job_task import queue_of_type
@@ -47,6 +47,8 @@ class NewJob:
     payload: dict[str, Any]
     user_id: str
     project_id: str | None
+    #: The project, if it limits its jobs at a time; None for a child job: its pipeline has a slot.
+    project_slot: str | None = None
     priority: Priority
     retry: RetryPolicy
     #: The credits that are held for it; a child job holds none, since its pipeline does.
@@ -101,8 +103,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         parent_lane=queue_of_type(place.parent.job_type) if place else None,
         parent_round=place.parent.round if place else None,
         provider_slot=None if new.blocked else find_provider_slot(services, plan.units),
-        # A child job's pipeline has the slot of the project.
-        project_slot=None if place else find_project_slot(services, new.project_id),
+        project_slot=new.project_slot,
         step=place.step if place else None,
         index=place.index if place else 0,
     )

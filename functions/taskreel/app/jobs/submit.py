@@ -177,7 +177,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
         if answer is not None:
             return answer
     plan = await _plan_job(services, request)
-    job = _build_job(services, caller, request, payload, plan)
+    job = await _build_job(services, caller, request, payload, plan)
     try:
         async with reserve_room(services, job) as room:
             new = await services.store.transaction(
@@ -250,11 +250,15 @@ async def _look_up_result(
     return await look_up_result(services, caller, job_type, request.submission, payload)
 
 
-def _build_job(
+async def _build_job(
     services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any], plan: JobPlan
 ) -> Job:
     submission, key = request.submission, request.idempotency_key
-    cache = request.cache
+    cache, project_slot = request.cache, None
+    if submission.project_id is not None:
+        from taskreel.app.flow.project_limits import find_project_slot  # of few: cold start
+
+        project_slot = await find_project_slot(services, submission.project_id)
     if key is not None:
         job_id = keyed_job_id(caller.user_id, key)
     else:
@@ -266,6 +270,7 @@ def _build_job(
         payload=payload,
         user_id=caller.user_id,
         project_id=submission.project_id,
+        project_slot=project_slot,
         priority=_choose_priority(services, caller, submission),
         retry=_merge_retry_policy(request.job_type.retry, submission.retry),
         held=request.credits_to_hold(plan),

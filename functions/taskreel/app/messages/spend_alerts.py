@@ -72,7 +72,7 @@ def _create_alerts(
     caps = tuple(capped.find_alerts(at))
     if not caps:
         return capped, SpendAlerts(user_id, project_id=project_id)
-    current = {cap.period for cap in capped.find_caps(at)}
+    current = {cap.period for cap in capped.list_caps(at)}
     alerted = {*capped.alerted, *(cap.period for cap in caps)} & current
     subscribed = [one for one in endpoints if one.wants(SPEND_ALERT_EVENT)]
     deliveries = tuple(

@@ -181,12 +181,37 @@ async def set_project_caps(
         capped = project.model_copy(
             update={"daily_cap": daily, "monthly_cap": monthly, "updated_at": now}
         )
-        near = {cap.period for cap in capped.find_caps(now) if cap.is_near}
-        alerted = tuple(period for period in capped.alerted if period in near)
-        return capped.model_copy(update={"alerted": alerted})
+        return capped.without_stale_alerts(now)
 
     named = ("none" if cap is None else str(cap) for cap in (daily, monthly))
     action = "project caps set: daily {}, monthly {}".format(*named)
+    entry = _record(services, caller, project_id, action, reason)
+    return await _change(services, caller, project_id, change, entry)
+
+
+async def set_project_limits(
+    services: Services,
+    caller: Caller,
+    project_id: str,
+    *,
+    active_jobs: int | None,
+    total: int | None,
+    reason: str,
+) -> Project:
+    """Limit the project's jobs under way at a time, and the credits of all its jobs together.
+
+    None is no limit. The first counts the jobs that are submitted from then on.
+    """
+
+    def change(project: Project) -> Project:
+        now = services.clock.now()
+        limited = project.model_copy(
+            update={"active_jobs": active_jobs, "total_cap": total, "updated_at": now}
+        )
+        return limited.without_stale_alerts(now)
+
+    named = ("none" if limit is None else str(limit) for limit in (active_jobs, total))
+    action = "project limits set: active jobs {}, credits {}".format(*named)
     entry = _record(services, caller, project_id, action, reason)
     return await _change(services, caller, project_id, change, entry)
 

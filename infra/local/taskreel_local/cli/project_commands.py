@@ -31,6 +31,7 @@ def project_commands() -> None:
     taskreel projects create "The lighthouse film"
     taskreel projects add PROJECT bob editor
     taskreel projects caps PROJECT --monthly 5000
+    taskreel projects limits PROJECT --active-jobs 20
     """
 
 
@@ -169,6 +170,26 @@ def set_caps(
     session.show(project, lambda: print_caps(project))
 
 
+@project_commands.command("limits")
+@_project
+@click.option("--active-jobs", type=click.IntRange(1), help="Jobs at a time; absent: no limit.")
+@click.option(
+    "--credits", "total", type=click.IntRange(0), help="Credits of all jobs; absent: no limit."
+)
+@click.option("--reason", default="", help="A reason, for the audit log.")
+@connected
+def set_limits(
+    session: Session, project_id: str, *, active_jobs: int | None, total: int | None, reason: str
+) -> None:
+    """Set both limits of a project: its jobs at a time, and its credits in all.
+
+    More jobs are accepted and wait; a job above the credits is refused.
+    """
+    body = {"activeJobs": active_jobs, "credits": total, "reason": reason}
+    project = session.call("PUT", f"{_find_path(project_id)}/limits", body)
+    session.show(project, lambda: _print_limits(project))
+
+
 def _find_path(project_id: str) -> str:
     return f"{_PATH}/{quote(project_id, safe='')}"
 
@@ -181,9 +202,19 @@ def _show(session: Session, project: dict[str, Any]) -> None:
         role = f"; your role: {project['role']}" if project["role"] else ""
         click.echo(f"Owner: {project['ownerId']}{role}")
         print_caps(project)
+        _print_limits(project)
         _print_members(session, project)
 
     session.show(project, show_text)
+
+
+def _print_limits(project: dict[str, Any]) -> None:
+    from taskreel_local.cli.text_output import format_credits
+
+    total, jobs = project["total"], project["activeJobs"]
+    most = "no limit" if total["limit"] is None else f"of {total['limit']:,}"
+    click.echo(f"Spent in all: {format_credits(total['spent'])}, {most}")
+    click.echo(f"Jobs at a time: {'no limit of its own' if jobs is None else jobs}")
 
 
 def _print_members(session: Session, project: dict[str, Any]) -> None:
