@@ -121,8 +121,9 @@ class Submission(Value):
         ge=1,
         le=30 * 86_400,
         description="The answer is an equal job of yours that is under way, or that was completed "
-        "at most so long ago, at no cost. Equal are model, provider, input addresses and all "
-        "options, the seed included. Not for the steps of a pipeline.",
+        "at most so long ago, at no cost. Equal are model, provider, all options, the seed "
+        "included, and inputs: the content of your results, uploads announced with their SHA-256 "
+        "and data: URLs, the address of others. Not for the steps of a pipeline.",
     )
     skip_cache: bool | None = Field(
         default=None,

@@ -79,7 +79,7 @@ class InputFiles:
         if artifact is not None:
             return await _copy_artifact(self._services, artifact.path, target, label)
         if url.startswith("data:"):
-            content_type, data = _decode_data_url(url, label)
+            content_type, data = decode_data_url(url, label)
             self._admit_bytes(len(data), url, target)
             target.write_bytes(data)  # noqa: ASYNC240 - less than a request body
             return Input(target, url, content_type, label)
@@ -195,7 +195,7 @@ async def _copy_artifact(services: Services, path: str, target: Path, label: str
     return Input(target, url, info.content_type, label)
 
 
-def _decode_data_url(url: str, label: str) -> tuple[str, bytes]:
+def decode_data_url(url: str, label: str) -> tuple[str, bytes]:
     """The content type and the bytes of a data: URL (RFC 2397)."""
     head, comma, body = url.removeprefix("data:").partition(",")
     if not comma:

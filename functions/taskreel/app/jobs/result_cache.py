@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.input_hashes import replace_own_files
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.ids import keyed_job_id
@@ -62,7 +63,8 @@ async def look_up_result(
     webhooks: the earlier job has times and webhooks of its own.
     """
     _check_combination(submission)
-    key = _build_key(caller.user_id, job_type, payload)
+    compared = await replace_own_files(services, caller, payload)
+    key = _build_key(caller.user_id, job_type, compared)
     query = Query(
         collection=JOBS, where=(("cacheKey", "==", key),), order=(("createdAt", "desc"),), limit=1
     )
