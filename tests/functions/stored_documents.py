@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ COLLECTIONS = ("jobs", "accounts", "ledger")
 _TIME = "$time"
 
 
-async def read_documents(world: World) -> Documents:
-    """Every document of the world's store."""
+async def read_documents(world: World, collections: Iterable[str] = COLLECTIONS) -> Documents:
+    """Every document of these collections of the world's store."""
     return {
         collection: {
             row.id: dict(row.data)
             for row in await world.services.store.query(Query(collection=_as_stored(collection)))
         }
-        for collection in COLLECTIONS
+        for collection in collections
     }
 
 

@@ -138,7 +138,7 @@ async def test_what_the_sweep_repaired_is_counted_by_the_status_it_found(
 
 
 async def test_a_breaker_has_one_present_state(world: World, admin: httpx.AsyncClient) -> None:
-    breaker = Breaker.forced_by_admin(BreakerState.OPEN, world.now())
+    breaker = Breaker().force(BreakerState.OPEN, world.now())
 
     async def store(tx: Any) -> None:
         tx.set(BREAKERS, "fal.fal-ai%2Fflux%22pro", breaker)

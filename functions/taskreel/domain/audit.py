@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime
 
-from taskreel.domain.value import Value
+from taskreel.domain.value import StoredValue
 
 
-class AuditEntry(Value):
+class AuditEntry(StoredValue):
     """One action of an administrator, with its reason; create-only."""
 
     entry_id: str

@@ -22,7 +22,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field
 
 from taskreel.domain.errors import PermanentError, ProviderDownError, RunError, TemporaryError
-from taskreel.domain.value import StoredValue, Value, accept_unknown
+from taskreel.domain.value import StoredValue, Value, accept_unknown, is_known
 
 #: The window moves in steps of a sixth, so that a breaker stays a small document.
 WINDOW_STEPS = 6
@@ -128,14 +128,16 @@ class Breaker(StoredValue):
             changes = (*changes, change)[-MOST_BREAKER_CHANGES:]
         return self.model_copy(update={"changes": changes})
 
-    @classmethod
-    def forced_by_admin(cls, state: BreakerState | None, now: datetime) -> Self:
-        """A breaker that stays open or closed; with None a fresh one that follows results."""
-        return cls(since=now, forced=state)
+    def force(self, state: BreakerState | None, now: datetime) -> Self:
+        """The breaker as it stays open or closed; with None it begins again to follow results."""
+        return self._begin_again(now).model_copy(update={"forced": state})
 
     def state_at(self, now: datetime) -> BreakerState:
-        """Closed, open or half-open."""
-        if self.forced is not None:
+        """Closed, open or half-open.
+
+        An override that only a newer revision knows is none here: the results decide.
+        """
+        if self.forced is not None and is_known(self.forced):
             return self.forced
         if self.probe_at is None:
             return BreakerState.CLOSED
@@ -147,7 +149,7 @@ class Breaker(StoredValue):
             case BreakerState.CLOSED:
                 return now
             case BreakerState.OPEN:
-                return self.probe_at if self.forced is None else None
+                return None if self.forced is BreakerState.OPEN else self.probe_at
             case BreakerState.HALF_OPEN:
                 return now if self.probe_until is None else max(now, self.probe_until)
 
@@ -174,7 +176,8 @@ class Breaker(StoredValue):
         `user` is the hash of the user whose input may have caused a failure, None for one that is
         unmistakably the provider's (see `is_unmistakable`).
         """
-        if self.forced is not None or (self.since is not None and begun_at < self.since):
+        is_forced = self.forced is not None and is_known(self.forced)
+        if is_forced or (self.since is not None and begun_at < self.since):
             return self
         match self.state_at(now):
             case BreakerState.CLOSED:
@@ -200,7 +203,7 @@ class Breaker(StoredValue):
         The last when an input of one user may be the cause: it must not hold the breaker open.
         """
         if not failed:
-            return Breaker(since=now)
+            return self._begin_again(now)
         if user is None:
             return self._trip_open(now, rule)
         steps = self._add_result(failed=True, now=now, rule=rule, user=user)
@@ -226,8 +229,25 @@ class Breaker(StoredValue):
     def _trip_open(self, now: datetime, rule: BreakerRule) -> Breaker:
         doublings = min(self.openings, 32)
         seconds = min(rule.open_seconds * 2.0**doublings, rule.max_open_seconds)
-        return Breaker(
-            probe_at=now + timedelta(seconds=seconds), openings=self.openings + 1, since=now
+        return self._begin_again(now).model_copy(
+            update={
+                "probe_at": now + timedelta(seconds=seconds),
+                "openings": self.openings + 1,
+            }
+        )
+
+    def _begin_again(self, now: datetime) -> Self:
+        """The breaker without results, probes or an override; fields of a newer revision stay."""
+        return self.model_copy(
+            update={
+                "steps": (),
+                "probe_at": None,
+                "probe_until": None,
+                "openings": 0,
+                "since": now,
+                "forced": None,
+                "changes": (),
+            }
         )
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from taskreel.domain.job_status import Status
-from taskreel.domain.value import StoredValue, Value, accept_unknown
+from taskreel.domain.job_status import StoredStatus
+from taskreel.domain.value import StoredValue, accept_unknown, is_known
 
 #: How long an operation is retained.
 OPERATION_RETENTION = timedelta(days=90)
@@ -36,10 +36,10 @@ class OperationState(StrEnum):
     ABORTED = "aborted"
 
 
-class JobFilter(Value):
+class JobFilter(StoredValue):
     """The jobs that are meant, never those that pipelines have made. None does not filter."""
 
-    status: tuple[Status, ...] = ()
+    status: tuple[StoredStatus, ...] = ()
     job_type: str | None = None
     project_id: str | None = None
     user_id: str | None = None
@@ -49,7 +49,7 @@ class JobFilter(Value):
     created_before: datetime | None = None
 
 
-class RefusedJob(Value):
+class RefusedJob(StoredValue):
     """A job on which the action was not carried out, and why."""
 
     job_id: str
@@ -66,7 +66,7 @@ class BulkOperation(StoredValue):
     projects: tuple[str, ...] | None = None
     #: The role in each project, as a number.
     roles: dict[str, int] = Field(default_factory=dict)
-    action: BulkAction
+    action: Annotated[BulkAction, accept_unknown(BulkAction)]
     filter: JobFilter
     #: A JSON merge patch of the payload, for replays.
     edit: dict[str, Any] | None = None
@@ -98,6 +98,14 @@ class BulkOperation(StoredValue):
     def with_changes(self, at: datetime, **changes: Any) -> Self:
         """Copy it with other fields changed at `at`."""
         return self.model_copy(update={"updated_at": at, **changes})
+
+    @property
+    def is_understood(self) -> bool:
+        """False for an action, or a part of the filter, that only a newer revision knows.
+
+        Without that part the filter would mean more jobs than its user has named.
+        """
+        return is_known(self.action) and not self.filter.model_extra
 
     def finish(self, state: OperationState, at: datetime) -> Self:
         """Copy it in its last state."""

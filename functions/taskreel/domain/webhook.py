@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field
 
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import StoredValue, Value, accept_unknown
+from taskreel.domain.value import StoredValue, Value, accept_unknown, is_known
 
 #: The tries of one message; a user may send it again at any time.
 MOST_TRIES = 14
@@ -154,6 +154,10 @@ class WebhookEndpoint(StoredValue):
         return tuple(
             key for key in self.signing_keys if key.expires_at is None or key.expires_at > at
         )
+
+    def known_keys(self, at: datetime) -> tuple[SigningKey, ...]:
+        """The valid keys of the kinds that this revision can sign with."""
+        return tuple(key for key in self.valid_keys(at) if is_known(key.kind))
 
     def rotate_key(self, key: SigningKey, overlap: timedelta, at: datetime) -> Self:
         """Copy it with a new key; the present one signs for `overlap` longer."""

@@ -115,10 +115,10 @@ def test_work_begun_before_it_opened_neither_closes_nor_reopens_it() -> None:
 
 @pytest.mark.parametrize("state", [BreakerState.OPEN, BreakerState.CLOSED])
 def test_an_admins_word_stands_until_it_is_taken_back(state: BreakerState) -> None:
-    breaker = after("xxxx" * 5, start=20, breaker=Breaker.forced_by_admin(state, NOON))
+    breaker = after("xxxx" * 5, start=20, breaker=Breaker().force(state, NOON))
     assert breaker.state_at(at(1000)) is state
     assert breaker.admits_at(at(1000)) == (at(1000) if state is BreakerState.CLOSED else None)
-    assert Breaker.forced_by_admin(None, at(1000)).state_at(at(1000)) is BreakerState.CLOSED
+    assert Breaker().force(None, at(1000)).state_at(at(1000)) is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(

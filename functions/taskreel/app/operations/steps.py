@@ -52,6 +52,8 @@ async def _claim(services: Services, tx: Transaction, operation_id: str) -> Bulk
     operation = await tx.get(OPERATIONS, operation_id)
     if operation is None or operation.state is not OperationState.RUNNING:
         return True
+    if not operation.is_understood:
+        return True  # the sweep sends it again, until an instance of the newer revision gets it
     now = services.clock.now()
     if operation.lease_until is not None and operation.lease_until > now:
         return False

@@ -136,7 +136,7 @@ class CircuitBreakers:
     ) -> Breaker:
         """Within a transaction: hold the breaker open or closed; None returns it to normal."""
         stored = await tx.get(BREAKERS, id_) or Breaker()
-        breaker = Breaker.forced_by_admin(state, now).follow(stored, now)
+        breaker = stored.force(state, now).follow(stored, now)
         tx.set(BREAKERS, id_, breaker)
         self._unwritten.pop(id_, None)
         self._view[id_] = breaker

@@ -67,7 +67,12 @@ async def _make_run_safely(services: Services, row: Row[RecurringJob], now: date
 async def _make_run(
     services: Services, recurring: RecurringJob, now: datetime
 ) -> RecurringRun | None:
-    """Make the run and record it; None while it waits for an earlier job."""
+    """Make the run and record it; None while it waits for an earlier job.
+
+    One in a state of a newer revision makes no run here.
+    """
+    if not is_known(recurring.state):
+        return None
     due_at = recurring.next_run_at or now
     unfinished = await _find_unfinished_job(services, recurring)
     run: RecurringRun | None = None
@@ -145,7 +150,7 @@ async def _record_run(
     recurring = await tx.get(RECURRING_JOBS, seen.recurring_job_id)
     if recurring is None or recurring.next_run_at != seen.next_run_at:
         return
-    if recurring.wake_at is None or not is_known(recurring.state):
+    if recurring.wake_at is None:
         return
     if run is None:
         recurring = recurring.with_changes(now, wake_at=now + _ASK_AGAIN)

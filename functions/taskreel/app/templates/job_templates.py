@@ -72,16 +72,17 @@ async def save_template(
             raise NotFoundError(f"There is no template {new.name!r} of yours to change.")
         number = 1 if found is None else found.newest.version + 1
         version = draft.model_copy(update={"version": number})
-        earlier = () if found is None else found.versions
-        template = JobTemplate(
+        template = found or JobTemplate(
             template_id=id_,
             name=new.name,
             user_id=owner,
             shared=new.shared,
-            versions=(*earlier, version)[-MOST_VERSIONS:],
-            created_at=draft.saved_at if found is None else found.created_at,
+            versions=(),
+            created_at=draft.saved_at,
             updated_at=draft.saved_at,
         )
+        versions = (*template.versions, version)[-MOST_VERSIONS:]
+        template = template.model_copy(update={"versions": versions, "updated_at": draft.saved_at})
         tx.set(JOB_TEMPLATES, id_, template)
         return template
 

@@ -147,9 +147,9 @@ async def send_range_again(
 
 
 async def _send_again_if_ended(services: Services, row: Row[WebhookDelivery]) -> bool:
-    """Send the delivery again; False for one that is pending, has gone, or cannot be read."""
+    """Send the delivery again; False for one that has not ended, has gone, or cannot be read."""
     delivery = read_value(row)
-    if delivery is None or delivery.state is DeliveryState.PENDING:
+    if delivery is None or delivery.state not in {DeliveryState.SUCCEEDED, DeliveryState.FAILED}:
         return False
     try:
         await send_again(services, row.id)

@@ -17,6 +17,7 @@ from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.ids import own_endpoint_id, random_endpoint_id
+from taskreel.domain.value import is_known
 from taskreel.domain.webhook import EndpointState, Signature, SigningKey, WebhookEndpoint
 from taskreel.ports import Clock, Condition, Query, Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS
@@ -189,7 +190,8 @@ async def rotate_key(
                 f"{_MOST_KEYS} keys are valid already. Wait until an old one expires, or rotate "
                 "with overlapSeconds 0."
             )
-        kind = signature or endpoint.signing_keys[-1].kind
+        last = endpoint.signing_keys[-1].kind
+        kind = signature or (last if is_known(last) else Signature.HMAC)
         return endpoint.rotate_key(SigningKey.create(kind, services.random, now), overlap, now)
 
     return await _change(services, caller, id_, change)
@@ -218,7 +220,8 @@ async def _change(services: Services, caller: Caller, id_: str, change: Change) 
         changed = change(endpoint, now)
         tx.set(WEBHOOK_ENDPOINTS, endpoint_id, changed)
         if changed.url is not None:
-            listed = changed.state is EndpointState.ENABLED
+            # In a state of a newer revision it is listed as that has left it.
+            listed = None if not is_known(changed.state) else changed.state is EndpointState.ENABLED
             await _list_in_account(services, tx, changed, now, listed=listed)
         return changed
 
@@ -231,14 +234,21 @@ async def _list_in_account(
     endpoint: WebhookEndpoint,
     now: datetime,
     *,
-    listed: bool = True,
+    listed: bool | None = True,
 ) -> None:
-    """List the endpoint's events in its owner's account, or no longer."""
+    """List the endpoint's events in its owner's account, or no longer; None where it is listed."""
     account = await open_account(services, tx, endpoint.user_id, now)
     others = tuple(one for one in account.webhooks if one.endpoint_id != endpoint.endpoint_id)
+    before = [one for one in account.webhooks if one.endpoint_id == endpoint.endpoint_id]
+    if listed is None:
+        listed = bool(before)
     if listed and len(others) >= MOST_ENDPOINTS:
         raise ConflictError(
             f"You have {MOST_ENDPOINTS} webhook endpoints, which is the limit: delete some."
         )
-    webhooks = (*others, endpoint.subscription) if listed else others
+    subscription = endpoint.subscription
+    if before:
+        # Its fields of a newer revision stay.
+        subscription = before[0].model_copy(update=dict(subscription))
+    webhooks = (*others, subscription) if listed else others
     tx.set(ACCOUNTS, endpoint.user_id, account.model_copy(update={"webhooks": webhooks}))

@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 #: A try holds its delivery for as long as it may take, and a little longer to record its answer.
 _LEASE = timedelta(seconds=ANSWER_SECONDS + 20)
+#: A delivery that only a newer revision can make is tried again then: a rollout takes minutes.
+_LEFT_TO_NEWER = timedelta(minutes=10)
 _PAGE = 100
 #: A message has less than 20 kB; the other files are in the job's result.
 _MOST_FILES = 10
@@ -66,7 +68,9 @@ async def process_delivery_task(services: Services, delivery_id: str) -> bool:
     delivery = await store.get(WEBHOOK_DELIVERIES, delivery_id)
     if delivery is None or delivery.state is not DeliveryState.PENDING:
         return True
-    body = delivery.body or await _render_body(services, delivery)
+    body = delivery.body or ""
+    if not body and _knows_form(delivery):
+        body = await _render_body(services, delivery)
     claimed = await store.transaction(lambda tx: _claim(services, tx, delivery_id, body))
     if isinstance(claimed, bool):
         return claimed
@@ -80,7 +84,7 @@ async def process_delivery_task(services: Services, delivery_id: str) -> bool:
         claimed.body,
         message_id=delivery_id,
         at=now,
-        keys=claimed.endpoint.valid_keys(now),
+        keys=claimed.endpoint.known_keys(now),
         headers=_sign_as_other_service(services, claimed, now),
     )
     await _record(services, claimed, answer)
@@ -96,12 +100,37 @@ def _sign_as_other_service(
     return services.sign_message(made.delivery, made.body, now)
 
 
+def _knows_form(delivery: WebhookDelivery) -> bool:
+    return delivery.form is None or is_known(delivery.form)
+
+
+def _find_pause(
+    services: Services, delivery: WebhookDelivery, endpoint: WebhookEndpoint | None, now: datetime
+) -> datetime | None:
+    """The time of the next try of a delivery that cannot be sent now; None for any other.
+
+    Its endpoint rests, or its form, its endpoint's state or all keys are of a newer revision.
+    """
+    if not _knows_form(delivery):
+        return now + _LEFT_TO_NEWER
+    if endpoint is None:
+        return None
+    if not is_known(endpoint.state) or not endpoint.known_keys(now):
+        return now + _LEFT_TO_NEWER
+    is_enabled = endpoint.state is EndpointState.ENABLED
+    if is_enabled and endpoint.resting_until is not None and endpoint.resting_until > now:
+        # The random part spreads what waits for the same end.
+        return endpoint.resting_until + timedelta(seconds=services.random.uniform(0, 10))
+    return None
+
+
 async def _claim(
     services: Services, tx: Transaction, delivery_id: str, body: str
 ) -> _Try | WebhookDelivery | bool:
     """Claim the delivery for a try.
 
-    A delivery instead when its endpoint rests until later; True when nothing is to be done, False
+    A delivery instead when its endpoint rests until later, or only a newer revision can send it,
+    which is asked again then; True when nothing is to be done, False
     while another try holds it.
     """
     delivery = await tx.get(WEBHOOK_DELIVERIES, delivery_id)
@@ -120,6 +149,12 @@ async def _claim(
     else:
         endpoint = await tx.get(WEBHOOK_ENDPOINTS, delivery.endpoint_id)
     url = delivery.url or (endpoint.url if endpoint else None)
+    later = _find_pause(services, delivery, endpoint, now)
+    if later is not None:
+        # No try is counted.
+        waiting = delivery.wait_until(later, now)
+        tx.set(WEBHOOK_DELIVERIES, delivery_id, waiting)
+        return waiting
     problem = None
     if endpoint is None or url is None:
         problem = "The endpoint has been deleted."
@@ -132,12 +167,6 @@ async def _claim(
             delivery.finish(DeliveryState.FAILED, problem, now),
         )
         return True
-    if endpoint.resting_until is not None and endpoint.resting_until > now:
-        # No try is counted. The random part spreads what waits for the same end.
-        spread = timedelta(seconds=services.random.uniform(0, 10))
-        resting = delivery.wait_until(endpoint.resting_until + spread, now)
-        tx.set(WEBHOOK_DELIVERIES, delivery_id, resting)
-        return resting
     # The lease is the fence: who records an answer must still hold it.
     lease_until = now + _LEASE
     claimed = delivery.with_changes(
