@@ -10,7 +10,7 @@
 #   --resume         also resume queues that are paused (scripts/destroy pauses them)
 #   --adopt          take over queues of these names that carry no mark of Taskreel
 #   --delete-retired delete the queues of earlier releases (image-generation-high, …), which get no new
-#                    tasks and drain; tasks still on them are enqueued anew by the sweep
+#                    tasks and drain; tasks still on them are enqueued again by the sweep
 set -euo pipefail
 # shellcheck source=lib/common.sh
 source "$(dirname "$0")/lib/common.sh"

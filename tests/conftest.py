@@ -69,7 +69,7 @@ def firestore_address() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def gcloud_variables() -> Iterator[Mapping[str, str]]:
-    """What the environment of gcloud needs; without gcloud tests are skipped, or fail in CI."""
+    """The environment that gcloud needs; without gcloud tests are skipped, or fail in CI."""
     program = find_program("gcloud", GCLOUD_INSTALL)
     if os.environ.get("NIGHTLY"):
         yield {}

@@ -50,7 +50,7 @@ class Settings(Value):
     #: Two keys, separated by a comma, while they are being rotated; tasks carry the first.
     internal_api_key: SecretStr = SecretStr("")
     #: Signs links to files and event-stream tokens; like INTERNAL_API_KEY it may hold two keys.
-    #: Absent: INTERNAL_API_KEY signs them, and whoever can read a task can forge them.
+    #: Absent: INTERNAL_API_KEY signs them, and anyone who can read a task can forge them.
     link_key: SecretStr | None = None
     jwt_secret: SecretStr | None = None
     jwt_public_key: str | None = None

@@ -36,7 +36,7 @@ class Collection(Generic[V]):
     name: str
     encode: Callable[[V], Mapping[str, Any]]
     decode: Callable[[Mapping[str, Any]], V]
-    #: True where nobody changes a value in place, nor what it contains: a store may then give the
+    #: True where no code changes a value in place, nor what it contains: a store may then give the
     #: same object to several readers.
     shareable: bool = False
     #: True where every value can be encoded: a store that holds values in memory may then encode

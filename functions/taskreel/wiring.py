@@ -321,7 +321,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
     counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
     rules = _rules(chosen)
-    # Without limits nobody asks for the counts.
+    # Without limits the counts are not read.
     inner = _store(chosen)
     recorder = Recorder(inner, clock, SystemRandom().randrange(SHARDS))
     observers: list[JobObserver] = [recorder.note_change]

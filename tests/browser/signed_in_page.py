@@ -29,7 +29,10 @@ def signed_in(
 ) -> Iterator[Page]:
     """A page of that user. It must ask no other host, and its console must stay clean."""
     size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
-    context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type] # a TypedDict
+    context = browser.new_context(
+        viewport=size,  # type: ignore[arg-type] # a TypedDict
+        color_scheme=scheme,
+    )
     context.set_default_timeout(SECONDS)
     page = context.new_page()
     page.set_default_timeout(SECONDS)
@@ -61,4 +64,4 @@ def store_picture(page: Page, name: str, *, height: int = 860) -> None:
     if folder:
         path = Path(folder) / f"{name}.jpg"
         top = {"x": 0.0, "y": 0.0, "width": 1280.0, "height": float(height)}
-        page.screenshot(path=path, type="jpeg", quality=82, clip=top)  # type: ignore[arg-type] # a TypedDict
+        page.screenshot(path=path, type="jpeg", quality=82, clip=top)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from taskreel_local.emulators.google_emulators import firestore_emulator, storag
 from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.repository_paths import QUEUES
 
-from . import fake_monitoring, fake_run, fake_services  # noqa: F401 - their import registers the routes
+from . import fake_monitoring, fake_run, fake_services  # noqa: F401 - for their routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
 
 ROOT = Path(__file__).parents[2]

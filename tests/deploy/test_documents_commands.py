@@ -144,7 +144,7 @@ def test_the_debug_commands_run_as_they_are_printed(empty: Cloud, tmp_path: Path
 
 
 def read_until(stream: object, text: str) -> str:
-    """What a process prints up to the line with `text`."""
+    """Everything that a process prints up to the line with `text`."""
     assert hasattr(stream, "readline")
     found = ""
     while text not in found:

@@ -32,7 +32,8 @@ def commands_in(text: str) -> Iterator[str]:
     text = re.sub(r"\$\(plan value-email[^)]*\)", "dev@demo-project.iam.gserviceaccount.com", text)
     for match in re.finditer(rf"(?<![\w/.-])gcloud (?=[a-z])(?!{PROSE})(.+)", text):
         rest = re.sub(
-            r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?|\b(?!EXTERNAL_MANAGED\b)[A-Z][A-Z_]+\b',
+            r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?'
+            r"|\b(?!EXTERNAL_MANAGED\b)[A-Z][A-Z_]+\b",
             "x",
             match[1],
         )

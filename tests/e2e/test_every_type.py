@@ -171,7 +171,7 @@ def test_a_type_runs_end_to_end_and_its_files_open(
 
 
 def fetched(artifact: Mapping[str, Any]) -> bytes:
-    """What the signed URL gives to somebody without a token."""
+    """The content that the signed URL gives to a client without a token."""
     answer = httpx.get(artifact["url"], timeout=30).raise_for_status()
     assert answer.headers["content-type"] == artifact["contentType"]
     assert len(answer.content) == artifact["bytes"]

@@ -15,7 +15,7 @@ from functions.job_requests import submit_job
 from functions.stored_documents import store_documents
 from simulation.world import ROOT, World, running
 from taskreel.app.flow import admission
-from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room, mend_account
+from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room, recount_account
 from taskreel.app.flow.queue_position import find_position
 from taskreel.app.flow.slots import RoomLimit
 from taskreel.domain.errors import StoreError
@@ -98,7 +98,7 @@ async def test_two_admissions_at_once_give_one_free_slot_to_one_job(limited: Wor
     jobs = await submit(limited, ada, 4)
     ended = (await limited.job(jobs[0])).enter_status(Status.CANCELLED, limited.now())
     await limited.put(ended.model_copy(update={"slot_of": None}))
-    await mend_account(limited.services, "ada")
+    await recount_account(limited.services, "ada")
     services = limited.services
     found = await asyncio.gather(*(admit_jobs_of_user(services, "ada") for _ in range(3)))
     assert [job.job_id for admitted in found for job in admitted] == [jobs[2]]
@@ -131,8 +131,8 @@ async def test_a_lost_admission_to_a_queue_is_made_up_for_by_the_sweep(narrow: W
 
 async def test_right_numbers_of_an_account_are_not_written(limited: World) -> None:
     await submit(limited, limited.as_user("ada"), 2)
-    assert not await mend_account(limited.services, "ada")
-    assert not await mend_account(limited.services, "stranger")
+    assert not await recount_account(limited.services, "ada")
+    assert not await recount_account(limited.services, "stranger")
 
 
 async def test_a_position_of_a_running_job_or_one_due_later_needs_no_count(

@@ -56,7 +56,7 @@ async def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 async def upscaled(world: World, url: str) -> dict[str, Any]:
-    """What becomes of an upscale of the URL."""
+    """The job of an upscale of the URL, after its end."""
     job = await submit_job(world.as_user("ada"), {"imageUrl": url, "scale": 2}, UPSCALE)
     await world.settle()
     return await read_job(world.as_user("ada"), job)

@@ -186,7 +186,7 @@ async def test_a_run_cut_off_by_the_platform_is_resumed_and_not_repeated(
     cut = await world.job(job["jobId"])
     assert (cut.status, len(cut.operations)) == (Status.PROCESSING, 1)
 
-    # Nobody renews its lease: it has passed, and the sweep finds the job.
+    # No run renews its lease: it has passed, and the sweep finds the job.
     await world.put(cut.with_changes(world.now(), lease_until=world.now(), wake_at=world.now()))
     assert await world.sweep() == {"rescued": 1}
     await world.advance(300)

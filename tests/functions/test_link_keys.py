@@ -1,4 +1,4 @@
-"""Who reads a task reads its internal key; with LINK_KEY that key opens no file and no events."""
+"""A reader of a task reads its internal key; with LINK_KEY it opens no file and no events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller sees of a pipeline, its steps and its jobs."""
+"""The view of a pipeline, its steps and its jobs that a caller gets."""
 
 from __future__ import annotations
 

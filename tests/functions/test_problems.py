@@ -323,7 +323,7 @@ known = st.sampled_from(
 
 
 def read_back(model: Any, body: bytes) -> Any:
-    """What becomes of an accepted body in the store; the problems of a refused one."""
+    """The stored form of an accepted body; the problems of a refused one."""
     try:
         found = model.model_validate_json(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The task processor: whoever holds the key may deliver a job, any number of times, at any time."""
+"""The task processor: any holder of the key may deliver a job, any number of times, at any time."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def test_progress_is_written_once_a_second_at_most(
 
 
 async def dead(world: World, job: dict[str, Any]) -> Job:
-    """Make the stored job one whose run has died: its lease passes and nobody renews it."""
+    """Make the stored job one whose run has died: its lease passes, and is not renewed."""
     stored = (await world.job(job["jobId"])).with_changes(world.now(), lease_until=world.now())
     await world.put(stored)
     return stored

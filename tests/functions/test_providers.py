@@ -203,7 +203,8 @@ async def test_a_text_is_translated_by_a_service_once_it_is_personal(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("openai")
-    setup.fakes["openai"].answer = '{"text": "Chère Ada, bonne nuit."}'  # type: ignore[attr-defined]  # it has one
+    answer = '{"text": "Chère Ada, bonne nuit."}'
+    setup.fakes["openai"].answer = answer  # type: ignore[attr-defined]  # it has one
     done = await setup.run_job(LETTER, PERSONAL)
     asked = setup.fakes["openai"].calls[0].body
     assert asked["input"] == "Dear Ada, good night."

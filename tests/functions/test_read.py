@@ -126,7 +126,7 @@ async def test_reading_may_wait_for_the_end(world: World, ada: httpx.AsyncClient
 
 
 def check(world: World, url: str) -> None:
-    """What the server of the files asks of a URL."""
+    """Check a URL as the server of the files does."""
     query = dict(parse_qsl(urlsplit(url).query))
     path = urlsplit(url).path.removeprefix("/files/")
     world.files.check_url(path, expires=query["expires"], signature=query["signature"])

@@ -92,7 +92,9 @@ def serve(gcloud: ModuleType, path: str, connection: socket.socket, report: int)
     os._exit(0)
 
 
-def receive_request(connection: socket.socket) -> tuple[dict, list[int]]:  # type: ignore[type-arg] # JSON
+def receive_request(
+    connection: socket.socket,
+) -> tuple[dict, list[int]]:  # type: ignore[type-arg] # JSON
     """The client's request and its standard input, output and error."""
     text, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 3)
     while more := connection.recv(_MOST_BYTES):

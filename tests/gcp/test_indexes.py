@@ -17,7 +17,7 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes, QueryShape
 from simulation.world import World, running
-from taskreel.app.flow.admission import mend_account
+from taskreel.app.flow.admission import recount_account
 from taskreel.app.job_counts import ROOM_FIELDS, JobCounts
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import JobReader
@@ -136,7 +136,7 @@ async def count_waiting_jobs(world: World) -> None:
     counts = JobCounts(exact=True)
     for name in ROOM_FIELDS.values():
         await counts.may_wait(world.services.store, (name, "any"), 10, world.now())
-    await mend_account(world.services, "ada")
+    await recount_account(world.services, "ada")
 
 
 async def resume_every_source(world: World) -> None:

@@ -42,13 +42,13 @@ class OtherApis:
     ca_file: Path
 
     async def run_python(self, script: str, **variables: str) -> dict[str, Any]:
-        """What the script of these tests prints."""
+        """Run a script of these tests; return the object that it prints."""
         return await self.run_client([sys.executable, str(HERE / script)], variables)
 
     async def run_client(
         self, command: Sequence[str], variables: Mapping[str, str], folder: Path = HERE
     ) -> dict[str, Any]:
-        """What the client prints at its end; time passes meanwhile."""
+        """Run a client while time passes; return the object that it prints at its end."""
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,

@@ -69,19 +69,19 @@ class ManualQueue:
         for task in tasks:
             await self.enqueue(task)
 
-    async def pause(self, lane: str, /) -> None:
-        raise NotImplementedError(lane)
+    async def pause(self, queue: str, /) -> None:
+        raise NotImplementedError(queue)
 
-    async def resume(self, lane: str, /) -> None:
-        raise NotImplementedError(lane)
+    async def resume(self, queue: str, /) -> None:
+        raise NotImplementedError(queue)
 
-    async def purge(self, lane: str, /) -> None:
-        raise NotImplementedError(lane)
+    async def purge(self, queue: str, /) -> None:
+        raise NotImplementedError(queue)
 
-    async def stats(self, lane: str, /) -> QueueStats:
+    async def stats(self, queue: str, /) -> QueueStats:
         if self.away:
             raise QueueError("the queue is away")
-        return QueueStats(queue=lane, paused=False, depth=len(self.waiting), oldest_at=None)
+        return QueueStats(queue=queue, paused=False, depth=len(self.waiting), oldest_at=None)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -70,7 +70,7 @@ class Environment:
         instance.machine.frozen = False
 
     async def break_store(self) -> None:
-        """Nobody reaches the store for seconds to minutes."""
+        """No instance reaches the store for seconds to minutes."""
         self._break_store(loses_answers=False)
 
     async def lose_answers(self) -> None:
@@ -84,7 +84,7 @@ class Environment:
         outage.until = self.cloud.loop.time() + seconds
 
     async def break_queues(self) -> None:
-        """Nobody reaches the queues."""
+        """No instance reaches the queues."""
         seconds = self.cloud.tape.between(1, 200)
         self.cloud.queue_outage.until = self.cloud.loop.time() + seconds
 

@@ -35,7 +35,7 @@ _MAY_RUN = frozenset({Status.QUEUED, Status.PROCESSING, Status.RETRYING})
 
 
 class ViolationError(Exception):
-    """An invariant does not hold."""
+    """An invariant is broken."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ class StoreWatch:
             raise ViolationError("\n".join(found))
 
     def leak_slot(self, user: str) -> None:
-        """From now on the account may count more active jobs than there are, until it is mended."""
+        """Let the account count more active jobs than there are, until it is corrected."""
         self._leaked.add(user)
 
     def has_leaked(self, user: str) -> bool:
@@ -140,7 +140,7 @@ class StoreWatch:
                 self._found.append(f"artifacts-stay: job {job.job_id} lost a finished unit")
 
     def _check_one_run(self, before: Job, job: Job) -> None:
-        """Nobody claims a job of which a run holds the lease."""
+        """No run claims a job of which another holds the lease."""
         if before.lease_until is None or job.lease_until is None or job.fence == before.fence:
             return
         left = before.lease_until - EPOCH - timedelta(seconds=self.time())

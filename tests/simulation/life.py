@@ -213,7 +213,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.queue.waiting)
     @rule(which=numbers, often=st.sampled_from([0, 1, 1, 1, 2, 3]), gone=st.booleans())
-    def deliver(self, which: int, often: int, gone: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def deliver(self, which: int, often: int, gone: bool) -> None:  # noqa: FBT001 - drawn
         """Deliver a task, `often` times; unless `gone`, the queue may deliver it again."""
         waiting = self.world.queue.waiting
         task = waiting.pop(which % len(waiting)) if gone else waiting[which % len(waiting)]
@@ -230,7 +230,7 @@ class Life(RuleBasedStateMachine):
             self.world.deliver(task)
 
     @rule(away=st.booleans())
-    def queue_goes_or_comes_back(self, away: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def queue_goes_or_comes_back(self, away: bool) -> None:  # noqa: FBT001 - drawn
         self.world.queue.away = away
 
     @precondition(lambda self: not self.world.outages)
@@ -239,7 +239,12 @@ class Life(RuleBasedStateMachine):
         seconds=st.sampled_from([1, 4, 20, 60]),
         carried_out=st.booleans(),
     )
-    def store_goes_away(self, calls: int, seconds: float, carried_out: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def store_goes_away(
+        self,
+        calls: int,
+        seconds: float,
+        carried_out: bool,  # noqa: FBT001 - drawn
+    ) -> None:
         """At any later call of an instance; the API and the sweep reach it."""
         self.world.outages.append(Outage(self.world.clock.steady, calls, seconds, carried_out))
 
@@ -255,7 +260,7 @@ class Life(RuleBasedStateMachine):
         which: int,
         calls: int,
         seconds: float,
-        carried_out: bool,  # noqa: FBT001 - drawn by Hypothesis
+        carried_out: bool,  # noqa: FBT001 - drawn
     ) -> None:
         """One delivery, during which the store goes away, and comes back."""
         self.store_goes_away(calls, seconds, carried_out)
@@ -273,7 +278,12 @@ class Life(RuleBasedStateMachine):
         self.world.outages.clear()
 
     @rule(user=users, calls=st.integers(0, 1), carried_out=st.booleans())
-    def submit_without_an_answer(self, user: str, calls: int, carried_out: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def submit_without_an_answer(
+        self,
+        user: str,
+        calls: int,
+        carried_out: bool,  # noqa: FBT001 - drawn
+    ) -> None:
         """The store goes away during a submission, and the client sends it again with its key."""
         self.keys += 1
         submission = BATCH.submission.model_validate({"prompts": ["a kite"]})
@@ -390,7 +400,7 @@ class Life(RuleBasedStateMachine):
         return lost
 
     @rule(refuses=st.booleans())
-    def provider_refuses_to_cancel_or_not(self, refuses: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def provider_refuses_to_cancel_or_not(self, refuses: bool) -> None:  # noqa: FBT001 - drawn
         self.world.provider.refuses_cancel = refuses
 
     @rule(seconds=st.sampled_from([0.5, 2, 5, 14, 31, 130, 4000]))
@@ -587,7 +597,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_outside_depends_on_what_was_lost(self) -> None:
-        """What was answered, bought or given to the queue belongs to jobs that are stored."""
+        """All that was answered, bought or given to the queue belongs to jobs that are stored."""
         stored = {job.job_id for job in self.world.jobs()}
         assert self.answered <= stored
         assert {task.job_id for task in self.world.queue.waiting} <= stored

@@ -30,7 +30,7 @@ class MortalStore(SqliteStore):
     def die(self) -> int:
         """Lose what is not committed, and start anew with the file; the number of documents lost.
 
-        Whoever waits for a commit waits for ever, as in a process that is dead.
+        A caller that waits for a commit waits for ever, as in a process that is dead.
         """
         lost = len(self._dirty) if self.stalled.is_set() else 0
         if self.stalled.is_set():

@@ -105,7 +105,7 @@ def _was_leaked(cloud: SimulatedCloud, account: Account) -> bool:
 
 def _check_sales(cloud: SimulatedCloud) -> Iterator[str]:
     """Work that was bought is delivered, or cancelled, or an operator has been told of it."""
-    for sale in cloud.market.sales:
+    for sale in cloud.sales_book.sales:
         if sale.state not in {SaleState.RUNNING, SaleState.DONE} or sale.cancel_asked:
             continue
         job = cloud.watch.jobs.get(sale.job_id)
@@ -118,7 +118,7 @@ def _check_sales(cloud: SimulatedCloud) -> Iterator[str]:
 
 
 def _check_ambiguity(cloud: SimulatedCloud) -> Iterator[str]:
-    """Where no answer of a provider was lost, none is missed."""
+    """No answer of a provider is missed, unless one was lost."""
     for job in cloud.watch.jobs.values() if cloud.plan.loses_no_answer else ():
         errors = [job.error, *(unit.error for unit in job.units)]
         # An answer that came after its job's end has the same code, and says so.

@@ -39,7 +39,7 @@ _THOROUGH_HOURS = 2.0
 
 @dataclass
 class Outcome:
-    """What came of one simulation."""
+    """The outcome of one simulation."""
 
     seed: int
     hours: float = 0.0
@@ -123,7 +123,7 @@ def _simulate(
             outcome.violation = f"stuck: {error}"
         except _EnoughError:
             pass
-        except Exception as error:  # noqa: BLE001 - it is reported, with the command that repeats it
+        except Exception as error:  # noqa: BLE001 - it is reported
             outcome.violation = f"{CRASHED}{error!r}"
         finally:
             outcome.hours = loop.time() / HOUR
@@ -163,8 +163,8 @@ class _Simulation:
 
     def _check(self, cloud: SimulatedCloud) -> None:
         cloud.watch.check()
-        if cloud.market.bought_twice:
-            raise ViolationError(f"nothing-bought-twice: {cloud.market.bought_twice[0]}")
+        if cloud.sales_book.bought_twice:
+            raise ViolationError(f"nothing-bought-twice: {cloud.sales_book.bought_twice[0]}")
         if self.log.crash is not None:
             raise ViolationError(f"no-crash: {self.log.crash}")
         if self.most_steps is not None and self.loop.steps > self.most_steps:

@@ -33,7 +33,7 @@ from simulation.simulated_ports import (
     SimulatedClock,
     read_facts,
 )
-from simulation.simulated_provider import Market, SimulatedProvider
+from simulation.simulated_provider import SalesBook, SimulatedProvider
 from simulation.tape import Tape, TapeRandom
 from simulation.virtual_loop import VirtualLoop
 from simulation.world import JWT_SECRET, KEY, QUEUES, settings
@@ -174,7 +174,7 @@ class SimulatedCloud:
     watch: StoreWatch
     store: WatchedStore
     queues: MemoryTasks
-    market: Market
+    sales_book: SalesBook
     receiver: Receiver
     base: Services
     store_outage: Outage = field(default_factory=Outage)
@@ -228,7 +228,7 @@ class SimulatedCloud:
         logged = LoggedStore(store, [recorder.note_change, counts.note_change])
         registry = ProviderRegistry(
             {
-                name: functools.partial(SimulatedProvider, name, machine, self.market)
+                name: functools.partial(SimulatedProvider, name, machine, self.sales_book)
                 for name in PROVIDERS
             },
             breakers=CircuitBreakers(logged),
@@ -471,7 +471,7 @@ async def running_cloud(
             watch=watch,
             store=store,
             queues=queues,
-            market=Market(plan),
+            sales_book=SalesBook(plan),
             receiver=Receiver(),
             base=base,
         )

@@ -66,7 +66,7 @@ class SimulatedClock:
 
 @dataclass
 class Outage:
-    """What cannot be reached until when, by everybody."""
+    """The ports that no instance can reach, and until when."""
 
     until: float = 0.0
     #: Calls are carried out, and their answers are lost.
@@ -75,7 +75,7 @@ class Outage:
 
 @dataclass(eq=False)
 class Machine:
-    """What the ports of one instance share: if it lives, and the world around it."""
+    """The state that the ports of one instance share: if it lives, and the world around it."""
 
     name: str
     loop: VirtualLoop
@@ -135,7 +135,8 @@ class _RevisedTransaction:
 
 def _revise(value: V) -> V:
     if isinstance(value, Job) and NEW_FIELD not in (value.model_extra or {}):
-        return Job.model_validate({**value.document(), NEW_FIELD: {"since": "r2"}})  # type: ignore[return-value]  # V is Job here
+        fields = {**value.document(), NEW_FIELD: {"since": "r2"}}
+        return Job.model_validate(fields)  # type: ignore[return-value]  # V is Job here
     return value
 
 

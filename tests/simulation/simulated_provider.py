@@ -51,7 +51,7 @@ class Sale:
 
 
 @dataclass
-class Market:
+class SalesBook:
     """All sales of all services, and every purchase that should not have happened."""
 
     plan: FaultPlan
@@ -85,10 +85,10 @@ class SimulatedProvider:
 
     name: str
     machine: Machine
-    market: Market
+    sales_book: SalesBook
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
-        plan, machine = self.market.plan, self.machine
+        plan, machine = self.sales_book.plan, self.machine
         job_id, _, unit = idempotency_key.split(".")
         await machine.pause()
         if plan.strikes(Fault.PROVIDER_DOWN):
@@ -100,10 +100,10 @@ class SimulatedProvider:
         if plan.strikes(Fault.PROVIDER_SLOW):
             await asyncio.sleep(plan.tape.between(5, 60))
             await machine.pause()
-        answers_at_once = self.market.answers_at_once
+        answers_at_once = self.sales_book.answers_at_once
         if answers_at_once is None:
             answers_at_once = plan.tape.draw(3) == 0
-        sale = self.market.sell(job_id, unit, done=answers_at_once)
+        sale = self.sales_book.sell(job_id, unit, done=answers_at_once)
         sale.maybe_unheard = True
         if plan.strikes(Fault.PROVIDER_HANGS):
             sale.state = SaleState.DONE
@@ -119,9 +119,9 @@ class SimulatedProvider:
         return self._wait(sale)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
-        plan = self.market.plan
+        plan = self.sales_book.plan
         await self.machine.pause()
-        sale = self.market.sales[int(operation["sale"])]
+        sale = self.sales_book.sales[int(operation["sale"])]
         if plan.strikes(Fault.PROVIDER_POLL_FAILS):
             raise TemporaryError("502")
         if sale.state is SaleState.RUNNING:
@@ -141,8 +141,8 @@ class SimulatedProvider:
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         await self.machine.pause()
-        sale = self.market.sales[int(operation["sale"])]
-        if self.market.plan.strikes(Fault.PROVIDER_CANCEL_FAILS):
+        sale = self.sales_book.sales[int(operation["sale"])]
+        if self.sales_book.plan.strikes(Fault.PROVIDER_CANCEL_FAILS):
             raise ProviderDownError("cancelling fails now")
         sale.cancel_asked = True
         if sale.state is SaleState.RUNNING:
@@ -152,7 +152,7 @@ class SimulatedProvider:
         """Nothing is open."""
 
     def _wait(self, sale: Sale) -> Pending:
-        wait = timedelta(seconds=5 + self.market.plan.tape.draw(20))
+        wait = timedelta(seconds=5 + self.sales_book.plan.tape.draw(20))
         return Pending(operation={"sale": sale.number}, poll_after=wait)
 
     def _deliver(self, sale: Sale, request: Generation) -> Done:

@@ -42,10 +42,10 @@ class RatedQueue(ManualQueue):
     async def enqueue(self, task: Task, /) -> None:
         self.line.append((self.clock.now(), task))
 
-    async def stats(self, lane: str, /) -> QueueStats:
+    async def stats(self, queue: str, /) -> QueueStats:
         self.stats_calls += 1
         oldest_at = self.line[0][0] if self.line else None
-        return QueueStats(queue=lane, paused=False, depth=len(self.line), oldest_at=oldest_at)
+        return QueueStats(queue=queue, paused=False, depth=len(self.line), oldest_at=oldest_at)
 
 
 @dataclass

@@ -36,7 +36,7 @@ async def fetch(
 async def code(
     handler: Handler, url: str, target: Path, kind: type[RunError] = PermanentError
 ) -> str:
-    """Why the fetch fails."""
+    """The code of the error with which the fetch fails."""
     with pytest.raises(kind) as failed:
         await fetch(handler, url, target)
     return failed.value.code

@@ -18,7 +18,7 @@ def _restored() -> Iterator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str], style: str) -> list[str]:
-    """What is printed of a warning with fields, and of an error with its exception."""
+    """The lines that are printed of a warning with fields, and of an error with its exception."""
     log.configure_logging(level="INFO", style=style)
     logger = logging.getLogger("taskreel.test")
     logger.debug("too fine")

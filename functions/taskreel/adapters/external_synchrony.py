@@ -1,7 +1,7 @@
 """Nothing leaves the process before what it depends on is stored: the one place of that rule.
 
 A store may hold writes in memory for some milliseconds (`adapters.local.sqlite`). A crash then
-loses them, which harms nobody as long as nobody outside has heard of them. So everything that goes
+loses them, which does no harm while no client or service has heard of them. So everything that goes
 out waits for `Store.durable()`:
 
 * an answer to a request, and each part of one that is streamed: `DurableResponses`;

@@ -1,6 +1,6 @@
 """A store that logs each change of a job's status, once its transaction has run: one line a change.
 
-Every write of a job passes a transaction, whoever makes it: this is the one place that sees all.
+Every write of a job passes a transaction, whichever part makes it: this place sees them all.
 On Firestore the change is committed then. The SQLite store commits some milliseconds later: the
 last lines of a process that died may tell of changes that were lost with it, as no answer and no
 purchase ever is (`adapters.external_synchrony`).

@@ -30,7 +30,7 @@ class TaskTarget:
     def build_headers(self, task: Task) -> Mapping[str, str]:
         """The headers of a task, with the trace of the request that made it (W3C).
 
-        The log lines of its run are then found with those of the request. The flag says that nobody
+        The log lines of its run are then found with those of the request. The flag says that no one
         has recorded the request, so that no trace is sampled only for it.
         """
         headers = {"Content-Type": "application/json", "X-Internal-Api-Key": self.internal_key}

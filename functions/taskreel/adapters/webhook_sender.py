@@ -96,7 +96,7 @@ class WebhookSender:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._exchange(url, body, headers, at)
         except TimeoutError:
-            # It answers nobody in time: the others of its messages wait, and hold no place.
+            # It answers no message in time: the others of its messages wait, and hold no place.
             return WebhookAnswer(
                 error=f"It did not answer within {ANSWER_SECONDS:.0f} s.",
                 retry_after=timedelta(seconds=60),

@@ -43,7 +43,7 @@ class EtaCalibration:
     """The predictions of this process that are open, and the scale of each type's band.
 
     `record` counts an outcome. `observe` is called with the first prediction, and lets
-    `note_change` hear of every change of a job: as long as nobody reads an estimate, nothing is
+    `note_change` hear of every change of a job: while no client reads an estimate, nothing is
     checked.
     """
 

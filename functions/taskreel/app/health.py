@@ -1,4 +1,4 @@
-"""The health of the system, measured at most every few seconds, whoever asks."""
+"""The health of the system, measured at most every few seconds, however often it is read."""
 
 from __future__ import annotations
 

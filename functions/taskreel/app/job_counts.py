@@ -109,7 +109,7 @@ class JobCounts:
         self._rooms[key].reserved -= 1
 
     def take_for_waiting(self, key: RoomKey, window: int) -> bool:
-        """Reserve room for a job that waits; nobody else goes before it."""
+        """Reserve room for a job that waits; no other job goes before it."""
         count = self._rooms[key]
         if count.open + count.reserved >= window:
             return False
@@ -160,7 +160,7 @@ class JobCounts:
         for _ in range(_COUNT_TRIES):
             changes = count.changes
             found = await _count_open(store, key, window)
-            # While a room has much room nobody waits for it: no second count.
+            # While a room has many free places no job waits for it: no second count.
             waiting = 0
             if self.exact or 2 * found > window or count.waiting > 0:
                 waiting = await _count(store, key, _REASONS[key[0]])

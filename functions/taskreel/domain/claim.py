@@ -13,7 +13,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 
 #: How much longer than its lease a run has that may hold an answer which was paid for. While the
-#: store is away nobody can renew a lease; then the run stores the answer before another run
+#: store is away no run can renew a lease; then the run stores the answer before another run
 #: declares it lost.
 ANSWER_GRACE = timedelta(minutes=2)
 

@@ -255,7 +255,7 @@ class Account(CappedSpend):
     wake_at: datetime | None = None
     wake_shard: int | None = None
     #: Unfinished jobs that may run, and those that wait for the user's limit. A settlement moves
-    #: them by increments; the sweep mends a number that has gone wrong by counting.
+    #: them by increments; the sweep corrects a wrong number by counting.
     active: int = 0
     waiting: int = 0
     #: The tier of the user's last token, for decisions when no token is at hand.

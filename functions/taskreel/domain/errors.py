@@ -198,7 +198,7 @@ class UnknownRequestError(TaskreelError):
 
 
 class UnreadableDocumentError(TaskreelError):
-    """A stored document that this revision cannot read: an operator must look at it.
+    """A stored document that this revision cannot read: an operator must examine it.
 
     The code names its collection: `job_unreadable`, `account_unreadable`, …
     """

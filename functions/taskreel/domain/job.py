@@ -155,7 +155,7 @@ class Job(StoredValue):
     parent_round: int | None = None
     step: str | None = None
     index: int = 0
-    #: The credits that its work took, whoever holds them: a pipeline pays for its child jobs.
+    #: The credits that its work took, whichever job holds them: a pipeline pays for its child jobs.
     spent: int = 0
     #: The jobs that this one replays, the newest first; what they had done is not bought again…
     lineage: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ def decide_request(rate: Rate, arrival: datetime | None, now: datetime) -> RateD
     interval, window = rate.interval, rate.window
     stored = now if arrival is None else max(arrival, now)
     if stored - now > window + _CLOCK_TOLERANCE:
-        # No burst reaches so far: the clock has gone back, and that locks nobody out.
+        # No burst reaches so far: the clock has gone back, and that locks no caller out.
         stored = now
     following = stored + interval
     if following - now > window:

@@ -36,7 +36,7 @@ class PartProviders(Value):
     music: str | None = Field(default=None, max_length=100)
 
 
-#: Of a film that nobody narrates.
+#: Of a film without narration.
 _UNTOLD = {"captions": "none", "subtitleFile": False}
 
 

@@ -21,7 +21,7 @@ _TASK = (
 class StoryGeneration(Submission):
     """`{prompt, genre, numSequences, seed, options{style, tone, audience, language}}`.
 
-    A given `story` is told anew in scenes, as the prompt says where there is one.
+    A given `story` is retold in scenes, as the prompt says where there is one.
     """
 
     prompt: Prompt | None = None

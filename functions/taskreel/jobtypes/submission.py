@@ -127,7 +127,7 @@ class Submission(Value):
     )
     skip_cache: bool | None = Field(
         default=None,
-        description="Make the result anew; with cacheSeconds it answers later requests.",
+        description="Make a new result; with cacheSeconds it answers later requests.",
     )
 
     # Clients of the documented services send these with every body. The token says who the caller

@@ -53,7 +53,7 @@ class MusicBed:
     """Music under everything, repeated to the end; `duck_db` changes its level under a voice.
 
     Both are brought to one loudness before: at a `gain_db` of 0 the music is as loud as a voice
-    while nobody speaks, and `duck_db` softer while somebody does.
+    while there is no voice, and `duck_db` softer under one.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What a film is made of: its scenes, its cards and its settings."""
+"""The parts of a film: its scenes, its cards and its settings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FilmOptions:
     transition_seconds: float = 0.6
     captions: Captions = "burned"
     fit: Fit = "cover"  # of clips of another shape
-    music_gain_db: float = -4.0  # below a voice, while nobody speaks
+    music_gain_db: float = -4.0  # in the pauses of the voice
     target_lufs: float = TARGET_LUFS
     seed: int = 0
 

@@ -104,7 +104,7 @@ async def create_jobs(
 ) -> Response:
     """Each counts as one write for the rate limit. With an `Idempotency-Key` it may be repeated.
 
-    The answer is 200 also if jobs are refused, or malformed: look at each result.
+    The answer is 200 also if jobs are refused, or malformed: read each result.
     """
     check_query(request)
     key = parse_idempotency_key(request.headers.get("idempotency-key"))

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api", tags=["erasures"])
 class ErasureOrder(Value):
     """The reason, for the audit log; with `dryRun` the person's documents are only counted.
 
-    An order without a reason has to say `"dryRun": false`: an empty body erases nobody.
+    An order without a reason has to say `"dryRun": false`: an empty body erases no user.
     """
 
     reason: Annotated[str, Field(max_length=500), AfterValidator(check_text)] = ""

@@ -88,7 +88,7 @@ class RefusedByOperationView(View):
 class ForecastView(View):
     """The forecast of an operation: the numbers of jobs, the credits, and why not the others.
 
-    A dry run looks at 500 jobs at most: `complete` tells if those were all.
+    A dry run judges 500 jobs at most: `complete` tells if those were all.
     """
 
     dry_run: bool = True

@@ -456,7 +456,7 @@ def _build_key_view(services: Services, key: SigningKey) -> KeyView:
     public = services.webhooks.public_key(key)
     return KeyView(
         signature=str(key.kind),
-        # The secret half of an Ed25519 key is nobody's but ours.
+        # The secret half of an Ed25519 key never leaves this service.
         secret=key.secret if public is None else None,
         public_key=public,
         created_at=key.created_at,

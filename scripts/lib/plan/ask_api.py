@@ -28,7 +28,7 @@ def describe_answer(
         return ""
     if status == HTTPStatus.FORBIDDEN and not own:
         return (
-            "answers 403 from Google, not from Taskreel: Cloud Run lets nobody in without a Google "
+            "answers 403 from Google, not from Taskreel: Cloud Run refuses calls without a Google "
             "account. Open it: gcloud run services update SERVICE --no-invoker-iam-check"
         )
     text = json.loads(body).get("detail", "") if own else ""

@@ -202,7 +202,7 @@ def change_resource(resource: Resource, found: Mapping[str, Any] | None, project
             )
         return
     url = _locate(resource, found)
-    # A dashboard's etag tells that nobody has changed it since.
+    # A dashboard's etag tells that it was not changed since.
     etag = {"etag": found["etag"]} if "etag" in found else {}
     call_api(resource.update, url, project, {**resource.body, "name": found["name"], **etag})
 

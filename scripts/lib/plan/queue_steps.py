@@ -115,7 +115,7 @@ def _drain_retired_queue(
 ) -> Iterator[Step]:
     """Let a queue of an earlier release run until it is empty, or delete it.
 
-    A task that is deleted with it is not lost: the sweep finds its job, and enqueues it anew.
+    A task that is deleted with it is not lost: the sweep finds its job, and enqueues it again.
     """
     name = queue["name"].rpartition("/")[2]
     command = ("tasks", "queues")

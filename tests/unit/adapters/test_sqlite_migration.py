@@ -41,7 +41,8 @@ def old(tmp_path: Path) -> Path:
 def documents(path: Path, collection: Collection[Any]) -> dict[str, Mapping[str, Any]]:
     """The documents as the last release has written them."""
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute(f"SELECT id, data FROM {collection.name}").fetchall()  # noqa: S608
+        query = f"SELECT id, data FROM {collection.name}"  # noqa: S608
+        rows = connection.execute(query).fetchall()
     return {id_: load_json(data) for id_, data in rows}
 
 

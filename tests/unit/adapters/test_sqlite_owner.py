@@ -27,7 +27,7 @@ async def put_row(store: SqliteStore, id_: str, data: Mapping[str, Any]) -> None
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """What another program finds in the file: only what is committed."""
+    """The rows that another program finds in the file: only what is committed."""
     with sqlite3.connect(path) as connection:
         return dict(connection.execute("SELECT id, data FROM rows ORDER BY id"))
 

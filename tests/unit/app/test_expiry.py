@@ -1,4 +1,4 @@
-"""What has expired is removed with its files, where no service of a cloud does so."""
+"""Expired documents are removed with their files, where no service of a cloud does so."""
 
 from __future__ import annotations
 

@@ -103,7 +103,11 @@ BY_SECRET = {
     "a secret's beginning": sign_by_hand(HS256, CLAIMS, SECRET[:-1].encode()),
     "no algorithm": sign_by_hand({"typ": "JWT"}, CLAIMS, SECRET.encode()),
     "a signature that is cut": jwt.encode(CLAIMS, SECRET)[:-4],
-    "claims that are a list": sign_by_hand(HS256, [CLAIMS], SECRET.encode()),  # type: ignore[arg-type]
+    "claims that are a list": sign_by_hand(
+        HS256,
+        [CLAIMS],  # type: ignore[arg-type]
+        SECRET.encode(),
+    ),
     "a user that is a path": jwt.encode({**CLAIMS, "sub": "../ada"}, SECRET),
     "a user that is a wildcard": jwt.encode({**CLAIMS, "sub": "a/b"}, SECRET),
     "no user": jwt.encode({**CLAIMS, "sub": ""}, SECRET),

@@ -71,7 +71,7 @@ _Broken = Callable[[Rule, str], Violation]
 
 
 def has_right_wake_time(job: Job) -> bool:
-    """True where the sweep looks at an open job, and at none that is over.
+    """True where the sweep checks an open job, and none that is over.
 
     One that ended during a purchase may be looked at once more, to report it.
     """

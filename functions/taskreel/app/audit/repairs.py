@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from taskreel.app.audit.job_rules import Rule, Violation, has_right_wake_time
-from taskreel.app.flow.admission import mend_account
+from taskreel.app.flow.admission import recount_account
 from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.query_pages import read_pages
@@ -33,21 +33,21 @@ async def repair(services: Services, violation: Violation) -> str | None:
         Rule.NOTHING_HELD_AFTER_END: _settle_hold,
         Rule.HOLDS: _release_stale_hold,
     }
-    mend = repairs.get(violation.rule)
+    repair = repairs.get(violation.rule)
     try:
-        done = None if mend is None else await mend(services, violation)
+        done = None if repair is None else await repair(services, violation)
     except StoreConflictError:
-        done = None  # its settlement exists: an operator must look at both
+        done = None  # its settlement exists: an operator must examine both
     return None if done is None else f"{violation.rule}: {violation.subject}: {done}"
 
 
 async def _recount_slots(services: Services, violation: Violation) -> str | None:
-    changed = await mend_account(services, violation.user_id)
+    changed = await recount_account(services, violation.user_id)
     return f"the slots of user {violation.user_id} were counted afresh" if changed else None
 
 
 async def _wake_job(services: Services, violation: Violation) -> str | None:
-    """Let the sweep look at an open job that has no wake time; an ended one needs none."""
+    """Let the sweep check an open job that has no wake time; an ended one needs none."""
 
     async def write(tx: Transaction) -> str | None:
         job = await load_job(tx, _job_id(violation))
@@ -58,7 +58,7 @@ async def _wake_job(services: Services, violation: Violation) -> str | None:
         wake_at = now if job.wake_at is None else None
         store_job(tx, job.with_changes(job.updated_at, wake_at=wake_at))
         _record(services, tx, violation)
-        return "it needs no wake time" if wake_at is None else "the next sweep looks at it"
+        return "it needs no wake time" if wake_at is None else "the next sweep checks it"
 
     return await services.store.transaction(write)
 
@@ -96,7 +96,7 @@ def _count_done(job: Job) -> int:
 
 
 async def _release_stale_hold(services: Services, violation: Violation) -> str | None:
-    """Release what an account holds for no job: the job is gone, and nobody else settles it."""
+    """Release what an account holds for no job: the job is gone, so nothing else settles it."""
     store, user = services.store, violation.user_id
     before = await store.get(ACCOUNTS, user)
     by_jobs = 0
@@ -109,7 +109,7 @@ async def _release_stale_hold(services: Services, violation: Violation) -> str |
     async for rows in read_pages(store, query):
         by_jobs += sum(int(row.data.get("credits", {}).get("held", 0)) for row in rows)
     if before is None or before.held <= by_jobs:
-        return None  # jobs that hold more than their account: nobody knows whose the credits are
+        return None  # jobs that hold more than their account: the owner of the credits is unknown
     stale = before.held - by_jobs
 
     async def write(tx: Transaction) -> str | None:

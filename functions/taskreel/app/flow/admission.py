@@ -211,7 +211,7 @@ async def _list_waiting(
 ) -> AsyncIterator[Job]:
     """Yield the waiting jobs of a user or a type by rank, one at first and then by pages.
 
-    A document that cannot be read is passed over, so that it stops nobody; the sweep reports it.
+    A document that cannot be read is passed over, and stops no other job; the sweep reports it.
     """
     query = Query(
         collection=JOBS,
@@ -241,7 +241,7 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
         return []
     if job.waits_for is WaitsFor.USER:
         counts.forget(("jobType", job.job_type), job.user_id)
-        await mend_account(services, job.user_id)
+        await recount_account(services, job.user_id)
         return await admit_jobs_of_user(services, job.user_id)
     now = services.clock.now()
     needed = await list_rooms(services, limits, job)
@@ -257,7 +257,7 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
     return await admit_jobs_to_room(services, rooms[0]) if rooms else []
 
 
-async def mend_account(services: Services, user_id: str) -> bool:
+async def recount_account(services: Services, user_id: str) -> bool:
     """Set an account's numbers of active and waiting jobs to what is counted; True if changed.
 
     Nothing is written when the account changed during the count.
@@ -279,15 +279,15 @@ async def mend_account(services: Services, user_id: str) -> bool:
     if (before.active, before.waiting) == (numbers["active"], numbers["waiting"]):
         return False
 
-    async def mend(tx: Transaction) -> bool:
+    async def correct_numbers(tx: Transaction) -> bool:
         account = await tx.get(ACCOUNTS, user_id)
         if account != before:
             return False
         tx.set(ACCOUNTS, user_id, account.model_copy(update=numbers))
         return True
 
-    mended = await store.transaction(mend)
-    if mended:
+    corrected = await store.transaction(correct_numbers)
+    if corrected:
         log.warning(
             "an account's numbers of jobs were wrong and have been counted afresh",
             extra={
@@ -297,4 +297,4 @@ async def mend_account(services: Services, user_id: str) -> bool:
                 "after": numbers,
             },
         )
-    return mended
+    return corrected

@@ -80,7 +80,7 @@ def list_common_rooms(limits: FlowLimits, job: Job) -> list[RoomLimit]:
     if has_window(job.job_type):
         key = ("jobType", job.job_type)
         rooms.append(RoomLimit(WaitsFor.TYPE, key, limits.window(job.job_type)))
-    # A limit that has been removed since holds nobody any more.
+    # A limit that has been removed since holds no job any more.
     provider = job.provider_slot
     if provider is not None and provider in limits.providers:
         key = ("providerSlot", provider)

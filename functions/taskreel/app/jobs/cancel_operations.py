@@ -73,7 +73,7 @@ async def cancel_operation(services: Services, job_id: str, unit: UnitRun) -> bo
 async def resolve_purchases(
     services: Services, job_id: str, fence: int, units: Sequence[UnitRun]
 ) -> None:
-    """Resolve the purchases of a run that lost its job: nobody else knows their answers.
+    """Resolve the purchases of a run that lost its job: no other run knows their answers.
 
     `fence` is the run's, and `units` are as it left them. Where the job has ended, it is stored
     with the answers first, so that the sweep goes on cancelling an operation that cannot be
@@ -158,9 +158,9 @@ async def _cancel_or_report(services: Services, job_id: str, index: int, unit: U
 
 
 def report_unknown_purchases(services: Services, job: Job) -> Job | None:
-    """The ended job with the error of purchases whose answer nobody has; None before their time.
+    """The ended job with the error of purchases whose answer is lost; None before their time.
 
-    An operator is told: the work may run at the provider, and be billed.
+    The log tells an operator: the work may run at the provider, and be billed.
     """
     now = services.clock.now()
     if not job.maybe_bought or now < job.status_at[job.status] + REPORT_PURCHASE_AFTER:

@@ -94,7 +94,7 @@ def find_queue(job: Job) -> str:
 
 
 def first_wake_at(services: Services, start: datetime, now: datetime) -> datetime:
-    """The time at which the sweep first looks at a job that may run from `start` on.
+    """The time at which the sweep first checks a job that may run from `start` on.
 
     Either its task has then been missed, or the start has come near enough for a task.
     """

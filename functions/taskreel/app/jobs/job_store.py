@@ -78,7 +78,7 @@ async def require_lease(tx: Transaction, claimed: Job) -> Job:
     """Read the job of a run, as it is now, before a write of that run.
 
     The fence grows with every claim, cancellation, end and release, so an equal number proves that
-    nobody else may have written. Raises LeaseLostError when another run, a cancellation or a
+    no other writer may have written. Raises LeaseLostError when another run, a cancellation or a
     deadline took the job.
     """
     job = await load_job(tx, claimed.job_id)
@@ -157,7 +157,7 @@ class CoalescedWriter:
         """
         if self._next is None:
             self._next = asyncio.create_task(self._write_once())
-            # Nobody may be left to see its error: the run has ended, and the fence refused it.
+            # No caller may be waiting for its error: the run has ended, and the fence refused it.
             self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._next)
 

@@ -1,7 +1,7 @@
 """The result cache: an earlier job of the caller's that answers an equal request.
 
 A request asks for it with `cacheSeconds`. The answer is the earlier job itself, so it costs no
-credits, shares its files with nobody else, and is gone when that job is removed. Nothing is stored
+credits, shares its files with no other job, and is gone when that job is removed. Nothing is stored
 but the job's `cacheKey`, and only for requests that ask.
 
 Equal requests at the same time make one job: its id follows from the key and from the newest job

@@ -52,7 +52,7 @@ async def create_upload(
     async def create(tx: Transaction) -> None:
         tx.create(UPLOADS, upload.upload_id, upload)
 
-    # First the document: a file that nobody knows of would stay in no quota.
+    # First the document: a file without one would count against no quota.
     await services.store.transaction(create)
     url = await services.blobs.open_upload(
         upload.path,
@@ -89,7 +89,7 @@ async def store_upload(
             tx.create(UPLOADS, id_, upload)
         return found or upload
 
-    # First the document: a file that nobody knows of would stay in no quota.
+    # First the document: a file without one would count against no quota.
     stored = await services.store.transaction(create)
     if stored.sha256 != wanted.sha256:
         raise ConflictError("Another file was sent here before. Start a new upload.")

@@ -161,7 +161,7 @@ class JobFeed:
             channel.task.cancel()
 
     async def _run(self, channel: _Channel) -> None:
-        """Watch until nobody reads. A watch that fails later on is begun again."""
+        """Watch until the last reader leaves. A watch that fails later on is begun again."""
         while True:
             try:
                 async with aclosing(self._watch(channel.source)) as watched:

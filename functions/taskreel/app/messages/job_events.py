@@ -47,7 +47,7 @@ def create_status_event(tx: Transaction, job: Job) -> Job:
 def build_event_tasks(job: Job) -> list[Task]:
     """The first tasks of the deliveries that the job's last change has made, without any read.
 
-    The sweep finds those of which nobody builds a task.
+    The sweep finds those for which no task was built.
     """
     if job.status_at[job.status] != job.updated_at:
         return []

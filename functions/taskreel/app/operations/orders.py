@@ -31,7 +31,7 @@ from taskreel.domain.operation import (
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import AUDIT, OPERATIONS
 
-#: A dry run looks at so many jobs at most, in one request.
+#: A dry run judges so many jobs at most, in one request.
 MOST_JUDGED = 500
 _JUDGED_AT_ONCE = 50
 #: A filter on a text may match few of the rows that are read for a page.

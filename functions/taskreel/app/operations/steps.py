@@ -76,7 +76,7 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         projects=None if operation.projects is None else frozenset(operation.projects),
         roles={project: ProjectRole(role) for project, role in operation.roles.items()},
     )
-    # Read anew for each step: a member who has left changes nothing more.
+    # Read again for each step: a member who has left changes nothing more.
     caller = await add_stored_role(services, caller, operation.filter.project_id)
     left = operation.limit - operation.changed
     page = await read_page(
@@ -154,7 +154,7 @@ def _count(operation: BulkOperation, outcomes: list[tuple[Job, Outcome]]) -> Bul
 
 
 async def _go_on_later(services: Services, operation: BulkOperation) -> None:
-    """Give the lease back and send the next task, so that no delivery takes long."""
+    """Release the lease and enqueue the next task, so that no delivery takes long."""
 
     async def release(tx: Transaction) -> BulkOperation | None:
         found = await tx.get(OPERATIONS, operation.operation_id)

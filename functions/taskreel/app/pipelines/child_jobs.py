@@ -239,7 +239,7 @@ async def _create_missing(
     services: Services, parent: Job, jobs: Sequence[Job], tx: Transaction
 ) -> None:
     # The parent is written too: no job may be added to a pipeline that ends at the same time, for
-    # nobody would end it or pay for it.
+    # nothing would end it or pay for it.
     stored = await require_lease(tx, parent)
     now = services.clock.now()
     lease_until = now + services.rules.lease

@@ -144,7 +144,7 @@ async def remove_member(
 async def set_owner(services: Services, caller: Caller, project_id: str, user_id: str) -> Project:
     """Make another member the owner, as the owner or an administrator.
 
-    After the owner's erasure any admin of the project may: its owner is a pseudonym, which nobody
+    After the owner's erasure any admin of the project may: its owner is a pseudonym, which no one
     can sign in as.
     """
 

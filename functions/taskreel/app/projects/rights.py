@@ -17,7 +17,7 @@ from taskreel.store_collections import PROJECTS
 
 
 async def load_project(reader: Store | Transaction, project_id: str | None) -> Project | None:
-    """The stored project; None for a name that jobs have, and nobody has created. One read."""
+    """The stored project; None for a name that jobs have, and that was never created. One read."""
     if project_id is None or not is_project_id(project_id):
         return None
     return await reader.get(PROJECTS, project_id)

@@ -28,7 +28,7 @@ from taskreel.store_collections import DEAD_LETTERS, JOBS
 
 #: Failed jobs of a group are counted up to that number.
 MOST_COUNTED = 1000
-#: One redrive looks at so many failed jobs at most.
+#: One redrive judges so many failed jobs at most.
 _MOST_READ = 500
 
 

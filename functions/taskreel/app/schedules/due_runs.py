@@ -1,4 +1,4 @@
-"""The due runs of recurring jobs: each is submitted once, whatever fails and whoever else sweeps.
+"""The due runs of recurring jobs: each is submitted once, by however many sweeps.
 
 A run's job has an id made of its recurring job and the time that it was due, so submitting it
 twice creates it once. Only after that the recurring job moves on to its next time, if it still

@@ -32,7 +32,7 @@ from taskreel.store_collections import ACCOUNTS, JOBS
 log = logging.getLogger(__name__)
 
 _PAGE = 200
-#: The longest time between two rescues of a job, and between two looks at a waiting task.
+#: The longest time between two rescues of a job, and between two checks of a waiting task.
 _LONGEST_RESCUE = timedelta(hours=1)
 #: An operation of an ended job that could not be cancelled for so long is given up.
 _GIVE_UP_AFTER = timedelta(hours=6)
@@ -253,7 +253,7 @@ def _give_up_purchases(services: Services, job: Job, now: datetime) -> Job | Non
 def _wake_waiting_job(
     services: Services, tx: Transaction, job: Job, stats: QueueStats | None, now: datetime
 ) -> tuple[str, Job | None] | None:
-    """Set the next look at a job that waits for room, or in a queue; None if it does neither.
+    """Set the next check of a job that waits for room, or in a queue; None if it does neither.
 
     The next look comes after as long again: a few for a job, however long it waits. Where no limits
     are set any more, a job that waited for room goes on its queue.

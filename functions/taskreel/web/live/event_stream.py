@@ -98,7 +98,7 @@ class EventSequence:
 
 
 class EventStreamResponse(StreamingResponse):
-    """Streams the events; `connection` is closed at the end, whoever ends it."""
+    """Streams the events; `connection` is closed at the end, whichever side ends it."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from taskreel.domain.errors import NotFoundError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.web.job_events import watch_job
 
-#: A job that nobody has asked for so long is no longer watched.
+#: A job that no client has asked for in so long is no longer watched.
 _IDLE_SECONDS = 10.0
 _COUNT_SECONDS = 5.0
 #: Jobs that are watched at once; the one that was asked for longest ago goes first.

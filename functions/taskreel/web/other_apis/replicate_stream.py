@@ -63,7 +63,7 @@ async def stream_prediction(request: Request) -> Response:
 
 
 class _StreamResponse(StreamingResponse):
-    """Streams the events; `connection` is closed at the end, whoever ends it."""
+    """Streams the events; `connection` is closed at the end, whichever side ends it."""
 
     def __init__(self, content: AsyncGenerator[bytes], connection: AsyncExitStack) -> None:
         headers = {

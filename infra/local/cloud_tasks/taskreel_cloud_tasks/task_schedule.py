@@ -10,7 +10,7 @@ from taskreel_cloud_tasks.stored_task import StoredTask
 class TaskSchedule:
     """A heap of tasks by time and number.
 
-    An entry whose task is gone or scheduled anew is stale: it stays until it comes first, or until
+    An entry whose task is gone or scheduled again is stale: it stays until it comes first, or until
     half of a large heap is stale.
     """
 

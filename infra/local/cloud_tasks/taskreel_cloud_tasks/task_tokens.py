@@ -128,7 +128,7 @@ def _load_or_create_key(journal: Journal) -> RSAPrivateKey:
 
 
 def _make_certificate(key: RSAPrivateKey) -> str:
-    """Return a certificate that the key signed itself; its times are wide, nobody checks them."""
+    """Return a certificate that the key signed itself; no client checks its times."""
     from datetime import UTC, datetime
 
     from cryptography import x509

@@ -134,7 +134,7 @@ async def _reload_on_changes(console: Console, stack: Stack) -> None:
         console.print("[dim]The code has changed: restarting the servers.[/]")
         try:
             await stack.reload()
-        except StackError as error:  # as a syntax error causes: the next change may mend it
+        except StackError as error:  # as a syntax error causes: the next change may fix it
             console.print(f"[red]{escape(str(error))} Change the code, and they start again.[/]")
 
 

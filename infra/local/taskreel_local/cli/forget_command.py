@@ -21,7 +21,7 @@ _MOST_ROUNDS = 3
 @click.command("forget")
 @click.argument("user_id", metavar="USER")
 @click.option("--dry-run", is_flag=True, help="Count what there is; change nothing.")
-@click.option("--reason", default="", help="A reason, for the audit log; it should name nobody.")
+@click.option("--reason", default="", help="A reason, for the audit log; it should name no person.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -114,7 +114,9 @@ def read_token(profile: Profile) -> str:
     command = shlex.split(profile.token_command)
     try:
         # The command is the user's own.
-        printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603
+        printed = subprocess.run(  # noqa: S603
+            command, check=True, capture_output=True, text=True, timeout=60
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise click.ClickException(
             f"The profile's token command failed: {profile.token_command} ({error})"

@@ -169,7 +169,8 @@ class Group:
                 unexplained += 1
                 if unexplained > _UNEXPLAINED_REFUSALS:
                     self._set_aside([one.write.key for one in writes])
-                await asyncio.sleep(random.uniform(0, _UNEXPLAINED_WAIT_SECONDS))  # noqa: S311 - jitter
+                pause = random.uniform(0, _UNEXPLAINED_WAIT_SECONDS)  # noqa: S311 - jitter
+                await asyncio.sleep(pause)
             except StoreError as error:
                 self._recent.forget(one.write.key for one in writes)
                 if _is_outage(error) or not self._halve():

@@ -19,8 +19,8 @@ _LARGEST_REMEMBERED_BYTES = 64 * 1024
 class RecentDocuments:
     """The documents that this process has leased, as it wrote them last.
 
-    A run writes its job again and again, and normally nobody else does: with the version that each
-    commit returns, its next write needs no read.
+    A run writes its job again and again, and normally no other writer does: with the version that
+    each commit returns, its next write needs no read.
     """
 
     def __init__(self, is_leased: IsLeased) -> None:

@@ -38,7 +38,7 @@ class FirestoreStore:
     It connects on first use, in the running event loop, and belongs to that loop. `emulator` is the
     host:port of Google's emulator, `endpoint` a host to use instead of Firestore's own.
     `conflict_seconds` limits how long a transaction is repeated because others change what it read.
-    `is_leased` tells by collection and content if nobody else is expected to write a document that
+    `is_leased` tells by collection and content if no other writer is expected of a document that
     this process has just written; then its next write needs no read. If others do, that is a
     conflict like any other.
     """

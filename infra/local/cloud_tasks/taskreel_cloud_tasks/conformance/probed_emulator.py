@@ -37,7 +37,7 @@ class Site:
     arrivals: list[Arrival] = field(default_factory=list)
 
     def create_queue(self, **settings: Any) -> str:
-        """Create a queue with a name that nobody had, and return its name."""
+        """Create a queue with a name that was never used, and return it."""
         name = f"{LOCATION}/queues/c-{uuid.uuid4().hex[:12]}"
         self.client.create_queue(parent=LOCATION, queue={"name": name, **settings})
         return name

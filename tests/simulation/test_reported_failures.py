@@ -50,7 +50,7 @@ def test_eliza_11920_a_time_out_is_no_verdict_and_refunds_nothing_while_the_prov
     None
 ):
     async def scenario(cloud: SimulatedCloud, customer: Customer) -> None:
-        cloud.market.answers_at_once = False
+        cloud.sales_book.answers_at_once = False
         cloud.plan.ordered[Fault.PROVIDER_POLL_FAILS] = 4
         job = await submit(customer)
         await asyncio.sleep(20)
@@ -62,7 +62,7 @@ def test_eliza_11920_a_time_out_is_no_verdict_and_refunds_nothing_while_the_prov
         ended = cloud.watch.jobs[job.job_id]
         assert ended.status is Status.COMPLETED
         assert await list_settlements(cloud, job) == [(EntryKind.CAPTURE, job.credits.held)]
-        assert len(cloud.market.sales) == 1
+        assert len(cloud.sales_book.sales) == 1
 
     play(scenario)
 
@@ -87,21 +87,23 @@ def test_eliza_11963_the_sweep_settles_first_and_a_late_result_moves_nothing() -
         assert await list_settlements(cloud, job) == [(EntryKind.RELEASE, job.credits.held)]
         account = cloud.watch.accounts["bob"]
         assert (account.held, account.available) == (0, account.granted)
-        assert all(sale.cancel_asked or sale.state is SaleState.DONE for sale in cloud.market.sales)
+        assert all(
+            sale.cancel_asked or sale.state is SaleState.DONE for sale in cloud.sales_book.sales
+        )
 
     play(scenario)
 
 
 def test_bottube_1535_what_fails_is_not_charged_though_the_provider_bills_it() -> None:
     async def scenario(cloud: SimulatedCloud, customer: Customer) -> None:
-        cloud.market.answers_at_once = False
+        cloud.sales_book.answers_at_once = False
         cloud.plan.ordered[Fault.PROVIDER_BILLS_AND_FAILS] = 1
         job = await submit(customer)
         await asyncio.sleep(600)
         ended = cloud.watch.jobs[job.job_id]
         assert (ended.status, ended.credits.captured) == (Status.FAILED, 0)
         assert await list_settlements(cloud, job) == [(EntryKind.RELEASE, job.credits.held)]
-        assert len(cloud.market.sales) == 1
+        assert len(cloud.sales_book.sales) == 1
 
     play(scenario)
 
@@ -118,14 +120,14 @@ def test_varghq_sdk_92_a_client_that_timed_out_finds_its_result_by_the_same_key(
         result = await customer._request("GET", f"/api/jobs/{again[1]['jobId']}/result")
         assert result is not None
         assert result[0] == 200
-        assert len(cloud.market.sales) == 1
+        assert len(cloud.sales_book.sales) == 1
 
     play(scenario)
 
 
 def test_openstory_828_a_waiting_job_tells_its_position() -> None:
     async def scenario(cloud: SimulatedCloud, customer: Customer) -> None:
-        cloud.market.answers_at_once = False
+        cloud.sales_book.answers_at_once = False
         jobs = []
         for _ in range(4):
             jobs.append(await submit(customer))
@@ -169,7 +171,7 @@ def test_a_disk_that_is_full_at_every_poll_for_minutes_drops_no_result() -> None
     """Found by the simulator: the second failure dropped an operation that was paid for."""
 
     async def scenario(cloud: SimulatedCloud, customer: Customer) -> None:
-        cloud.market.answers_at_once = False
+        cloud.sales_book.answers_at_once = False
         for instance in cloud.instances:
             instance.machine.disk_full_until = 900
         job = await submit(customer)
@@ -177,7 +179,7 @@ def test_a_disk_that_is_full_at_every_poll_for_minutes_drops_no_result() -> None
         assert cloud.plan.happened[Fault.DISK_FULL] > 2
         await asyncio.sleep(1200)
         assert cloud.watch.jobs[job.job_id].status is Status.COMPLETED
-        assert len(cloud.market.sales) == 1
+        assert len(cloud.sales_book.sales) == 1
 
     play(scenario)
 
@@ -186,13 +188,13 @@ def test_a_bucket_that_is_away_for_a_minute_costs_no_answer_that_is_given_once()
     """Found by the simulator: a provider that answers at once has no operation to ask again."""
 
     async def scenario(cloud: SimulatedCloud, customer: Customer) -> None:
-        cloud.market.answers_at_once = True
+        cloud.sales_book.answers_at_once = True
         cloud.plan.ordered[Fault.BLOB_HALF_WRITTEN] = 5
         job = await submit(customer)
         await asyncio.sleep(600)
         assert cloud.plan.happened[Fault.BLOB_HALF_WRITTEN] == 5
         assert cloud.watch.jobs[job.job_id].status is Status.COMPLETED
-        assert len(cloud.market.sales) == 1
+        assert len(cloud.sales_book.sales) == 1
 
     play(scenario)
 
@@ -215,6 +217,6 @@ def test_a_job_that_failed_at_its_deadline_while_it_was_buying_is_not_retried_by
         answer = await customer._request("POST", path)
         assert answer is not None
         assert answer[0] == 403
-        assert len(cloud.market.sales) == 1
+        assert len(cloud.sales_book.sales) == 1
 
     play(scenario)

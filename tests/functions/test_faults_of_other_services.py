@@ -1,4 +1,4 @@
-"""What services of this kind are blamed for, one test each: money and late answers.
+"""Faults that services of this kind are blamed for, one test each: money and late answers.
 
 Refunds while the provider bills, a clean-up of old holds that races a late refund, a success that
 comes after the time-out, and a refusal by the provider that is charged for.
