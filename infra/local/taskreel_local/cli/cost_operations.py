@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from taskreel.app.jobs.finish_job import RETENTION
-from taskreel.app.messages.job_task import queue_of_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +29,9 @@ class Operations:
     #: Cloud Run bills an instance while it has a request, in steps of 0.1 s.
     api_seconds: float = 0
     processor_seconds: float = 0
+    #: Processor time, which decides how many instances a load needs.
+    api_cpu_seconds: float = 0
+    processor_cpu_seconds: float = 0
     #: Those of `processor_seconds` that occupy a place of the type's queue.
     start_seconds: float = 0
     stored_kib: float = 0
@@ -60,6 +62,7 @@ def _number(default: float, unit: str, source: str) -> Any:
 
 
 _ASSUMED = "assumed: measure your own deployment"
+_MEASURED = "measured on the emulators, without TLS (2026-11)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,9 @@ class Numbers:
     delivery_seconds: float = _number(1.5, "s", f"a delivery that starts work; {_ASSUMED}")
     poll_seconds: float = _number(0.3, "s", f"a delivery that polls; {_ASSUMED}")
     request_seconds: float = _number(0.1, "s", "the smallest unit that Cloud Run bills")
+    job_cpu_ms: float = _number(38, "ms", f"a job at a provider with its file; {_MEASURED}")
+    poll_cpu_ms: float = _number(4, "ms", f"a poll; {_MEASURED}")
+    request_cpu_ms: float = _number(1.5, "ms", f"a request of the API; {_MEASURED}")
     document_kib: float = _number(6, "KiB", f"a job, its indexes and ledger entry; {_ASSUMED}")
     answer_kib: float = _number(3, "KiB", f"an answer of the API; {_ASSUMED}")
     log_kib: float = _number(
@@ -106,11 +112,6 @@ class Kind:
     paid: bool = True
     #: True for a provider that has webhooks here.
     webhook: bool = False
-
-    @property
-    def queue(self) -> str:
-        """The queue of its type."""
-        return queue_of_type(self.job_type)
 
 
 #: Polls are those of Black Forest Labs for images, of Replicate for upscaling, of Veo for videos.
@@ -229,6 +230,8 @@ def count_job(kind: Kind, numbers: Numbers) -> Operations:
     answers = 1 + reads
     return done + Operations(
         api_seconds=numbers.request_seconds * (answers + webhook),
+        api_cpu_seconds=numbers.request_cpu_ms * (answers + webhook) / 1000,
+        processor_cpu_seconds=(numbers.job_cpu_ms + numbers.poll_cpu_ms * done.polls) / 1000,
         start_seconds=start_seconds,
         processor_seconds=start_seconds + numbers.poll_seconds * done.polls,
         stored_kib=numbers.document_kib,

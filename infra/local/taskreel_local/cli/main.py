@@ -73,6 +73,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
             "Run the local Cloud Tasks alone.",
         ),
         "cost": (f"{_CLI}.cost_command:cost", "Print the monthly bill on Google Cloud."),
+        "capacity": (f"{_CLI}.capacity_command:capacity", "Print the load that is carried."),
         "import": (
             "taskreel_local.migrate.bullmq_command:import_jobs",
             "Import jobs of another system.",

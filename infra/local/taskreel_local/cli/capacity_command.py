@@ -1,0 +1,184 @@
+"""`taskreel capacity`: print the load that the declared deployment carries, and its first limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+
+import click
+
+from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.domain.flow_limits import FlowLimits
+from taskreel.limits_setting import parse_limits
+from taskreel_local.cli.capacity_model import (
+    Deployment,
+    Limit,
+    Need,
+    Quotas,
+    average_load,
+    find_limits,
+    find_needs,
+    warm_up_minutes,
+)
+from taskreel_local.cli.cost_command import print_numbers
+from taskreel_local.cli.cost_model import monthly_bill
+from taskreel_local.cli.cost_operations import Kind, Numbers
+from taskreel_local.cli.declared_services import load_services
+from taskreel_local.cli.load_options import mix_option, numbers_option
+from taskreel_local.cli.price_list import DAYS, LOCATION
+from taskreel_local.stack.repository_paths import LIMITS, QUEUES
+
+_DAY_SECONDS = 24 * 60 * 60
+_SHOWN = 6
+
+
+def _parse_quotas(
+    _context: click.Context, _parameter: click.Parameter, value: Sequence[str]
+) -> Quotas:
+    quotas = Quotas()
+    names = [each.name for each in fields(Quotas)]
+    for change in value:
+        name, _, text = change.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if name not in names or not 0 < number < math.inf:
+            raise click.BadParameter(
+                f"{change!r} must be NAME=NUMBER, the number more than 0, of {', '.join(names)}"
+            )
+        quotas = replace(quotas, **{name: number})
+    return quotas
+
+
+@click.command("capacity")
+@click.option(
+    "--jobs-per-second", "per_second", type=click.FloatRange(min=0, min_open=True), help="The load."
+)
+@click.option(
+    "--jobs-per-day",
+    "per_day",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The load, as a day's jobs.",
+)
+@click.option(
+    "--peak",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="The busiest second of a day has so many times the average.",
+)
+@mix_option
+@click.option(
+    "--busiest-user",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, 100),
+    help="Percent of all jobs that one user submits.",
+)
+@click.option(
+    "--location",
+    default=LOCATION,
+    show_default=True,
+    envvar="GOOGLE_CLOUD_LOCATION",
+    help="Region of the deployment.",
+)
+@numbers_option
+@click.option(
+    "--quota",
+    "quotas",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_parse_quotas,
+    help="Replace a quota, such as cpus=200. May be repeated.",
+)
+@click.option("--all", "show_all", is_flag=True, help="Print every limit, not only the first ones.")
+@click.option("--sources", is_flag=True, help="Also print each quota and number with its source.")
+def capacity(  # noqa: PLR0913 - one parameter an option
+    *,
+    per_second: float | None,
+    per_day: float | None,
+    peak: float,
+    mix: dict[str, float],
+    busiest_user: float,
+    location: str,
+    numbers: tuple[Numbers, Mapping[str, Kind]],
+    quotas: Quotas,
+    show_all: bool,
+    sources: bool,
+) -> None:
+    """Print the load that infra/queues.yaml and services.yaml carry, and the first limits.
+
+    With a load, also what it needs and what it costs. Exit status 1 if the deployment as declared
+    does not carry it. Not counted: limits of providers' accounts, and of users by their tier.
+    """
+    if per_second is not None and per_day is not None:
+        raise click.UsageError("give --jobs-per-second or --jobs-per-day, not both")
+    values, kinds = numbers
+    deployment = load_deployment()
+    load = average_load(mix, kinds, values)
+    limits = find_limits(load, deployment, quotas, busiest_user / 100)
+    shares = ", ".join(f"{kind} {share:g}" for kind, share in mix.items())
+    click.echo(f"As declared, jobs a second ({shares})\n")
+    _print_limits(limits if show_all else limits[:_SHOWN])
+    if sources:
+        _print_quotas(quotas)
+        print_numbers(values, kinds)
+    average = per_second if per_second is not None else (per_day or 0) / _DAY_SECONDS
+    if not average:
+        return
+    rate = average * peak
+    click.echo(f"\n{rate:,.4g} jobs a second take\n")
+    needs = find_needs(rate, load, deployment, quotas)
+    _print_needs(needs)
+    _print_warm_up(warm_up_minutes(rate, load, quotas))
+    bill = monthly_bill(
+        average * _DAY_SECONDS * DAYS, mix, location=location, numbers=values, kinds=kinds
+    )
+    click.echo(
+        f"\n{average * _DAY_SECONDS * DAYS:,.0f} jobs a month cost at most "
+        f"${bill.total_dollars:,.0f}, of which ${bill.egress_dollars:,.0f} internet egress "
+        "(`taskreel cost`)."
+    )
+    if limits[0].jobs_per_second < rate:
+        click.echo(f"First limit: {limits[0].name}. It is raised by: {limits[0].remedy}.")
+        raise SystemExit(1)
+
+
+def load_deployment() -> Deployment:
+    """Read what infra/ declares."""
+    limits = parse_limits(str(LIMITS)) or FlowLimits()
+    return Deployment(
+        queues=load_queue_settings(QUEUES),
+        services=load_services(),
+        window=limits.window,
+    )
+
+
+def _print_limits(limits: Iterable[Limit]) -> None:
+    for limit in limits:
+        click.echo(f"{_amount(limit.jobs_per_second)}  {limit.name:62}  {limit.remedy}")
+
+
+def _print_needs(needs: Iterable[Need]) -> None:
+    for need in needs:
+        there = "" if need.available is None else f"of {need.available:,.0f}"
+        more = "" if need.is_met else "MORE"
+        click.echo(f"{_amount(need.needed)}  {need.name:62}  {there:12}{more}".rstrip())
+
+
+def _print_warm_up(minutes: float) -> None:
+    if minutes:
+        click.echo(f"{_amount(minutes)}  minutes to grow to it from nothing (500/50/5 rule)")
+
+
+def _amount(number: float) -> str:
+    """Format a number of any size in a column."""
+    return f"{number:>12,.0f}" if number >= 100 else f"{number:>12.3g}"
+
+
+def _print_quotas(quotas: Quotas) -> None:
+    click.echo("\nQuotas (--quota NAME=VALUE)")
+    for each in fields(quotas):
+        click.echo(f"  {each.name:18}{getattr(quotas, each.name):>9,g} {each.metadata['source']}")
