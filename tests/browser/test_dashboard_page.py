@@ -106,6 +106,44 @@ def test_failed_jobs_are_redriven_after_a_dry_run_that_says_the_cost(
         expect(failed).to_have_count(2, timeout=SECONDS)
 
 
+def test_a_form_begins_with_the_documents_fields_in_their_order(
+    browser: Browser, running: Stack
+) -> None:
+    with running.client("ivy") as api:
+        project = api.post("/api/projects", json={"name": "The film"}).json()["projectId"]
+    with signed_in(browser, running, "ivy", "/new?type=image-generation") as page:
+        labels = page.locator(".schema-form > .grid").first.locator("label[for]")
+        expect(labels.first).to_be_visible(timeout=SECONDS)
+        names = labels.evaluate_all("all => all.map(one => one.htmlFor.replace('field-', ''))")
+        assert names == ["prompt", "model", "provider", "imageUrls", "numImages"]
+        page.get_by_text("More settings").click()
+        expect(page.get_by_label("Project")).to_be_visible()
+        offered = page.locator("#field-projectId-list option")
+        expect(offered).to_have_attribute("value", project, timeout=SECONDS)
+        # The example's `num_sequences` is the form's field.
+        page.goto(f"{running.url}/dashboard/new?type=movie-creation")
+        expect(page.get_by_label("Number of scenes")).to_have_value("4", timeout=SECONDS)
+
+
+def test_what_its_request_explains_needs_the_user_and_not_the_operator(
+    browser: Browser, running: Stack
+) -> None:
+    gone = {"imageUrl": "http://127.0.0.1:9/gone.png", "scale": 2}
+    with running.client("kay") as api:
+        wait = {"Prefer": "wait=30"}
+        job = api.post("/api/jobs/image-upscale", json=gone, headers=wait).json()
+        assert job["error"]["code"] == "input_forbidden"
+    with signed_in(browser, running, "kay") as page:
+        expect(page.locator("ul.work")).to_contain_text("private address", timeout=SECONDS)
+    with signed_in(browser, running, "root", role="admin") as page:
+        told = page.get_by_text("failed by what their own requests ask for")
+        expect(told).to_be_visible(timeout=SECONDS)
+        expect(page.locator("ul.work").filter(has_text="private address")).to_have_count(0)
+        told.get_by_role("link").click()
+        kind = page.locator("details[open] ul.work")
+        expect(kind).to_contain_text("input_forbidden", timeout=SECONDS)
+
+
 def test_another_users_job_is_refused_in_plain_words(browser: Browser, running: Stack) -> None:
     with running.client("ada") as api:
         request = {"prompt": "a red kite", "scheduleAt": "2030-01-01T00:00:00Z"}

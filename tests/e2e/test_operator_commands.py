@@ -77,6 +77,9 @@ def test_local_files_are_uploaded_and_used(commands: Commands, tmp_path: Path) -
     )
     assert quoted["cost"] == 2
     assert job["result"]["artifacts"][0]["width"] == 64
+    scenes = (f"scenes[0].imageUrl=@{tmp_path}/cat.png", "scenes[0].duration=1")
+    film = commands.json("submit", "video-composition", *scenes, "--dry-run")
+    assert film["cost"] == 2
 
 
 def test_a_dry_run_quotes_and_creates_nothing(commands: Commands) -> None:

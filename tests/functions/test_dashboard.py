@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from simulation.world import World
+from taskreel.domain.health import REQUEST_FAULTS
 from taskreel.web.dashboard import build_policy, load_files
 
 FOLDER = Path(__file__).resolve().parents[2] / "functions" / "taskreel" / "dashboard"
@@ -135,3 +136,9 @@ def test_the_page_fetches_from_the_api_alone(world: World) -> None:
 async def test_an_answer_to_head_has_no_body(ada: httpx.AsyncClient) -> None:
     answer = await ada.head("/dashboard")
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_the_page_and_the_server_agree_on_the_failures_that_a_request_explains() -> None:
+    text = (FOLDER / "request_faults.js").read_text()
+    codes = text.partition("new Set([")[2].partition("])")[0]
+    assert set(re.findall(r'"(\w+)"', codes)) == REQUEST_FAULTS

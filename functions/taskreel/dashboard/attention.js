@@ -1,6 +1,7 @@
 /** From the API's lists to what a person should see first. Pure. */
 
 import { countOf, formatType } from "./format.js";
+import { isRequestFault } from "./request_faults.js";
 import { ACTIVE, WAITING } from "./statuses.js";
 
 const ROOT = "/dashboard";
@@ -24,15 +25,15 @@ export function countOpen(queues, own, admin) {
 
 /**
  * What does not go away by itself, the worst first.
- * @param {{health: any, providers: any[] | undefined, failed: any[] | undefined, most: number, admin?: boolean}} facts
- *   an admin is led to where failures are redriven
+ * @param {{health: any, providers: any[] | undefined, failures: FailureKind[]}} facts
  * @returns {{key: string, tone: string, title: string, detail: string, href: string, link: string}[]}
  */
-export function findPersonalWork({ health, providers, failed, most, admin = false }) {
+export function findPersonalWork({ health, providers, failures }) {
   const items = [];
-  const ambiguous = (failed ?? []).filter((job) => job.error?.code === "ambiguous_create");
+  const ambiguous = failures.filter((kind) => kind.code === "ambiguous_create");
   if (ambiguous.length) {
-    items.push({ key: "ambiguous", tone: "bad", title: `${countOf(ambiguous.length, "purchase")} without an answer`, detail: "A provider may have charged for work that was never delivered. Compare with its own list of operations.", href: `${ROOT}/jobs/${ambiguous[0].jobId}`, link: "See the newest" });
+    const count = ambiguous.reduce((sum, kind) => sum + kind.count, 0);
+    items.push({ key: "ambiguous", tone: "bad", title: `${countOf(count, "purchase")} without an answer`, detail: "A provider may have charged for work that was never delivered. Compare with its own list of operations.", href: `${ROOT}/jobs/${ambiguous[0].jobId}`, link: "See the newest" });
   }
   for (const queue of health?.queues ?? []) {
     if (queue.paused) items.push({ key: queue.queue, tone: "warn", title: `${queue.jobType ? formatType(queue.jobType) : queue.queue} is paused`, detail: `${queue.queue} sends no task; ${countOf(queue.depth ?? 0, "task")} wait.`, href: `${ROOT}/queues`, link: "See the queues" });
@@ -41,17 +42,46 @@ export function findPersonalWork({ health, providers, failed, most, admin = fals
     const open = provider.models.filter((/** @type {any} */ model) => model.breaker.state === "open");
     if (open.length) items.push({ key: provider.provider, tone: "warn", title: `${provider.provider}: ${countOf(open.length, "model")} stopped`, detail: open.slice(0, 3).map((/** @type {any} */ model) => `${model.name} ${model.breaker.byHand ? "by an admin" : "after failures"}`).join(", "), href: `${ROOT}/providers?state=open`, link: "See providers" });
   }
-  for (const group of groupErrors(failed ?? [])) {
-    const types = [...new Set(group.jobs.map((/** @type {any} */ job) => job.jobType))];
-    const type = types.length === 1 ? `&type=${types[0]}` : "";
-    const more = (failed?.length ?? 0) >= most ? "at least " : "";
-    const single = group.jobs.length === 1;
-    const place = single ? { href: `${ROOT}/jobs/${group.jobs[0].jobId}`, link: "See the job" }
-      : admin ? { href: `${ROOT}/failures`, link: "See failures" } : { href: `${ROOT}/jobs?status=FAILED&since=24h${type}`, link: "See the jobs" };
-    items.push({ key: group.key, tone: "bad", title: `${more}${countOf(group.jobs.length, "job")} failed: ${group.message}`, detail: types.map(formatType).join(", "), ...place });
+  for (const kind of failures) {
+    if (kind.code === "ambiguous_create") continue;
+    const place = kind.count === 1 && kind.jobId ? { href: `${ROOT}/jobs/${kind.jobId}`, link: "See the job" } : { href: kind.href, link: kind.link };
+    items.push({ key: kind.key, tone: "bad", title: `${kind.least ? "at least " : ""}${countOf(kind.count, "job")} failed: ${kind.message}`, detail: kind.types.map(formatType).join(", "), ...place });
   }
   return items;
 }
+
+/**
+ * @typedef {{key: string, code: string, message: string, count: number, least: boolean, types: string[], jobId: string | undefined,
+ *   href: string, link: string}} FailureKind failures of one cause; `least`: there may be more. `jobId`: the newest
+ */
+
+/**
+ * An admin's failures of the last day: those that wait for a redrive. What a request explains is its
+ * user's to mend: it is only counted.
+ * @param {any[]} groups the API's dead letters @param {string} since
+ * @returns {{failures: FailureKind[], explained: number}}
+ */
+export function sortDeadLetters(groups, since) {
+  const open = groups.filter((group) => group.open > 0 && group.lastSeenAt >= since);
+  const failures = open.filter((group) => !isRequestFault(group.code, group.jobType)).map((group) => ({
+    key: group.fingerprint, code: group.code, message: shorten(group.message), count: group.open, least: false, types: [group.jobType],
+    jobId: group.jobIds[0], href: `${ROOT}/failures`, link: "See failures",
+  }));
+  const explained = open.filter((group) => isRequestFault(group.code, group.jobType)).reduce((sum, group) => sum + group.open, 0);
+  return { failures: failures.sort((one, other) => other.count - one.count), explained };
+}
+
+/**
+ * A user's own failures, whoever can mend them.
+ * @param {any[]} failed the newest failed jobs, `most` of them at most @param {number} most @returns {FailureKind[]}
+ */
+export const sortFailedJobs = (failed, most) => groupErrors(failed).map((group) => {
+  const types = [...new Set(group.jobs.map((/** @type {any} */ job) => job.jobType))];
+  return {
+    key: group.key, code: group.jobs[0].error.code, message: group.message, count: group.jobs.length, least: failed.length >= most, types,
+    jobId: group.jobs[0].jobId, href: `${ROOT}/jobs?status=FAILED&since=24h${types.length === 1 ? `&type=${types[0]}` : ""}`, link: "See the jobs",
+  };
+});
 
 /**
  * Failed jobs that have the same cause: their messages differ in numbers and names at most. The

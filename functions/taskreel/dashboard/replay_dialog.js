@@ -7,7 +7,7 @@ import { formatCredits, formatType, formatUsd } from "./format.js";
 import { useReading } from "./reading.js";
 import { go, ROOT } from "./router.js";
 import { SchemaForm } from "./schema_form.js";
-import { buildMergePatch, readFields } from "./schema_fields.js";
+import { buildMergePatch, readFields, renameAliases } from "./schema_fields.js";
 
 /** @param {any} job */
 export const pathOf = (job) => `/api/jobs/${job.jobType}/${job.jobId}`;
@@ -19,9 +19,11 @@ export const pathOf = (job) => `/api/jobs/${job.jobType}/${job.jobId}`;
 export function ReplayDialog({ job, close }) {
   const types = useReading("/api/jobs/types");
   const type = types.data?.jobTypes.find((/** @type {any} */ one) => one.jobType === job.jobType);
-  const [values, setValues] = useState(job.payload ?? {});
+  const [changed, setValues] = useState(/** @type {any} */ (null));
   const [fromStep, setFromStep] = useState("");
-  const edit = useMemo(() => buildMergePatch(job.payload ?? {}, values), [values]);
+  const payload = job.payload ?? {};
+  const values = changed ?? renameAliases(type?.schema ?? {}, payload);
+  const edit = useMemo(() => changed && buildMergePatch(payload, changed), [changed]);
   const body = useMemo(() => ({ ...(edit && { edit }), ...(fromStep && { fromStep }) }), [edit, fromStep]);
   const quote = useQuote(`${pathOf(job)}/replay`, body, !!type);
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -41,7 +43,7 @@ export function ReplayDialog({ job, close }) {
   return html`<${Dialog} title="Replay with changes" close=${close} wide>
     <p class="hint">A new job of ${formatType(job.jobType)}. What this one finished and your changes leave alone is not bought again.</p>
     ${job.steps?.length > 0 && html`<label>Repeat from step<select value=${fromStep} onChange=${(/** @type {any} */ event) => setFromStep(event.target.value)}><option value="">Only what the changes need</option>${job.steps.map((/** @type {any} */ step) => html`<option key=${step.name} value=${step.name}>${step.name}</option>`)}</select></label>`}
-    ${type ? html`<${SchemaForm} fields=${readFields(type.schema)} example=${{ ...type.example, ...job.payload }} values=${values} change=${setValues} errors=${shiftPaths((error ?? quote.error)?.errors)} />` : html`<${Loading} />`}
+    ${type ? html`<${SchemaForm} fields=${readFields(type.schema)} example=${renameAliases(type.schema, { ...type.example, ...payload })} values=${values} change=${setValues} errors=${shiftPaths((error ?? quote.error)?.errors)} />` : html`<${Loading} />`}
     ${edit && html`<details class="changes" open><summary>Changes</summary><pre>${JSON.stringify(edit, null, 2)}</pre></details>`}
     ${error && html`<${Failure} error=${error} />`}
     <div class="buttons"><${QuoteLine} quote=${quote} /><button onClick=${close}>Back</button><button class="primary" disabled=${busy || !type || !!quote.error} onClick=${submit}>Replay</button></div>

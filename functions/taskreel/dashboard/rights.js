@@ -16,6 +16,8 @@ export const mayChange = (caller, job) => may(caller, job, RANKS.editor);
 /** @param {Caller} caller @param {any} job */
 export const mayDelete = (caller, job) => may(caller, job, RANKS.admin);
 
+/** Submit jobs to it. @param {Caller} caller @param {any} project */
+export const maySubmit = (caller, project) => caller.admin || RANKS[/** @type {"viewer"} */ (project.role)] >= RANKS.editor;
 /** Change its members and caps. @param {Caller} caller @param {any} project */
 export const mayManage = (caller, project) => caller.admin || project.role === "admin";
 /** Name another owner; of a project whose owner was erased, each of its admins may. @param {Caller} caller @param {any} project */

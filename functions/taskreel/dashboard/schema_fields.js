@@ -10,11 +10,19 @@
 const LONG_TEXT = 400;
 /** Fields of the envelope that a person at this form has no use for. */
 const LEFT_OUT = new Set(["userId", "id", "createdAt", "userSubscription", "dependsOn"]);
-/** Shown first; all other optional fields are under "More settings". */
-const FIRST = ["prompt", "text", "prompts", "input", "task", "operation", "model", "provider"];
+/** Optional fields of every type: when, how often and for whom. They are under "More settings". */
+const ENVELOPE = new Set([
+  "projectId", "priority", "quality", "maxUsd", "scheduleAt", "startWithinSeconds", "deadlineSeconds", "timeoutSeconds", "retry",
+  "dependsOn", "webhookUrl", "webhookEvents", "cacheSeconds", "skipCache",
+]);
+/** Fields of every type that are seen with its own. */
+const SHARED = ["model", "provider"];
+/** Behind the fields of an example, which has the order of the documents: what else is required, a type's own fields, the shared ones. */
+const REQUIRED = 100, OWN = 200;
 
 /** Fields whose name in the API does not explain itself, or is that of another field. @type {Record<string, string>} */
 const LABELS = {
+  numImages: "Number of images", numSequences: "Number of scenes", cfgScale: "Guidance (CFG scale)", "options.fps": "Frames a second", "options.musicGainDb": "Level of the music, in dB",
   projectId: "Project", maxUsd: "Most that it may cost, in US dollars", quality: "Class of the model", scheduleAt: "Start at",
   startWithinSeconds: "Seconds to start within", deadlineSeconds: "Seconds to end within", timeoutSeconds: "Longest attempt, in seconds",
   cacheSeconds: "Reuse a result of the last seconds", skipCache: "Make the result anew", webhookUrl: "Webhook's address", webhookEvents: "Events sent to the webhook",
@@ -73,15 +81,39 @@ function resolve(schema, defs) {
   return schema.$ref ? { ...defs[schema.$ref.split("/").pop()], ...schema } : schema;
 }
 
-/** The fields to see at once, and the others. @param {Field[]} fields @param {any} example */
+/**
+ * The fields to see at once, in the order in which the documents write them; and groups of others.
+ * @param {Field[]} fields @param {any} example
+ */
 export function splitFields(fields, example) {
-  const isFirst = (/** @type {Field} */ field) => field.required || FIRST.includes(field.name) || (field.name in example && field.kind !== "group");
-  const rank = (/** @type {Field} */ field) => (FIRST.indexOf(field.name) + 1 || 99) - (field.required ? 0.5 : 0);
+  const names = Object.keys(example);
+  const isPlain = (/** @type {Field} */ field) => !["group", "json"].includes(field.kind);
+  const isFirst = (/** @type {Field} */ field) => field.required || (field.kind !== "group" && names.includes(field.name)) || (isPlain(field) && !ENVELOPE.has(field.name));
+  const rank = (/** @type {Field} */ field) => {
+    if (names.includes(field.name)) return names.indexOf(field.name);
+    return field.required ? REQUIRED : OWN + SHARED.indexOf(field.name);
+  };
+  const others = fields.filter((field) => !isFirst(field));
+  const rare = others.filter((field) => field.name !== "options" && !ENVELOPE.has(field.name));
   return {
     first: fields.filter(isFirst).sort((one, other) => rank(one) - rank(other)),
-    groups: fields.filter((field) => !isFirst(field) && field.kind === "group" && field.name === "options"),
-    more: fields.filter((field) => !isFirst(field) && field.name !== "options"),
+    groups: [
+      ...others.filter((field) => field.name === "options").map((field) => ({ label: field.label, fields: field.fields })),
+      ...(rare.length ? [{ label: "Other fields", fields: rare }] : []),
+    ],
+    more: others.filter((field) => ENVELOPE.has(field.name)),
   };
+}
+
+/**
+ * Values under the names that the form's fields have: a request may use other ones for them.
+ * @param {any} schema @param {any} values
+ */
+export function renameAliases(schema, values) {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => {
+    const meant = schema.properties?.[name]?.description?.match(/^The same as `(\w+)`/)?.[1];
+    return [meant && !(meant in values) ? meant : name, value];
+  }));
 }
 
 /**

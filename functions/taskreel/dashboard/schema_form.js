@@ -5,12 +5,13 @@ import { FileDrop } from "./file_drop.js";
 import { addReference, formatInput, isFileAddress, parseInput, readValue, setValue, splitFields } from "./schema_fields.js";
 
 /** @typedef {import("./schema_fields.js").Field} Field */
+/** @typedef {string | {value: string, label: string}} Suggestion */
 
 const BY_TIER = "by tier";
 
 /**
  * @param {{fields: Field[], example: any, values: any, change: (values: any) => void,
- *   errors?: {path: string, message: string}[], suggested?: Record<string, string[]>}} props `suggested`: known
+ *   errors?: {path: string, message: string}[], suggested?: Record<string, Suggestion[]>}} props `suggested`: known
  *   values of text fields, by their path
  */
 export function SchemaForm({ fields, example, values, change, errors = [], suggested = {} }) {
@@ -22,12 +23,12 @@ export function SchemaForm({ fields, example, values, change, errors = [], sugge
   return html`<div class="schema-form">
     ${other.map((error) => html`<p key=${error.path} class="field-error" role="alert">${error.path ? `${error.path}: ` : ""}${error.message}</p>`)}
     <div class="grid">${inside(parts.first)}</div>
-    ${parts.groups.map((group) => html`<details key=${group.name} open=${group.name in values}><summary>${group.label}</summary><div class="grid">${inside(group.fields)}</div></details>`)}
+    ${parts.groups.map((group) => html`<details key=${group.label} open=${group.fields.some((field) => field.path[0] in values)}><summary>${group.label}</summary><div class="grid">${inside(group.fields)}</div></details>`)}
     ${parts.more.length > 0 && html`<details><summary>More settings</summary><div class="grid">${inside(parts.more)}</div></details>`}
   </div>`;
 }
 
-/** @param {{field: Field, values: any, change: (values: any) => void, errors: {path: string, message: string}[], suggested: Record<string, string[]>}} props */
+/** @param {{field: Field, values: any, change: (values: any) => void, errors: {path: string, message: string}[], suggested: Record<string, Suggestion[]>}} props */
 function FieldInput({ field, values, change, errors, suggested }) {
   const path = field.path.join(".");
   const id = `field-${path}`;
@@ -52,7 +53,7 @@ function FieldInput({ field, values, change, errors, suggested }) {
   return html`<div class=${`field ${["long", "lines", "json"].includes(field.kind) ? "full" : ""}`}>
     <label for=${id}>${field.label}${field.required && html` <abbr title="required">*</abbr>`}</label>
     ${renderControl(field, shared, placeholder)}
-    ${suggested[path]?.length > 0 && html`<datalist id=${`${id}-list`}>${suggested[path].map((name) => html`<option key=${name} value=${name} />`)}</datalist>`}
+    ${suggested[path]?.length > 0 && html`<datalist id=${`${id}-list`}>${suggested[path].map((one) => typeof one === "string" ? html`<option key=${one} value=${one} />` : html`<option key=${one.value} value=${one.value}>${one.label}</option>`)}</datalist>`}
     ${isFileAddress(field) && html`<${FileDrop} small label="Drop a file" done=${(/** @type {any} */ upload) => { setTyped(null); change(setValue(values, field.path, addReference(field, value, upload.reference))); }} />`}
     <p id=${`${id}-hint`} class=${error ? "field-error" : "hint"}>${error ? error.message : describeField(field)}</p>
   </div>`;
@@ -68,8 +69,8 @@ function renderControl(field, shared, placeholder) {
     case "number":
       return html`<input type="number" inputmode="decimal" step=${field.step} min=${field.minimum} max=${field.maximum} placeholder=${placeholder} ...${shared} />`;
     case "long": return html`<textarea rows="3" placeholder=${placeholder} ...${shared}></textarea>`;
-    case "lines": return html`<textarea rows="4" ...${shared}></textarea>`;
-    case "json": return html`<textarea rows="3" class="code" spellcheck="false" placeholder="JSON" ...${shared}></textarea>`;
+    case "lines": return html`<textarea rows="3" ...${shared}></textarea>`;
+    case "json": return html`<textarea rows=${Math.min(14, Math.max(3, shared.value.split("\n").length))} class="code" spellcheck="false" placeholder="JSON" ...${shared}></textarea>`;
     default: return html`<input type="text" placeholder=${placeholder} ...${shared} />`;
   }
 }

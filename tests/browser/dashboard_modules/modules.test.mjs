@@ -7,8 +7,8 @@ const folder = new URL("../../../functions/taskreel/dashboard/", import.meta.url
 const { applyChanges, letIn, showPage, addPage } = await import(new URL("live_rows.js", folder));
 const { readFilters, writeFilters, buildApiQuery, matches } = await import(new URL("filters.js", folder));
 const { explainJob } = await import(new URL("job_reason.js", folder));
-const { readFields, splitFields, buildMergePatch, parseInput, setValue } = await import(new URL("schema_fields.js", folder));
-const { groupErrors, findPersonalWork } = await import(new URL("attention.js", folder));
+const { readFields, renameAliases, splitFields, buildMergePatch, parseInput, setValue } = await import(new URL("schema_fields.js", folder));
+const { groupErrors, findPersonalWork, sortDeadLetters, sortFailedJobs } = await import(new URL("attention.js", folder));
 const { arrangeSteps } = await import(new URL("step_order.js", folder));
 const { listDifferences } = await import(new URL("differences.js", folder));
 const { formatSeconds, formatDistance } = await import(new URL("format.js", folder));
@@ -109,7 +109,21 @@ test("a schema becomes fields: no aliases, no ignored ones, long texts and choic
   const fields = readFields(schema);
   assert.deepEqual(fields.map((field) => [field.name, field.kind]), [["prompt", "long"], ["priority", "choice"], ["options", "group"], ["prompts", "lines"], ["spoken", "switch"], ["story", "json"]]);
   assert.deepEqual(fields[2].fields.map((field) => [field.path.join("."), field.maximum]), [["options.width", 4096]]);
-  assert.deepEqual(splitFields(fields, {}).first.map((field) => field.name), ["prompt", "prompts"]);
+  const parts = splitFields(fields, {});
+  assert.deepEqual(parts.first.map((field) => field.name), ["prompt", "prompts", "spoken"]);
+  assert.deepEqual(parts.groups.map((group) => group.fields.map((field) => field.name)), [["width"], ["story"]]);
+  assert.deepEqual(parts.more.map((field) => field.name), ["priority"]);
+});
+
+test("a form has its fields in the order of the example, then the type's own, and the settings of every type last", () => {
+  const text = { type: "string" };
+  const same = { ...text, description: "The same as `imageUrls`." };
+  const schema = { required: ["prompt"], properties: { priority: { enum: ["LOW"], type: "string" }, model: text, provider: text, prompt: text, numImages: { type: "integer" }, imageUrls: { type: "array", items: text }, options: { type: "object", properties: { width: { type: "integer" } } }, image_urls: same } };
+  const named = (example) => splitFields(readFields(schema), example).first.map((field) => field.name);
+  assert.deepEqual(named({ prompt: "a", model: "m", provider: "p", imageUrls: [] }), ["prompt", "model", "provider", "imageUrls", "numImages"]);
+  assert.deepEqual(named({ prompt: "a" }), ["prompt", "numImages", "imageUrls", "model", "provider"]);
+  assert.deepEqual(renameAliases(schema, { image_urls: ["a"], prompt: "b" }), { imageUrls: ["a"], prompt: "b" });
+  assert.deepEqual(renameAliases(schema, { image_urls: ["a"], imageUrls: ["c"] }), { image_urls: ["a"], imageUrls: ["c"] });
 });
 
 test("inputs become values, and an empty one none", () => {
@@ -137,8 +151,19 @@ test("what needs a person: purchases without an answer, paused queues, stopped m
   const health = { queues: [{ queue: "q", jobType: "image-generation", paused: true, depth: 2 }] };
   const providers = [{ provider: "bfl", models: [{ name: "flux", breaker: { state: "open", byHand: true } }] }];
   const failed = [job("1", { status: "FAILED", error: { code: "ambiguous_create", message: "no answer" } })];
-  const titles = findPersonalWork({ health, providers, failed, most: 100 }).map((item) => item.title);
-  assert.deepEqual(titles.slice(0, 3), ["1 purchase without an answer", "Image generation is paused", "bfl: 1 model stopped"]);
+  const titles = findPersonalWork({ health, providers, failures: sortFailedJobs(failed, 100) }).map((item) => item.title);
+  assert.deepEqual(titles, ["1 purchase without an answer", "Image generation is paused", "bfl: 1 model stopped"]);
+});
+
+test("an admin is led to what an operator can mend, and a user to their own mistakes", () => {
+  const group = (code, open, more = {}) => ({ fingerprint: code, jobType: "image-upscale", code, message: `It is ${code}.`, open, jobIds: ["1", "2"], lastSeenAt: "2026-11-26T11:00:00Z", ...more });
+  const groups = [group("input_not_found", 40), group("provider_down", 2), group("internal_error", 3), group("no_output", 9, { lastSeenAt: "2026-11-20T11:00:00Z" }), group("moderation", 0)];
+  const found = sortDeadLetters(groups, "2026-11-25T12:00:00Z");
+  assert.equal(found.explained, 40);
+  const items = findPersonalWork({ health: null, providers: [], failures: found.failures });
+  assert.deepEqual(items.map((item) => [item.title, item.href]), [["3 jobs failed: It is internal_error", "/dashboard/failures"], ["2 jobs failed: It is provider_down", "/dashboard/failures"]]);
+  const mine = sortFailedJobs([job("1", { error: { code: "input_not_found", message: "It is gone." } })], 100);
+  assert.deepEqual(findPersonalWork({ health: null, providers: [], failures: mine }).map((item) => item.href), ["/dashboard/jobs/1"]);
 });
 
 test("a pipeline's graph follows its own references; steps that ran at the same time share a column", () => {

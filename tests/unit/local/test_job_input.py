@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +36,46 @@ PAYLOADS = st.recursive(
         (["url=@~/cat.png"], {"url": "file:~/cat.png"}),
         (['{"a": {"b": 1}}', "a.c=2"], {"a": {"b": 1, "c": 2}}),
         (["prompt=x", '{"prompt": "y"}'], {"prompt": "y"}),
+        (
+            ["s[0].url=@1.png", "s[0].text=a", "s[1].url=@2.png"],
+            {"s": [{"url": "file:1.png", "text": "a"}, {"url": "file:2.png"}]},
+        ),
+        (["a.b[0][0]=1", "a.b[0][1]=2", "a.b[1]=3"], {"a": {"b": [[1, 2], 3]}}),
+        (['{"s": [{"a": 1}]}', "s[0].b=2", "s[1]=x"], {"s": [{"a": 1, "b": 2}, "x"]}),
+        (["s[0].p=a", "s[0].p=b"], {"s": [{"p": ["a", "b"]}]}),
         ([], {}),
     ],
 )
 def test_words_are_the_fields_of_a_request(words: list[str], request_: dict[str, Any]) -> None:
     assert parse_input(words) == request_
+
+
+def test_an_entry_of_a_list_of_the_payload_is_changed_and_the_others_stay() -> None:
+    payload = {"scenes": [{"url": "a", "text": "one"}, {"url": "b"}], "title": "The film"}
+    patch = parse_input(["scenes[1].url=c", "scenes[2].url=d", "title=x"], payload)
+    assert patch == {
+        "scenes": [{"url": "a", "text": "one"}, {"url": "c"}, {"url": "d"}],
+        "title": "x",
+    }
+    assert payload["scenes"][1] == {"url": "b"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["s[1].url=a"], "s has 0 entries so far, so the next is s[0]"),
+        (["s=1", "s[0]=2"], "s has a value already, so it has no entries"),
+        (["s[0]=1", "s.a=2"], "s has a value already, so it has no fields"),
+        (["s[x]=1"], "written as in scenes[0].imageUrl"),
+        (["s[-1]=1"], "written as in scenes[0].imageUrl"),
+        (["s[0=1"], "written as in scenes[0].imageUrl"),
+        (["a..b=1"], "written as in"),
+    ],
+)
+def test_a_place_that_there_cannot_be_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(click.UsageError) as raised:
+        parse_input(words)
+    assert message in raised.value.message
 
 
 @given(PAYLOADS, PAYLOADS)

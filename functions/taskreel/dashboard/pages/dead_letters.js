@@ -5,11 +5,13 @@ import { call } from "../api.js";
 import { announce, Dialog, Empty, Failure, Loading, Pill, Time } from "../elements.js";
 import { countOf, formatCredits, formatType } from "../format.js";
 import { useNow, useReading } from "../reading.js";
+import { isRequestFault } from "../request_faults.js";
 import { ROOT } from "../router.js";
 
 const MOST = 100;
 
-export default function DeadLetters() {
+/** @param {import("../pages.js").PageProps} props */
+export default function DeadLetters({ query }) {
   const now = useNow();
   const { data, error, reload } = useReading("/api/jobs/dead-letters?limit=100", { everySeconds: 15 });
   const [plan, setPlan] = useState(/** @type {any} */ (null));
@@ -19,15 +21,22 @@ export default function DeadLetters() {
       setPlan({ group, dry });
     } catch (failure) { announce(/** @type {Error} */ (failure).message, "bad"); }
   };
+  const groups = data?.groups ?? [];
+  const ours = groups.filter((/** @type {any} */ group) => !isRequestFault(group.code, group.jobType));
+  const theirs = groups.filter((/** @type {any} */ group) => isRequestFault(group.code, group.jobType));
+  const row = (/** @type {any} */ group) => html`<li key=${group.fingerprint} class=${`tone-${group.open ? "bad" : "off"}`}>
+        <div><strong>${group.message}</strong><small>${formatType(group.jobType)}${group.step ? `, step ${group.step}` : ""}${group.servedBy ? ` · ${group.servedBy}` : ""} · <code>${group.code}</code> · seen ${countOf(group.seen, "time")}, last <${Time} at=${group.lastSeenAt} now=${now} /> · ${group.jobIds[0] ? html`<a href=${`${ROOT}/jobs/${group.jobIds[0]}`}>the newest</a>` : ""}</small></div>
+        ${group.open ? html`<${Pill} text=${`${group.open} failed still`} tone="bad" /><button onClick=${() => preview(group)}>Redrive…</button>` : html`<${Pill} text="none left" tone="good" />`}
+      </li>`;
   return html`
     <div class="title"><h1>Failures</h1><a href=${`${ROOT}/jobs?status=FAILED`}>All failed jobs</a></div>
     <p class="lead">Failures of one kind are one line, of all users. A redrive retries the jobs that are failed still; a dry run comes first.</p>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} />` : data.groups.length === 0 ? html`<${Empty} title="Nothing has failed"><p>Jobs that fail for good are grouped here by their cause.</p></${Empty}>`
-      : html`<ul class="work">${data.groups.map((/** @type {any} */ group) => html`<li key=${group.fingerprint} class=${`tone-${group.open ? "bad" : "off"}`}>
-        <div><strong>${group.message}</strong><small>${formatType(group.jobType)}${group.step ? `, step ${group.step}` : ""}${group.servedBy ? ` · ${group.servedBy}` : ""} · <code>${group.code}</code> · seen ${countOf(group.seen, "time")}, last <${Time} at=${group.lastSeenAt} now=${now} /> · ${group.jobIds[0] ? html`<a href=${`${ROOT}/jobs/${group.jobIds[0]}`}>the newest</a>` : ""}</small></div>
-        ${group.open ? html`<${Pill} text=${`${group.open} failed still`} tone="bad" /><button onClick=${() => preview(group)}>Redrive…</button>` : html`<${Pill} text="none left" tone="good" />`}
-      </li>`)}</ul>`}
+      : html`${ours.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> Each failure is explained by its own request, below.</p>` : html`<ul class="work">${ours.map(row)}</ul>`}
+        ${theirs.length > 0 && html`<details open=${query.get("own") === "1"}><summary>${countOf(theirs.length, "kind")} of failures that their own requests explain</summary>
+          <p class="hint">A file that is not there, a prompt that a provider refuses, a budget that does not suffice: their users are told why, and a redrive fails again unless something outside has changed.</p>
+          <ul class="work">${theirs.map(row)}</ul></details>`}`}
     ${plan && html`<${RedriveDialog} plan=${plan} close=${() => setPlan(null)} done=${reload} />`}`;
 }
 

@@ -6,12 +6,13 @@ import { announce, CopyButton, Failure, Loading } from "../elements.js";
 import { formatType } from "../format.js";
 import { QuoteLine, useQuote } from "../replay_dialog.js";
 import { useReading } from "../reading.js";
+import { maySubmit } from "../rights.js";
 import { go, ROOT } from "../router.js";
-import { readFields, suggestNames } from "../schema_fields.js";
+import { readFields, renameAliases, suggestNames } from "../schema_fields.js";
 import { SchemaForm } from "../schema_form.js";
 
-/** @param {{query: URLSearchParams}} props */
-export default function NewJob({ query }) {
+/** @param {import("../pages.js").PageProps} props */
+export default function NewJob({ query, caller }) {
   const types = useReading("/api/jobs/types");
   const chosen = query.get("type") ?? "image-generation";
   const type = types.data?.jobTypes.find((/** @type {any} */ one) => one.jobType === chosen);
@@ -21,7 +22,7 @@ export default function NewJob({ query }) {
     <div class="new-job">
       <nav class="type-list" aria-label="Job types">${types.data.jobTypes.map((/** @type {any} */ one) => html`<a key=${one.jobType} href=${`${ROOT}/new?type=${one.jobType}`} aria-current=${one.jobType === chosen ? "true" : undefined}><strong>${formatType(one.jobType)}</strong><small>${one.summary}</small></a>`)}</nav>
       <label class="type-select">Job type<select value=${chosen} onChange=${(/** @type {any} */ event) => go(`${ROOT}/new?type=${event.target.value}`)}>${types.data.jobTypes.map((/** @type {any} */ one) => html`<option key=${one.jobType} value=${one.jobType}>${formatType(one.jobType)}</option>`)}</select></label>
-      ${type ? html`<${TypeForm} key=${type.jobType} type=${type} given=${readGiven(query, type)} />` : html`<p>There is no job type ${chosen}.</p>`}
+      ${type ? html`<${TypeForm} key=${type.jobType} type=${type} caller=${caller} given=${readGiven(query, type)} />` : html`<p>There is no job type ${chosen}.</p>`}
     </div>`;
 }
 
@@ -33,12 +34,17 @@ function readGiven(query, type) {
 /** @param {string} text */
 const raiseFirst = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** @param {{type: any, given: Record<string, string>}} props */
-function TypeForm({ type, given }) {
+/** @param {{type: any, caller: import("../pages.js").Caller, given: Record<string, string>}} props */
+function TypeForm({ type, caller, given }) {
   const fields = useMemo(() => readFields(type.schema), [type]);
-  const [values, setValues] = useState({ ...type.example, ...given });
+  const example = useMemo(() => renameAliases(type.schema, type.example), [type]);
+  const [values, setValues] = useState({ ...example, ...given });
   const providers = useReading("/api/providers");
-  const suggested = useMemo(() => suggestNames(providers.data?.providers ?? [], type, values.provider), [providers.data, type, values.provider]);
+  const projects = useReading("/api/projects");
+  const suggested = useMemo(() => ({
+    ...suggestNames(providers.data?.providers ?? [], type, values.provider),
+    projectId: (projects.data?.projects ?? []).filter((/** @type {any} */ one) => maySubmit(caller, one)).map((/** @type {any} */ one) => ({ value: one.projectId, label: one.name })),
+  }), [providers.data, projects.data, type, values.provider]);
   const [repeat, setRepeat] = useState("");
   const quote = useQuote(`/api/jobs/${type.jobType}`, values, true);
   const [refusal, setRefusal] = useState(/** @type {any} */ (null));
@@ -67,7 +73,7 @@ function TypeForm({ type, given }) {
   return html`<form class="panel" onSubmit=${submit} noValidate>
     <header class="form-head"><div><h2>${formatType(type.jobType)}</h2><p class="hint">${type.summary}. ${raiseFirst(type.price)}.</p></div>
       <button type="button" class="quiet" onClick=${() => setValues({})}>Empty the form</button></header>
-    <${SchemaForm} fields=${fields} example=${type.example} values=${values} change=${setValues} errors=${error?.errors} suggested=${suggested} />
+    <${SchemaForm} fields=${fields} example=${example} values=${values} change=${setValues} errors=${error?.errors} suggested=${suggested} />
     <details><summary>Repeat</summary><div class="field"><label for="repeat">Cron expression</label><input id="repeat" type="text" placeholder="0 9 * * MON-FRI, or @daily" value=${repeat} onInput=${(/** @type {any} */ event) => setRepeat(event.target.value)} /><p class="hint">Each run is a job of its own, at its own price. Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p></div></details>
     <details><summary>As a request</summary><div class="json"><pre tabindex="0">${curl}</pre><${CopyButton} text=${curl} /></div></details>
     ${refusal && !refusal.errors.length && html`<${Failure} error=${refusal} />`}

@@ -3,14 +3,15 @@
 import { html, useMemo } from "../vendor/preact.js";
 import { Sparkline } from "../charts.js";
 import { Empty, Failure, Loading, Pill, Thumbnail, Time } from "../elements.js";
-import { countOpen, findPersonalWork } from "../attention.js";
-import { formatMs, formatSeconds, formatType } from "../format.js";
+import { countOpen, findPersonalWork, sortDeadLetters, sortFailedJobs } from "../attention.js";
+import { countOf, formatMs, formatSeconds, formatType, formatUsd } from "../format.js";
 import { useNow, useReading, useTitle } from "../reading.js";
 import { ROOT } from "../router.js";
 import { ACTIVE, WAITING } from "../statuses.js";
 
 const MOST = 100;
 const MOST_REASONS = 3;
+const MOST_KINDS = 30;
 /** @type {Record<string, string>} */
 const TONES = { healthy: "good", degraded: "warn", unhealthy: "bad" };
 /** @type {Record<string, string>} */
@@ -21,21 +22,26 @@ export default function Overview({ caller }) {
   const now = useNow();
   const health = useReading("/api/jobs/health", { everySeconds: 5, accept: [503] });
   const providers = useReading("/api/providers", { everySeconds: 60 });
-  const account = useReading("/api/credits", { everySeconds: 15 });
+  const account = useReading(caller.admin ? null : "/api/credits", { everySeconds: 15 });
+  // What all users' jobs were charged today, and cost at the providers; or one's own spend, which holds count in.
+  const spend = useReading(caller.admin ? "/api/providers/performance?days=1" : "/api/credits/caps", { everySeconds: 15 });
   const day = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
   // Counts that cost the same, however many jobs there are: of all users for admins, else one's own.
   const queues = useReading("/api/jobs/queues/stats", { everySeconds: 5 });
   const own = useReading(caller.admin ? null : "/api/jobs/stats", { everySeconds: 5 });
+  // By their kinds, so that many failures of one do not hide another.
+  const dead = useReading(caller.admin ? `/api/jobs/dead-letters?limit=${MOST_KINDS}` : null, { everySeconds: 15 });
   const failed = useReading(`/api/jobs?status=FAILED&limit=${MOST}&createdAfter=${day}&includeChildren=true`, { everySeconds: 15 });
   const recent = useReading("/api/jobs?status=COMPLETED&limit=36&summary=true", { everySeconds: 5 });
   // A delivered message is nothing to look at.
   const results = (recent.data?.jobs ?? []).filter((/** @type {any} */ job) => job.jobType !== "webhook").slice(0, 12);
   const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
-  const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failed: failed.data?.jobs, most: MOST, admin: caller.admin }), [health.data, providers.data, failed.data]);
+  const { failures: kinds, explained } = useMemo(() => caller.admin ? sortDeadLetters(dead.data?.groups ?? [], day) : { failures: sortFailedJobs(failed.data?.jobs ?? [], MOST), explained: 0 }, [dead.data, failed.data]);
+  const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failures: kinds }), [health.data, providers.data, kinds]);
   const failures = failed.data && { count: failed.data.jobs.length, more: failed.data.jobs.length === MOST };
-  const error = health.error ?? queues.error ?? failed.error;
+  const error = health.error ?? queues.error ?? failed.error ?? dead.error;
   // All at once, so that nothing jumps as one answer comes after the other.
-  const isRead = health.data && queues.data && failed.data && providers.data && recent.data && (caller.admin || own.data);
+  const isRead = health.data && queues.data && failed.data && providers.data && recent.data && (caller.admin ? dead.data : own.data);
   if (!isRead && !error) return html`<div class="title"><h1>Overview</h1></div><${Loading} lines=${12} />`;
   return html`
     <div class="title"><h1>Overview</h1><span class="hint">${health.data ? html`Measured <${Time} at=${health.data.checkedAt} now=${now} />` : ""}</span></div>
@@ -45,11 +51,13 @@ export default function Overview({ caller }) {
       <${Tile} name="Waiting" found=${counts?.waiting} href=${`${ROOT}/jobs?status=${WAITING}&children=1`} />
       <${Tile} name="Running" found=${counts?.active} href=${`${ROOT}/jobs?status=${ACTIVE}&children=1`} />
       <${Tile} name="Failed in 24 h" found=${failures} href=${`${ROOT}/jobs?status=FAILED&since=24h&children=1`} tone=${failures?.count ? "bad" : ""} />
-      <a class="tile" href=${`${ROOT}/credits`}><span>Your credits</span><strong>${account.data ? account.data.available.toLocaleString() : "–"}</strong><small>${account.data ? `${account.data.held.toLocaleString()} held` : ""}</small></a>
+      ${caller.admin ? html`<${SpendTile} days=${spend.data?.days} />`
+        : html`<a class="tile" href=${`${ROOT}/credits`}><span>Your credits</span><strong>${account.data ? account.data.available.toLocaleString() : "–"}</strong><small>${account.data && spend.data ? `${account.data.held.toLocaleString()} held, ${spend.data.daily.spent.toLocaleString()} spent today` : ""}</small></a>`}
     </div>
     <section><h2>Needs a person</h2>
-      ${!failed.data || !health.data ? html`<p class="calm">…</p>` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure in the last 24 hours.</p>`
+      ${!failed.data || !health.data ? html`<p class="calm">…</p>` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure ${explained ? "that an operator could mend" : ""} in the last 24 hours.</p>`
         : html`<ul class="work">${work.map((item) => html`<li key=${item.key} class=${`tone-${item.tone}`}><div><strong>${item.title}</strong><small>${item.detail}</small></div><a class="button" href=${item.href}>${item.link}</a></li>`)}</ul>`}
+      ${explained > 0 && html`<p class="hint">${countOf(explained, "job")} failed by what their own requests ask for; their users are told why. <a href=${`${ROOT}/failures?own=1`}>See them</a></p>`}
     </section>
     <section><div class="title"><h2>Latest results</h2><a href=${`${ROOT}/jobs?status=COMPLETED&view=sheet`}>Contact sheet</a></div>
       ${recent.data && results.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
@@ -74,6 +82,13 @@ function HealthBanner({ health }) {
 
 /** @param {{name: string, found: {count: number, more: boolean} | null | undefined, href: string, tone?: string}} props */
 const Tile = ({ name, found, href, tone = "" }) => html`<a class=${`tile tone-${tone}`} href=${href}><span>${name}</span><strong>${found ? `${found.count.toLocaleString()}${found.more ? "+" : ""}` : "–"}</strong><small>${found ? (found.count === 1 ? "job" : "jobs") : ""}</small></a>`;
+
+/** All users' spend of the day, in UTC as everywhere. @param {{days: any[] | undefined}} props */
+function SpendTile({ days }) {
+  const today = new Date().toISOString().slice(0, 10);
+  const sum = (/** @type {"credits" | "costUsd"} */ name) => (days ?? []).filter((row) => row.day === today).reduce((total, row) => total + (row[name] ?? 0), 0);
+  return html`<a class="tile" href=${`${ROOT}/credits`}><span>Charged today</span><strong>${days ? sum("credits").toLocaleString() : "–"}</strong><small>${days ? `${sum("credits") === 1 ? "credit" : "credits"}, ${formatUsd(sum("costUsd"))} to providers` : ""}</small></a>`;
+}
 
 /** @param {{row: any, most: number, health: any}} props */
 function TypeRow({ row, most, health }) {

@@ -194,7 +194,7 @@ def replay_job(
 ) -> None:
     """Replay a job."""
     job = session.client.get(job_id)
-    changes = parse_input(words)
+    changes = parse_input(words, job.payload)
     if options["edit"]:
         changes = edit_payload(job.payload or {}, changes)
     changes = upload_files(session.client, changes)

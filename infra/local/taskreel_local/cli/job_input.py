@@ -1,13 +1,17 @@
 """The request of a job from the words of a command line.
 
-`prompt="A red kite"`, `options.width=1280`, `imageUrl=@cat.png`, `{"…": …}`, `@request.json`, `-`.
+`prompt="A red kite"`, `options.width=1280`, `imageUrl=@cat.png`, `scenes[0].imageUrl=@1.png`,
+`{"…": …}`, `@request.json`, `-`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +22,28 @@ if TYPE_CHECKING:
 
 #: In a JSON request, as in `key=@PATH`, this names a local file.
 LOCAL_FILE = "file:"
+_PART = re.compile(r"(?P<name>[^\[\]]+)(?P<indexes>(?:\[\d{1,6}\])*)")
+_INDEX = re.compile(r"\d+")
 
 INPUT_HELP = """
     \b
     INPUT gives the request's fields, the later ones over the earlier ones:
-      prompt="A red kite"        a text; numbers, true, null and JSON are taken as such
-      options.width=1280         a field inside a field
-      imageUrl=@cat.png          a local file: it is uploaded, and its upload is the value
-      prompts=kite prompts=ship  a list
-      '{"prompt": "A kite"}'     fields as JSON, in which "file:cat.png" is a local file
-      @request.json              fields from a file, or from standard input: -
+      prompt="A red kite"       a text; numbers, true, null and JSON are taken as such
+      options.width=1280        a field inside a field
+      imageUrl=@cat.png         a local file: it is uploaded, and its upload is the value
+      prompts=kite prompts=sea  a list
+      'scenes[0].imageUrl=@a'   a field of an entry of a list
+      '{"prompt": "A kite"}'    fields as JSON, in which "file:cat.png" is a local file
+      @request.json             fields from a file, or from standard input: -
 """
 
 
-def parse_input(words: Sequence[str]) -> dict[str, Any]:
-    """The request that the words give. Raises UsageError."""
+def parse_input(words: Sequence[str], payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The request that the words give. Raises UsageError.
+
+    Words for entries of a list, such as `scenes[0].imageUrl`, change that list of the `payload`, a
+    merge patch of which can only replace it.
+    """
     request: dict[str, Any] = {}
     given: set[str] = set()
     for word in words:
@@ -43,8 +54,13 @@ def parse_input(words: Sequence[str]) -> dict[str, Any]:
         elif word.lstrip().startswith(("{", "[")):
             _merge(request, _parse_object(word, word[:40]))
         else:
-            _set_field(request, word, given)
+            _set_field(request, word, given, payload or {})
     return request
+
+
+def has_index(word: str) -> bool:
+    """Tell if a word means an entry of a list: `scenes[0].imageUrl=…`."""
+    return not word.lstrip().startswith(("{", "[", "@")) and "[" in word.partition("=")[0]
 
 
 def _read_file(name: str) -> str:
@@ -72,26 +88,96 @@ def _merge(request: dict[str, Any], fields: dict[str, Any]) -> None:
             request[name] = value
 
 
-def _set_field(request: dict[str, Any], word: str, given: set[str]) -> None:
+def _set_field(
+    request: dict[str, Any], word: str, given: set[str], payload: Mapping[str, Any]
+) -> None:
     """Set `key=value`; the same key again makes a list."""
     path, equals, text = word.partition("=")
     if not equals or not path:
         raise click.UsageError(
             f'{word!r} is not understood: give key=value, JSON, @FILE or -, as in prompt="A kite"'
         )
-    *folders, name = path.split(".")
-    place = request
-    for folder in folders:
-        place = place.setdefault(folder, {})
-        if not isinstance(place, dict):
-            raise click.UsageError(f"{path}: {folder} has a value already, so it has no fields")
     value = _parse_value(text)
+    field = _find_field(request, path, payload)
     if path in given:
-        before = place[name]
-        place[name] = [*(before if isinstance(before, list) else [before]), value]
-    else:
-        place[name] = value
+        before = field.get()
+        value = [*(before if isinstance(before, list) else [before]), value]
+    field.set(value)
     given.add(path)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A place in the request: a name in an object, or an index in a list."""
+
+    parent: Any
+    step: str | int
+
+    def is_set(self) -> bool:
+        """Tell if it has a value."""
+        if isinstance(self.step, int):
+            return self.step < len(self.parent)
+        return self.step in self.parent
+
+    def get(self) -> Any:
+        """Its value."""
+        return self.parent[self.step]
+
+    def set(self, value: Any) -> None:
+        """Give it a value; a list grows by one at its end."""
+        if isinstance(self.step, int) and not self.is_set():
+            self.parent.append(value)
+        else:
+            self.parent[self.step] = value
+
+
+def _find_field(request: dict[str, Any], path: str, payload: Any) -> _Field:
+    """The place of the path; the objects and lists in which it lies are made. Raises UsageError."""
+    first, *rest = _split_path(path)
+    place, shown = _Field(request, first), str(first)
+    for step in rest:
+        payload = _look_up(payload, place.step)
+        if not place.is_set():
+            place.set(_begin(step, payload))
+        inner = place.get()
+        if not isinstance(inner, list if isinstance(step, int) else dict):
+            kind = "entries" if isinstance(step, int) else "fields"
+            raise click.UsageError(f"{path}: {shown} has a value already, so it has no {kind}")
+        if isinstance(step, int) and step > len(inner):
+            raise click.UsageError(
+                f"{path}: {shown} has {len(inner)} entries so far, so the next is "
+                f"{shown}[{len(inner)}]"
+            )
+        place = _Field(inner, step)
+        shown += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return place
+
+
+def _look_up(payload: Any, step: str | int) -> Any:
+    """The value at a step of the payload; None without one."""
+    if isinstance(payload, list) and isinstance(step, int):
+        return payload[step] if step < len(payload) else None
+    return payload.get(step) if isinstance(payload, Mapping) else None
+
+
+def _begin(step: str | int, payload: Any) -> Any:
+    """An object or list for the step to lie in: of a list, what the payload has."""
+    if isinstance(step, str):
+        return {}
+    return deepcopy(payload) if isinstance(payload, list) else []
+
+
+def _split_path(path: str) -> list[str | int]:
+    """The names and indexes of a path such as `scenes[0].imageUrl`."""
+    steps: list[str | int] = []
+    for part in path.split("."):
+        found = _PART.fullmatch(part)
+        if found is None:
+            raise click.UsageError(
+                f"{path}: an entry of a list is written as in scenes[0].imageUrl"
+            )
+        steps += [found["name"], *(int(index) for index in _INDEX.findall(found["indexes"]))]
+    return steps
 
 
 def _parse_value(text: str) -> Any:

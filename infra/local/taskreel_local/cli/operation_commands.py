@@ -11,7 +11,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.job_filters import job_filters
-from taskreel_local.cli.job_input import parse_input
+from taskreel_local.cli.job_input import has_index, parse_input
 
 _ACTIONS = ("cancel", "retry", "replay", "delete")
 _MOST_JOBS = 100_000
@@ -101,6 +101,8 @@ def start_operation(
     wanted = {name: _write(options[option]) for option, name in _NAMES.items() if options[option]}
     if not wanted:
         raise click.UsageError("Give a filter: --status, --type, --owner or another.")
+    if any(map(has_index, words)):
+        raise click.UsageError("An entry of a list is another one in each job: give a whole list.")
     if words and action != "replay":
         raise click.UsageError(f"Only a replay takes changes, not {action}.")
     order = {"action": action, "filter": wanted, "limit": limit, "reason": options["reason"]}
