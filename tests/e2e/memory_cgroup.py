@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from installed_programs import skip_or_fail
+
 _ROOT = Path("/sys/fs/cgroup")
+#: A read-only file system, a right that even root of a container lacks, and no such controller.
+_FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,12 @@ class MemoryCgroup:
 
 @contextmanager
 def memory_cgroup(limit_bytes: int) -> Iterator[MemoryCgroup]:
-    """Create a group with a limit; the test is skipped where this process may not."""
+    """Create a group with a limit.
+
+    The test is skipped where the machine forbids it: an ordinary user, or a container whose
+    control groups are read-only, cannot make one, and no test can change that. Where root may write
+    there, CI fails instead of passing without the test.
+    """
     is_v2 = (_ROOT / "cgroup.controllers").exists()
     parent = _ROOT if is_v2 else _ROOT / "memory"
     folder = parent / f"taskreel-test-{os.getpid()}"
@@ -54,7 +64,10 @@ def memory_cgroup(limit_bytes: int) -> Iterator[MemoryCgroup]:
     except OSError as error:
         with contextlib.suppress(OSError):
             folder.rmdir()
-        pytest.skip(f"this process may not create a memory cgroup: {error}")
+        reason = f"a memory cgroup cannot be made: {error}"
+        if os.geteuid() == 0 and error.errno not in _FORBIDDEN:
+            skip_or_fail(reason)
+        pytest.skip(reason)
     try:
         yield MemoryCgroup(folder, is_v2)
     finally:
