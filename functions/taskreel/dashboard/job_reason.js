@@ -53,7 +53,7 @@ function explainWaiting(job, { now, health, providers }) {
     return {
       tone: "warn",
       text: `It waits because ${breaker.provider} ${breaker.model} is ${breaker.byHand ? "stopped by an admin" : "paused after failures"}${until}.`,
-      href: `/dashboard/providers?text=${encodeURIComponent(breaker.model)}`,
+      href: `/dashboard/providers?text=${encodeURIComponent(`${breaker.provider} ${breaker.model}`)}`,
       link: "See the provider",
     };
   }

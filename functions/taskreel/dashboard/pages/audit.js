@@ -26,6 +26,6 @@ function Subject({ entry }) {
   const { subject, action } = entry;
   if (action.startsWith("project ")) return html`<a href=${`${ROOT}/projects/${subject}`}>${subject}</a>`;
   if (subject.endsWith("-queue")) return html`<a href=${`${ROOT}/queues`}>${subject}</a>`;
-  if (subject.includes("/")) return html`<a href=${`${ROOT}/providers?text=${encodeURIComponent(subject.split("/").slice(1).join("/"))}`}>${subject}</a>`;
+  if (subject.includes("/")) return html`<a href=${`${ROOT}/providers?text=${encodeURIComponent(subject.replace("/", " "))}`}>${subject}</a>`;
   return html`<a href=${`${ROOT}/users?user=${encodeURIComponent(subject)}`}>${subject}</a>`;
 }
