@@ -20,6 +20,7 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
+from functions.test_inputs import mp4
 from providers.fake_provider import serve_on_port
 from providers.fakes import FAKES
 from simulation.world import running
@@ -293,38 +294,48 @@ def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
 VEO = {"prompt": "waves", "provider": "google", "options": {"duration": 4}}
 
 
-@pytest.mark.parametrize("body", [VEO, {**VEO, "provider": None, "model": "veo-3"}])
+@pytest.mark.parametrize("provider", ["google", None])
 async def test_googles_key_sells_no_veo_and_the_refusal_names_the_setting_that_does(
-    start_providers: StartProviders, body: dict[str, Any]
+    start_providers: StartProviders, provider: str | None
 ) -> None:
     """Each such job was priced, chosen, and then failed at Google with 404."""
     setup = await start_providers("google", stand_in_provider=None)
+    body = {**VEO, "provider": provider, "model": "veo-3"}
     problem = expect_problem(await setup.user().post(VIDEO, json=body), 422, "no_provider")
     assert "set GOOGLE_VERTEX_PROJECT" in problem["detail"]
     assert not setup.fakes["google"].calls
+
+
+async def test_googles_key_sells_clips_of_omni_where_no_model_is_named(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("google", stand_in_provider=None)
+    setup.fakes["google"].files["mp4"] = mp4()
+    done = await setup.run_job(VEO, path=VIDEO)
+    assert (done["status"], done["servedBy"]) == ("COMPLETED", "google")
+    assert setup.fakes["google"].calls[0].body["model"] == "gemini-omni-1.2-flash"
     listed = (await setup.user().get("/api/providers")).json()["providers"]
     (google,) = (one for one in listed if one["provider"] == "google")
-    assert "image-generation" in google["jobTypes"]
-    assert "video-generation" not in google["jobTypes"]
+    assert {"image-generation", "video-generation", "audio-synthesis"} <= set(google["jobTypes"])
 
 
 async def test_a_job_for_any_provider_passes_over_one_that_the_key_does_not_unlock(
     start_providers: StartProviders,
 ) -> None:
-    setup = await start_providers("google", "runway", stand_in_provider=None)
-    body = {"prompt": "waves", "options": {"duration": 4}}
+    setup = await start_providers("google", "fal", stand_in_provider=None)
+    body = {"prompt": "waves", "model": "veo-3.1", "options": {"duration": 4}}
     checked = await setup.user().post(f"{VIDEO}?validateOnly=true", json=body)
-    assert checked.json()["servedBy"] == "runway"
+    assert checked.json()["servedBy"] == "fal"
 
 
 async def test_the_keys_that_would_help_are_those_that_unlock_the_work(
     start_providers: StartProviders,
 ) -> None:
-    setup = await start_providers("google", stand_in_provider=None)
-    body = {"prompt": "waves", "options": {"duration": 4}}
-    refused = await setup.user().post(VIDEO, json=body)
+    setup = await start_providers("google", google_vertex_project="p1", stand_in_provider=None)
+    body = {"task": "music", "input": {"prompt": "a waltz"}}
+    refused = await setup.user().post("/api/jobs/ai-processing", json=body)
     detail = expect_problem(refused, 422, "provider_not_configured")["detail"]
-    assert "RUNWAY_API_KEY" in detail
+    assert "ELEVENLABS_API_KEY" in detail
     assert "GOOGLE_API_KEY" not in detail
 
 

@@ -5,6 +5,7 @@ A fake that these clients cannot use is wrong, whatever our adapters make of it.
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,6 +170,53 @@ def test_google_makes_pictures_and_texts_by_each_version_of_its_api(
         with pytest.raises(genai.errors.ClientError) as caught:
             client.models.generate_content(model="imagen-4", contents="a kite")
         assert caught.value.status == "NOT_FOUND"
+
+
+@serving("google")
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+def test_google_makes_clips_and_songs_in_the_background(served: Served, version: str) -> None:
+    options = genai_types.HttpOptions(base_url=served.url, api_version=version)
+    picture: Any = {
+        "type": "image",
+        "data": base64.b64encode(PICTURE[1]).decode(),
+        "mime_type": "image/png",
+    }
+    with genai.Client(api_key=served.fake.key, http_options=options) as client:
+        begun: Any = client.interactions.create(
+            model="gemini-omni-1.2-flash",
+            input=[picture, {"type": "text", "text": "waves"}],
+            background=True,
+            store=True,
+            response_format={"type": "video", "duration": "5s", "resolution": "720p"},
+            generation_config={"video_config": {"task": "image_to_video"}},
+        )
+        assert client.interactions.get(begun.id).status == "in_progress"
+        done: Any = client.interactions.get(begun.id)
+        assert base64.b64decode(done.output_video.data) == served.fake.files["mp4"]
+        words = {"type": "text", "text": "a waltz"}
+        song: Any = client.interactions.create(
+            model="lyria-3.5", input=[words], background=True, store=True
+        )
+        assert client.interactions.cancel(song.id).status == "cancelled"
+
+
+@serving("google")
+def test_google_speaks(served: Served) -> None:
+    options = genai_types.HttpOptions(base_url=served.url)
+    voice = genai_types.PrebuiltVoiceConfig(voice_name="Kore")
+    speech = genai_types.SpeechConfig(
+        voice_config=genai_types.VoiceConfig(prebuilt_voice_config=voice)
+    )
+    with genai.Client(api_key=served.fake.key, http_options=options) as client:
+        spoken = client.models.generate_content(
+            model="gemini-3.8-flash-tts",
+            contents="Hello.",
+            config=genai_types.GenerateContentConfig(
+                response_modalities=["AUDIO"], speech_config=speech
+            ),
+        )
+    assert spoken.parts is not None
+    assert spoken.parts[0].inline_data is not None
 
 
 # ── ElevenLabs ───────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import IMAGE, TEXT, VIDEO, Case
+from providers.case import IMAGE, MUSIC, SPEECH, TEXT, VIDEO, Case
 from providers.google.fake import FakeGoogle
 from taskreel.ports import Capability
 
@@ -23,4 +23,20 @@ CASES = (
         base_url=FakeGoogle.vertex_url,
         variant="on vertex",
     ),
+    Case(
+        provider="google",
+        capability=Capability.VIDEO,
+        model="omni",
+        params=VIDEO,
+        pictures=1,
+        cancels=True,
+        variant="by key",
+    ),
+    Case(
+        provider="google",
+        capability=Capability.SPEECH,
+        params=SPEECH,
+        pending=False,
+    ),
+    Case(provider="google", capability=Capability.MUSIC, params=MUSIC, cancels=True),
 )

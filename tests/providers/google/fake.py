@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import wave
 from typing import Any
 
 from starlette.requests import Request
@@ -26,6 +28,7 @@ CONFIG: dict[str, Check] = {
     "responseSchema": dict,
     "temperature": between(0, 2),
     "maxOutputTokens": int,
+    "speechConfig": dict,
 }
 IMAGE_CONFIG: dict[str, Check] = {"aspectRatio": RATIOS, "imageSize": one_of("1K", "2K", "4K")}
 INSTANCE: dict[str, Check] = {
@@ -45,14 +48,34 @@ PARAMETERS: dict[str, Check] = {
     "negativePrompt": str,
     "personGeneration": str,
 }
+SPEAKERS = {"gemini-3.8-flash-tts", "gemini-3.8-flash-lite-tts"}
 MODELS = {
     "gemini-3.1-flash-image",
     "gemini-3-pro-image",
+    "gemini-3.8-flash",
     "gemini-3.7-flash",
     "gemini-3.5-flash",
+    "gemini-3.5-flash-lite",
+    *SPEAKERS,
     "veo-3.1-generate-001",
     "veo-3.1-fast-generate-001",
     "veo-3.1-lite-generate-001",
+}
+#: By the types of google-genai 3.6: model → the type of its output.
+INTERACTIVE = {"gemini-omni-1.2-flash": "video", "lyria-3.5": "audio"}
+INTERACTION: dict[str, Check] = {
+    "model": str,
+    "input": list,
+    "background": bool,
+    "store": bool,
+    "response_format": dict,
+    "generation_config": dict,
+}
+VIDEO_FORMAT: dict[str, Check] = {
+    "type": one_of("video"),
+    "aspect_ratio": one_of("16:9", "9:16"),
+    "duration": one_of(*(f"{seconds}s" for seconds in range(3, 16))),
+    "resolution": one_of("360p", "720p", "1080p", "4k"),
 }
 STATUS = {
     400: "INVALID_ARGUMENT",
@@ -73,16 +96,33 @@ class FakeGoogle(FakeProvider):
     finish: str = "STOP"
     more_usage: dict[str, int] = {}  # noqa: RUF012 - a test sets its own
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        #: The type of output of each interaction.
+        self.interactions: dict[str, str] = {}
+
     def build_routes(self) -> list[Route]:
         return [
             Route("/v1beta/models/{model}:{verb}", self._handle_call, methods=["POST"]),
             # The default of google-genai 3.6.
             Route("/v1/models/{model}:{verb}", self._handle_call, methods=["POST"]),
+            *(
+                route
+                for version in ("v1", "v1beta")
+                for route in self._build_interaction_routes(f"/{version}/interactions")
+            ),
             Route(
                 f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}",
                 self._handle_call,
                 methods=["POST"],
             ),
+        ]
+
+    def _build_interaction_routes(self, path: str) -> list[Route]:
+        return [
+            Route(path, self._handle_interaction, methods=["POST"]),
+            Route(f"{path}/{{id}}", self._handle_interaction_state),
+            Route(f"{path}/{{id}}/cancel", self._handle_cancel, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -133,15 +173,101 @@ class FakeGoogle(FakeProvider):
         self.accept_create(known=request.path_params["model"] in MODELS)
         if self.fault is Fault.MODERATION:
             return JSONResponse({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}})
-        parts = (
-            self._build_picture_parts()
-            if "IMAGE" in config.get("responseModalities", ())
-            else [{"text": self.answer}]
-        )
+        modalities = config.get("responseModalities", ())
+        speaks = request.path_params["model"] in SPEAKERS
+        if speaks != ("AUDIO" in modalities) or speaks != ("speechConfig" in config):
+            raise self.build_invalid_error("The model does not support the response modalities.")
+        if speaks:
+            parts = self._build_speech_parts(config["speechConfig"])
+        else:
+            pictures = "IMAGE" in modalities
+            parts = self._build_picture_parts() if pictures else [{"text": self.answer}]
         parts = [] if self.fault is Fault.NO_RESULT else parts
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": self.finish}
         usage = {"promptTokenCount": 100, "candidatesTokenCount": 200, **self.more_usage}
         return JSONResponse({"candidates": [candidate], "usageMetadata": usage})
+
+    def _build_speech_parts(self, config: dict[str, Any]) -> list[dict[str, Any]]:
+        # Google takes names in both spellings, and its client sends these in snake case.
+        config = config.get("voiceConfig") or config["voice_config"]
+        config = config.get("prebuiltVoiceConfig") or config["prebuilt_voice_config"]
+        voice = config.get("voiceName") or config.get("voice_name")
+        if not isinstance(voice, str) or not voice:
+            raise self.build_invalid_error("voiceName is required")
+        with wave.open(io.BytesIO(self.files["wav"])) as file:
+            rate, samples = file.getframerate(), file.readframes(file.getnframes())
+        data = base64.b64encode(samples).decode()
+        return [{"inlineData": {"mimeType": f"audio/L16;codec=pcm;rate={rate}", "data": data}}]
+
+    async def _handle_interaction(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, INTERACTION, ("model", "input"))
+        kind = INTERACTIVE.get(body["model"])
+        if kind == "video":
+            self.check_fields(body.get("response_format", {}), VIDEO_FORMAT, ("type",))
+            tasks = one_of("text_to_video", "image_to_video")
+            config = body.get("generation_config", {}).get("video_config", {})
+            self.check_fields(config, {"task": tasks})
+        elif "response_format" in body:
+            raise self.build_invalid_error("response_format is not supported by the model")
+        # A list of contents, or of steps with contents.
+        contents = [one for step in body["input"] for one in step.get("content", [step])]
+        for content in contents:
+            self.check_fields(content, {"type": str, "text": str, "data": str, "mime_type": str})
+        if body.get("background") and not body.get("store"):
+            raise self.build_invalid_error("background requires store")
+        id_ = self.accept_create(known=kind is not None)
+        self.interactions[id_] = kind or ""
+        named = {} if self.fault is Fault.NO_ID else {"id": id_}
+        return JSONResponse({**named, "model": body["model"], "status": "in_progress"})
+
+    async def _handle_interaction_state(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        status, steps = "in_progress", []
+        match self.advance(id_):
+            case OperationState.MISSING:
+                return self.build_refusal(404, "not_found", "Interaction not found")
+            case OperationState.WAITING:
+                pass
+            case OperationState.UNKNOWN_STATUS:
+                status = "simmering"
+            case OperationState.FAILED:
+                return self._build_failure(id_, "Internal error.")
+            case OperationState.MODERATED:
+                return self._build_failure(id_, "Blocked by the safety filters.")
+            case OperationState.CANCELLED:
+                status = "cancelled"
+            case OperationState.NO_RESULT:
+                status = "completed"
+            case OperationState.READY:
+                status, steps = "completed", self._build_steps(self.interactions[id_])
+        return JSONResponse({"id": id_, "status": status, "steps": steps})
+
+    def _build_steps(self, kind: str) -> list[dict[str, Any]]:
+        suffix, mime = {"video": ("mp4", "video/mp4"), "audio": ("wav", "audio/mpeg")}[kind]
+        data = base64.b64encode(self.files[suffix]).decode()
+        words = [{"type": "text", "text": "Here it is."}]
+        return [
+            {"type": "thought", "summary": words},
+            {"type": "user_input", "content": words},
+            {
+                "type": "model_output",
+                "content": [*words, {"type": kind, "mime_type": mime, "data": data}],
+            },
+        ]
+
+    def _build_failure(self, id_: str, text: str) -> Response:
+        error = {"code": "internal", "message": text}
+        return JSONResponse({"id": id_, "status": "failed", "errors": [error], "steps": []})
+
+    async def _handle_cancel(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        if id_ not in self.operations:
+            return self.build_refusal(404, "not_found", "Interaction not found")
+        self.cancelled.add(id_)
+        return JSONResponse({"id": id_, "status": "cancelled"})
 
     def _build_picture_parts(self) -> list[dict[str, Any]]:
         content = base64.b64encode(self.files["png"]).decode()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,66 @@ async def test_a_build_picture_parts_has_the_nearest_shape_and_size(tmp_path: Pa
     text, given = fake.calls[0].body["contents"][0]["parts"]
     assert text == {"text": "Rain"}
     assert given["inlineData"]["mimeType"] == "image/png"
+
+
+async def test_a_key_buys_clips_of_omni_in_the_background(tmp_path: Path) -> None:
+    fake = FakeGoogle(polls=2)
+    request = build_generation(tmp_path, Capability.VIDEO, "omni", CLIP, 1)
+    done = await run_until_done(build_adapter(fake), request)
+    create, *polls = fake.calls
+    assert create.path == "/v1beta/interactions"
+    (said,) = create.body.pop("input")
+    picture, text = said["content"]
+    assert said["type"] == "user_input"
+    assert (picture["type"], picture["mime_type"]) == ("image", "image/png")
+    assert text == {"type": "text", "text": "Waves"}
+    assert create.body == {
+        "model": "gemini-omni-1.2-flash",
+        "background": True,
+        "store": True,
+        "response_format": {
+            "type": "video",
+            "aspect_ratio": "9:16",
+            "duration": "5s",
+            "resolution": "1080p",
+        },
+        "generation_config": {"video_config": {"task": "image_to_video"}},
+    }
+    assert {call.path for call in polls} == {
+        "/v1beta/interactions/google-00000001-0000-4000-8000-000000000000"
+    }
+    (output,) = done.outputs
+    assert output.path is not None
+    assert output.path.read_bytes() == fake.files["mp4"]
+
+
+async def test_lyria_takes_the_length_in_words(tmp_path: Path) -> None:
+    fake, params = FakeGoogle(), {"prompt": "A waltz", "duration": 42.4}
+    request = build_generation(tmp_path, Capability.MUSIC, "lyria", params)
+    done = await run_until_done(build_adapter(fake), request)
+    (words,) = fake.calls[0].body["input"][0]["content"]
+    assert words["text"] == "A waltz\nInstrumental. The length is 42 seconds."
+    assert len(done.outputs) == 1
+
+
+async def test_speech_is_a_file_that_plays_and_costs_its_tokens(tmp_path: Path) -> None:
+    fake = FakeGoogle()
+    params = {"text": "Rain.", "voice": "Puck", "instructions": "Whisper"}
+    request = build_generation(tmp_path, Capability.SPEECH, "", params)
+    done = await run_until_done(build_adapter(fake), request)
+    assert fake.calls[0].body == {
+        "contents": [{"role": "user", "parts": [{"text": "Whisper: Rain."}]}],
+        "generationConfig": {
+            "responseModalities": ["AUDIO"],
+            "speechConfig": {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Puck"}}},
+        },
+    }
+    path = done.outputs[0].path
+    assert path is not None
+    with wave.open(str(path)) as file:
+        shape = (file.getframerate(), file.getnchannels(), file.getsampwidth(), file.getnframes())
+    assert shape == (8000, 1, 2, 800)
+    assert done.cost_usd == pytest.approx((100 * 0.5 + 200 * 9) / 1e6)
 
 
 async def test_a_schema_is_put_in_googles_dialect(tmp_path: Path) -> None:

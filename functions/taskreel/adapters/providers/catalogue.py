@@ -53,7 +53,7 @@ class ModelCatalogue:
         if own is not None and request.capability in own.capabilities:
             return [_build_free_offer(own, request)]
         if not every:
-            return [self._build_offer(_find_row(provider, request), request)]
+            return [self._build_offer(self._choose_row(provider, request), request)]
         day = request.now.date()
         rows = list_candidates([provider], request.model, request.capability, day, every=True)
         return [self._build_offer(row, request) for row in rows]
@@ -88,14 +88,26 @@ class ModelCatalogue:
     def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         return [_describe_row(row, on) for row in list_rows(provider)]
 
+    def _choose_row(self, provider: str, request: WorkRequest) -> ModelRow:
+        """The row that serves a request: without a model, the first that is unlocked here."""
+        row = _find_row(provider, request)
+        if request.model or self._is_unlocked(row):
+            return row
+        day = request.now.date()
+        others = list_candidates([provider], "", request.capability, day, every=True)
+        return next(filter(self._is_unlocked, others), row)
+
     def _is_unlocked(self, row: ModelRow) -> bool:
-        return not row.keyless_only or row.provider in self._keyless
+        keyless = row.provider in self._keyless
+        return not (row.keyless_only and not keyless) and not (row.key_only and keyless)
 
     def _build_offer(self, row: ModelRow, request: WorkRequest) -> Offer:
         lacks = list_lacking(row, request.params, request.inputs)
         if not self._is_unlocked(row):
             entry = PROVIDERS[row.provider]
-            lacks = (*lacks, f"work by {entry.key_variable}: set {entry.keyless_variable}")
+            named = (entry.key_variable, entry.keyless_variable)
+            here, needed = named if row.keyless_only else reversed(named)
+            lacks = (*lacks, f"work by {here}: set {needed}")
         return Offer(
             provider=row.provider,
             model=row.name,

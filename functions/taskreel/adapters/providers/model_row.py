@@ -108,6 +108,8 @@ class ModelRow:
     input_fields: tuple[str, ...] = ()
     #: It is sold only where the provider is configured by its `keyless_variable`: not by its key.
     keyless_only: bool = False
+    #: The reverse: it is sold by the provider's key alone.
+    key_only: bool = False
     #: It needs a picture to start from; a text alone is not enough.
     needs_input: bool = False
     #: The number of results that one request can ask for.

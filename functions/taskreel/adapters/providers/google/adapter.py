@@ -1,9 +1,10 @@
-"""Google: Gemini pictures and text, and Veo video.
+"""Google: Gemini pictures, text and speech, Veo's and Omni's clips, Lyria's music.
 
 Source: google-genai 3.4's captures, docs.cloud.google.com. There are two ways of access: a key of
 the Developer API with the default base URL; or Vertex (now Gemini Enterprise Agent Platform), when
 the base URL names a project: `settings.py` builds it. There the key is a bearer token, or a
-function that returns a fresh one. Veo is sold on Vertex alone.
+function that returns a fresh one. Veo is sold on Vertex alone, Omni and Lyria by key: through the
+Interactions API (`interactions.py`).
 
 A shape becomes the nearest ratio, a size 1K, 2K or 4K, a duration 4, 6 or 8 s; frame rates are
 Veo's own. Two pictures are a clip's first and last frame. No cancel, no idempotency key.
@@ -11,14 +12,25 @@ Veo's own. Two pictures are a clip's first and last frame. No cancel, no idempot
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.google.models import GEMINI_SIZES
+from taskreel.adapters.providers.google.interactions import (
+    FAILED,
+    build_interaction,
+    collect_media,
+)
+from taskreel.adapters.providers.google.models import GEMINI_SIZES, count_speech_cost
+from taskreel.adapters.providers.google.speech import (
+    build_speech_config,
+    wrap_samples,
+    write_spoken_text,
+)
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
@@ -74,6 +86,8 @@ class Google:
         """Make a picture or a text, or begin a video."""
         del idempotency_key  # Google takes none
         row = find_row_for(self.name, request)
+        if row.key_only:
+            return await self._start_interaction(row, request)
         if request.capability is Capability.VIDEO:
             body = _build_video_body(row, request)
             reply = await self._call(row.path, "predictLongRunning", body, creates=row.path)
@@ -86,7 +100,9 @@ class Google:
             return await self._build_content_result(row, reply, request)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
-        """Read the state of a video."""
+        """Read the state of a video or a song."""
+        if "interaction" in operation:
+            return await self._poll_interaction(operation, request)
         body = {"operationName": operation["name"]}
         reply = await self._call(operation["model"], "fetchPredictOperation", body)
         if not reply.get("done"):
@@ -97,10 +113,60 @@ class Google:
             return Done(outputs=await self._save_videos(reply.get("response") or {}, request))
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
-        """Do nothing: Google cannot stop a video, which runs on without being read."""
+        """Stop an interaction. Veo's videos cannot be stopped, and run on without being read."""
+        if "interaction" in operation:
+            await self._client.send(
+                "POST",
+                f"/interactions/{operation['interaction']}/cancel",
+                headers=await self._build_auth_headers(),
+                accepts=(400, 404, 409),
+            )
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _start_interaction(self, row: ModelRow, request: Generation) -> Pending:
+        reply = await self._client.request_json(
+            "POST",
+            "/interactions",
+            creates=row.path,
+            json=build_interaction(row, request),
+            headers=await self._build_auth_headers(),
+        )
+        id_ = self._client.require_text(reply, "id", row.path)
+        return Pending(operation={"interaction": id_}, poll_after=POLL_AFTER)
+
+    async def _poll_interaction(
+        self, operation: Mapping[str, Any], request: Generation
+    ) -> Done | Pending:
+        reply = await self._client.request_json(
+            "GET",
+            f"/interactions/{operation['interaction']}",
+            headers=await self._build_auth_headers(),
+        )
+        with self._client.parsing_reply():
+            match reply.get("status"):
+                case "completed":
+                    kind = "video" if request.capability is Capability.VIDEO else "audio"
+                    contents = collect_media(reply, kind)
+                    if not contents:
+                        raise no_output_error(self.name)
+                    return Done(outputs=await payloads.save_base64_outputs(request, contents))
+                case "cancelled":
+                    raise PermanentError(
+                        "the interaction was cancelled at google", code="provider_cancelled"
+                    )
+                case status if status in FAILED:
+                    raise self._build_interaction_error(reply)
+                case _:
+                    return Pending(operation=operation, poll_after=POLL_AFTER)
+
+    def _build_interaction_error(self, reply: Mapping[str, Any]) -> Exception:
+        errors = reply.get("errors") or [reply.get("error") or {}]
+        reason = "; ".join(str(error.get("message") or "") for error in errors).strip("; ")
+        if "safety" in reason.lower() or "prohibited" in reason.lower():
+            return moderation_error(self.name)
+        return operation_failed_error(self.name, reason, failure=str(reply.get("status")))
 
     async def _build_auth_headers(self) -> dict[str, str]:
         key = self._key if isinstance(self._key, str) else await self._key()
@@ -142,10 +208,30 @@ class Google:
             cost = count_token_cost(row, usage.get("promptTokenCount"), written)
             return Done(data=payloads.parse_text_result(self.name, text, request), cost_usd=cost)
 
+        if request.capability is Capability.SPEECH:
+            return await self._build_speech(row, reply, request, answer)
         pictures = [part["inlineData"]["data"] for part in answer if "inlineData" in part]
         if not pictures:
             raise no_output_error(self.name)
         return Done(outputs=await payloads.save_base64_outputs(request, pictures))
+
+    async def _build_speech(
+        self,
+        row: ModelRow,
+        reply: Mapping[str, Any],
+        request: Generation,
+        parts: Sequence[Mapping[str, Any]],
+    ) -> Done:
+        sounds = [part["inlineData"] for part in parts if "inlineData" in part]
+        if not sounds:
+            raise no_output_error(self.name)
+        samples = b"".join(base64.b64decode(sound["data"]) for sound in sounds)
+        file = wrap_samples(samples, str(sounds[0].get("mimeType") or ""))
+        usage = reply.get("usageMetadata") or {}
+        cost = count_speech_cost(
+            row.name, usage.get("promptTokenCount"), usage.get("candidatesTokenCount")
+        )
+        return Done(outputs=(await payloads.save_output(request, file),), cost_usd=cost)
 
     async def _save_videos(
         self, response: Mapping[str, Any], request: Generation
@@ -166,13 +252,17 @@ def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
         {"inlineData": {"mimeType": item.content_type, "data": payloads.encode_base64(item)}}
         for item in request.inputs
     ]
-    parts = [{"text": params.get("prompt") or ""}, *pictures]
+    speaks = request.capability is Capability.SPEECH
+    text = write_spoken_text(params) if speaks else params.get("prompt") or ""
+    parts = [{"text": text}, *pictures]
     body: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}]}
-    if params.get("instructions"):
+    if params.get("instructions") and not speaks:
         body["systemInstruction"] = {"parts": [{"text": params["instructions"]}]}
 
     config: dict[str, Any] = payloads.rename_fields(params, row.fields, row.ranges)
     config |= payloads.fold_seed(params, MAX_SEED)
+    if speaks:
+        config |= build_speech_config(row, params)
     if request.capability is Capability.IMAGE:
         config["responseModalities"] = ["TEXT", "IMAGE"]
         config["imageConfig"] = _build_image_config(row, params)

@@ -1,4 +1,4 @@
-"""Google's Gemini and Veo models."""
+"""Google's Gemini, Veo, Omni and Lyria models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from taskreel.adapters.providers.model_row import (
     TEXT_OPTIONS,
     ModelRow,
     PriceUnit,
+    SecondsForm,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
@@ -21,6 +22,18 @@ GEMINI_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
 FLASH_IMAGE_USD = (0.067, 0.101, 0.151)
 PRO_IMAGE_USD = (0.134, 0.134, 0.24)
 VEO_RATIOS = ("16:9", "9:16")
+#: US dollars a million tokens of text read and of sound spoken, by Google's price page until
+#: 2026-12-31; then they double.
+SPEECH_TOKENS_USD = {
+    "gemini-3.8-flash-tts": (0.50, 9.00),
+    "gemini-3.8-flash-lite-tts": (0.50, 6.00),
+}
+#: A thousand characters are about 67 seconds, of 25 tokens each, after 250 tokens of text.
+_SPOKEN_TOKENS, _TEXT_TOKENS = 67 * 25, 250
+#: One of the prebuilt voices, of which there are more than two thousand.
+NARRATOR = "Kore"
+#: Omni's price at 720p; other sizes cost 1.5 and 3 times as much (price page, 2026-11).
+OMNI_USD = ((1280, 0.07), (1920, 0.105), (3840, 0.21))
 TEXT_FIELDS = {"temperature": "temperature", "maxTokens": "maxOutputTokens"}
 VEO_FIELDS = {"negativePrompt": "negativePrompt", "audio": "generateAudio"}
 
@@ -41,6 +54,11 @@ def _build_row(
             # these ids there.
             "keyless_only": True,
         },
+        Capability.SPEECH: {
+            "computed": frozenset({"text", "voice", "instructions", "seed"}),
+            "voice_words": {"narrator": NARRATOR, NARRATOR.lower(): NARRATOR},
+        },
+        Capability.MUSIC: {"computed": frozenset({"prompt", "duration"}), "key_only": True},
         Capability.TEXT: {
             "fields": TEXT_FIELDS,
             "computed": TEXT_OPTIONS | {"prompt", "instructions", "seed"},
@@ -63,6 +81,8 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     "output_gcs_uri",
     "pubsub_topic",
     "max_output_tokens",
+    *("input", "response_format", "response_modalities", "speech_config", "webhook_config"),
+    "previous_interaction_id",
 }
 
 #: The first of a capability is its default.
@@ -135,6 +155,23 @@ MODELS: tuple[ModelRow, ...] = (
         max_inputs=1,
         aliases=("veo-3.1-lite-generate-001",),
     ),
+    _build_row(
+        "gemini-omni-1.2-flash",
+        Capability.VIDEO,
+        OMNI_USD[0][1],
+        PriceUnit.SECOND,
+        usd_by_side=OMNI_USD,
+        ratios=VEO_RATIOS,
+        durations=tuple(range(3, 11)),
+        seconds_form=SecondsForm.TEXT_S,
+        sizes=(("720p", 1280), ("1080p", 1920), ("4k", 3840)),
+        max_inputs=1,
+        fields={},
+        computed=SHAPE_OPTIONS | {"prompt", "duration"},
+        keyless_only=False,
+        key_only=True,
+        aliases=("omni", "gemini-omni", "gemini-omni-flash"),
+    ),
     *(
         _build_row(
             name,
@@ -151,7 +188,7 @@ MODELS: tuple[ModelRow, ...] = (
         )
     ),
     _build_row(
-        "gemini-3.7-flash",
+        "gemini-3.8-flash",
         Capability.TEXT,
         3.75,
         PriceUnit.TOKENS,
@@ -160,6 +197,50 @@ MODELS: tuple[ModelRow, ...] = (
         aliases=("gemini-flash",),
     ),
     _build_row(
+        "gemini-3.7-flash",
+        Capability.TEXT,
+        3.75,
+        PriceUnit.TOKENS,
+        usd_input=0.75,
+        max_inputs=14,
+    ),
+    _build_row(
+        "gemini-3.5-flash-lite",
+        Capability.TEXT,
+        2.50,
+        PriceUnit.TOKENS,
+        usd_input=0.30,
+        quality="draft",
+        max_inputs=14,
+    ),
+    _build_row(
         "gemini-3.5-flash", Capability.TEXT, 9.0, PriceUnit.TOKENS, usd_input=1.50, max_inputs=14
     ),
+    *(
+        _build_row(
+            name,
+            Capability.SPEECH,
+            (_TEXT_TOKENS * text + _SPOKEN_TOKENS * sound) / 1e6,
+            PriceUnit.CHARACTERS,
+            quality=quality,
+            # 8,192 tokens a request, at three characters a token or more.
+            max_characters=24_000,
+            aliases=aliases,
+        )
+        for (name, (text, sound)), quality, aliases in zip(
+            SPEECH_TOKENS_USD.items(),
+            ("standard", "draft"),
+            (("gemini-tts",), ()),
+            strict=True,
+        )
+    ),
+    _build_row("lyria-3.5", Capability.MUSIC, 0.08, PriceUnit.RUN, aliases=("lyria",)),
 )
+
+
+def count_speech_cost(model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
+    """The cost in US dollars of the tokens of speech; None where Google counted none."""
+    if tokens_in is None or tokens_out is None:
+        return None
+    text, sound = SPEECH_TOKENS_USD[model]
+    return (tokens_in * text + tokens_out * sound) / 1e6

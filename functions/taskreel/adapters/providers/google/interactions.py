@@ -1,0 +1,62 @@
+"""Google's Interactions API, by which a key buys Omni's clips and Lyria's songs.
+
+Source: google-genai 3.6's types, ai.google.dev's guides to Omni and Lyria (2026-11). An interaction
+runs in the background and is polled; its result comes inline, as base64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.model_body import build_model_body
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.ports import Capability, Generation
+
+#: The final states other than success, with a stable reason each.
+FAILED = frozenset({"failed", "incomplete", "budget_exceeded", "requires_action"})
+
+
+def build_interaction(row: ModelRow, request: Generation) -> dict[str, Any]:
+    """The body that creates an interaction."""
+    text = _write_prompt(request)
+    pictures = [
+        {
+            "type": "image",
+            "data": payloads.encode_base64(item),
+            "mime_type": item.content_type,
+        }
+        for item in request.inputs
+    ]
+    body: dict[str, Any] = {
+        "model": row.path,
+        "input": [{"type": "user_input", "content": [*pictures, {"type": "text", "text": text}]}],
+        "background": True,
+        "store": True,  # a background interaction is read from the store
+    }
+    if request.capability is Capability.VIDEO:
+        body["response_format"] = {"type": "video", **build_model_body(row, request, ())}
+        task = "image_to_video" if pictures else "text_to_video"
+        body["generation_config"] = {"video_config": {"task": task}}
+    return body | payloads.get_provider_options(row, request.params)
+
+
+def collect_media(reply: Mapping[str, Any], kind: str) -> list[str]:
+    """The contents of one kind (`video`, `audio`) in an interaction's output, as base64."""
+    return [
+        content["data"]
+        for step in reply.get("steps") or ()
+        if step.get("type") == "model_output"
+        for content in step.get("content") or ()
+        if content.get("type") == kind and content.get("data")
+    ]
+
+
+def _write_prompt(request: Generation) -> str:
+    """The prompt; Lyria takes a length in words alone."""
+    prompt = str(request.params.get("prompt") or "")
+    seconds = request.params.get("duration")
+    if request.capability is Capability.MUSIC and seconds:
+        return f"{prompt}\nInstrumental. The length is {round(seconds)} seconds."
+    return prompt
