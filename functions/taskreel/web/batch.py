@@ -23,6 +23,7 @@ from taskreel.web.http import (
     parse_idempotency_key,
     parse_model,
 )
+from taskreel.web.inner_requests import find_data_faults
 from taskreel.web.job_submission import find_requested_type, parse_submission, show_age
 from taskreel.web.openapi import ONCE, document_body
 from taskreel.web.problems import build_problem, find_status, log_server_fault
@@ -125,7 +126,8 @@ async def _create_job(
     try:
         item = parse_model(to_json(given), BatchItem)
     except InvalidError as error:
-        return _describe_refusal(error.under(f"jobs[{index}]"), index)
+        more = find_data_faults(given) if isinstance(given, dict) else []
+        return _describe_refusal(InvalidError.join([error, *more]).under(f"jobs[{index}]"), index)
     key = item.idempotency_key
     if key is None and batch_key is not None:
         # Longer than a header may be: no key of a single request is the same.

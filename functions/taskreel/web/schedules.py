@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field, model_validator
-from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.submit import LONGEST_SCHEDULE
@@ -32,11 +31,11 @@ from taskreel.jobtypes.fields import Moment
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
+from taskreel.web.inner_requests import find_data_faults, parse_data
 from taskreel.web.job_submission import (
     SubmissionBody,
     build_request,
     find_requested_type,
-    parse_submission,
     respond_with_job,
 )
 from taskreel.web.openapi import (
@@ -171,12 +170,15 @@ class RecurringJobPage(View):
     ),
 )
 async def create_delayed_job(
-    order: Annotated[DelayedJob, json_body(DelayedJob)], submitter: Submitting
+    order: Annotated[
+        DelayedJob, json_body(DelayedJob, find_more=lambda body, _: find_data_faults(body))
+    ],
+    submitter: Submitting,
 ) -> Response:
     """Like `POST /api/jobs/{jobType}` with `scheduleAt`; `delay` is in milliseconds."""
     context = submitter.context
     job_type = find_requested_type(order.job_type)
-    body = _parse_data(job_type, order.data)
+    body = parse_data(job_type, order.data)
     if body.submission.schedule_at is not None:
         raise InvalidError.at("data.scheduleAt", "give delay or runAt instead")
     start = order.resolve(context.services.clock.now())
@@ -207,6 +209,15 @@ async def change_start(
     return JsonResponse(await build_job_view(services, job, context.base_url))
 
 
+def _find_faults(body: Mapping[str, Any], _services: Services) -> list[InvalidError]:
+    """The faults of a recurring job's request and times, where other fields are wrong."""
+    cron, zone = body.get("cronExpression"), body.get("timeZone", "UTC")
+    found = find_data_faults(body)
+    if isinstance(cron, str) and isinstance(zone, str):
+        found += list_faults(cron, zone)
+    return found
+
+
 # ── Recurring jobs ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -232,7 +243,7 @@ async def change_start(
 async def create_recurring_job(
     request: Request,
     context: Authenticated,
-    order: Annotated[RecurringJobOrder, json_body(RecurringJobOrder)],
+    order: Annotated[RecurringJobOrder, json_body(RecurringJobOrder, find_more=_find_faults)],
 ) -> Response:
     """Each run is a job of its own, which costs what such a job costs.
 
@@ -338,21 +349,13 @@ def _check_parts(job_type: JobType[Any], order: RecurringJobOrder) -> Submission
     found: list[InvalidError] = []
     body = None
     try:
-        body = _parse_data(job_type, order.data)
+        body = parse_data(job_type, order.data)
     except InvalidError as error:
         found.append(error)
     found += list_faults(order.cron_expression, order.time_zone)
     if body is None or found:
         raise InvalidError.join(found)
     return body
-
-
-def _parse_data(job_type: JobType[Any], data: dict[str, Any]) -> SubmissionBody:
-    """The request in `data`. Raises InvalidError whose paths begin with `data`."""
-    try:
-        return parse_submission(to_json(data), job_type)
-    except InvalidError as error:
-        raise error.under("data") from None
 
 
 async def _respond_after(

@@ -18,17 +18,16 @@ from taskreel.app.webhooks.endpoints import EndpointChanges, NewEndpoint
 from taskreel.app.webhooks.job_deliveries import find_job_deliveries
 from taskreel.domain.value import Value
 from taskreel.domain.webhook import (
-    FINAL_EVENTS,
     KEY_OVERLAP,
     DeliveryState,
     DeliveryTry,
-    EventNames,
     Signature,
     SigningKey,
     WebhookDelivery,
     WebhookEndpoint,
 )
-from taskreel.jobtypes.fields import Moment, ProjectId
+from taskreel.jobtypes.fields import Moment
+from taskreel.web.endpoint_orders import EndpointOrder, EndpointPatch, find_url_fault
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
@@ -38,30 +37,6 @@ from taskreel.web.route_parameters import AllUsers, Authenticated, RequestedJob,
 router = APIRouter(prefix="/api", tags=["webhooks"])
 
 _WEEK_SECONDS = 7 * 86_400
-
-
-class EndpointOrder(Value):
-    """An endpoint: the `url` gets the `events` of your jobs, or of those of one project.
-
-    `events` are `job.` and a status in lower case, `job.*`, `credits.spend_alert`, or `*`; absent:
-    those of a job's end.
-    `signature` is `v1` (a shared secret) or `v1a` (Ed25519).
-    """
-
-    url: str = Field(min_length=1, max_length=2000)
-    events: EventNames = Field(default=list(FINAL_EVENTS))
-    project_id: ProjectId | None = None
-    description: str | None = Field(default=None, max_length=500)
-    signature: Signature = Signature.HMAC
-
-
-class EndpointPatch(Value):
-    """The fields to change; `enabled: true` also forgets an endpoint's failures."""
-
-    url: str | None = Field(default=None, min_length=1, max_length=2000)
-    events: EventNames | None = None
-    description: str | None = Field(default=None, max_length=500)
-    enabled: bool | None = None
 
 
 class KeyRotation(Value):
@@ -192,7 +167,7 @@ class SentAgainView(View):
 async def create_endpoint(
     request: Request,
     context: Authenticated,
-    order: Annotated[EndpointOrder, json_body(EndpointOrder)],
+    order: Annotated[EndpointOrder, json_body(EndpointOrder, find_more=find_url_fault)],
 ) -> Response:
     """It gets the events of jobs that are submitted from now on, signed by Standard Webhooks.
 
@@ -259,7 +234,7 @@ async def change_endpoint(
     request: Request,
     endpoint_id: str,
     context: Authenticated,
-    patch: Annotated[EndpointPatch, json_body(EndpointPatch)],
+    patch: Annotated[EndpointPatch, json_body(EndpointPatch, find_more=find_url_fault)],
 ) -> Response:
     """Other events are those of jobs that are submitted from now on."""
     check_query(request)
