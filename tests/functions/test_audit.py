@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from simulation.world import KEY, World, running
-from taskreel.app.audit.job_rules import Rule
+from taskreel.app.audit.job_rules import Rule, Violation
+from taskreel.app.audit.repairs import repair
 from taskreel.app.audit.store_audit import AuditReport, audit_store
 from taskreel.domain.credits import EntryKind, LedgerEntry
 from taskreel.domain.job import Job
@@ -188,6 +189,71 @@ async def test_a_hold_that_an_ended_job_has_is_settled_once(
         entry = await world.services.store.get(LEDGER, f"{job.job_id}.1")
         assert entry is not None
         assert (entry.kind, entry.amount) == (EntryKind.RELEASE, job.credits.held)
+
+
+async def test_a_hold_whose_settlement_exists_is_left_to_an_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        job = await submit(world)
+        await world.settle()
+        ended = await world.job(job.job_id)
+        held = ended.credits.model_copy(update={"held": 1})
+        await change_job(world, ended, credits=held)
+        report = await audit(world, with_repair=True)
+        # The account holds nothing for it: to settle again would take the credit twice.
+        assert report.repaired == []
+        assert report.count_rules() == {Rule.NOTHING_HELD_AFTER_END: 1, Rule.HOLDS: 1}
+        assert (await world.job(job.job_id)).credits == held
+
+
+async def test_a_repair_changes_nothing_that_is_in_order_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may have corrected it between the reading and the repair."""
+    async with running(tmp_path, monkeypatch) as world:
+        ended = await submit(world)
+        await world.settle()
+        waiting = await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+        for job in (await world.job(ended.job_id), waiting):
+            for rule in Rule:
+                violation = Violation(rule, "ada", f"job {job.job_id}", "a moment ago")
+                assert await repair(world.services, violation) is None, rule
+            assert await world.job(job.job_id) == job
+        assert await world.services.store.query(Query(collection=AUDIT)) == []
+
+
+async def test_a_hold_is_not_released_while_its_account_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        lost = await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+        await write(world, lambda tx: tx.delete(JOBS, lost.job_id))
+        store = world.services.store
+        transaction = store.transaction
+
+        async def submit_first(run: Any) -> Any:
+            monkeypatch.setattr(store, "transaction", transaction)
+            await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+            return await transaction(run)
+
+        monkeypatch.setattr(store, "transaction", submit_first)
+        violation = Violation(Rule.HOLDS, "ada", "account", "held is 1, and 0 by its jobs")
+        assert await repair(world.services, violation) is None
+        account = await store.get(ACCOUNTS, "ada")
+        assert account is not None
+        assert account.held == 2
+
+
+async def test_a_webhook_that_got_no_delivery_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        url = "https://93.184.216.34/hook"
+        job = await submit(world, scheduleAt="2030-01-01T00:00:00Z", webhookUrl=url)
+        wanting = tuple(one.model_copy(update={"events": ("*",)}) for one in job.webhooks)
+        await change_job(world, job, webhooks=wanting)
+        assert (await audit(world)).count_rules() == {Rule.EVENTS: 1}
 
 
 async def test_what_was_due_long_ago_is_overdue(
