@@ -74,10 +74,11 @@ def test_jobs_appear_while_one_looks_and_several_are_cancelled_at_once(
 def test_only_an_admin_is_offered_what_only_an_admin_may_do(
     browser: Browser, running: Stack
 ) -> None:
-    with signed_in(browser, running, "ada", "/providers?text=bfl+flux-2-pro") as page:
+    path = "/providers?text=bfl+flux-2-pro"
+    with signed_in(browser, running, "ada", path) as page:
         expect(page.get_by_role("rowheader", name="flux-2-pro")).to_be_visible(timeout=SECONDS)
         expect(page.get_by_role("button", name="Change flux-2-pro")).to_have_count(0)
-    with signed_in(browser, running, "root", "/providers?text=bfl+flux-2-pro", role="admin") as page:
+    with signed_in(browser, running, "root", path, role="admin") as page:
         page.get_by_role("button", name="Change flux-2-pro").first.click()
         page.get_by_label("Reason, for the audit log").fill("a rehearsal")
         page.get_by_role("button", name="Apply").click()
