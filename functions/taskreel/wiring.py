@@ -532,6 +532,7 @@ def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
                 is_media_queue=is_media_queue,
                 internal_key=chosen.internal_keys[0],
                 invoker=chosen.invoker_service_account,
+                shards=_read_shards(url),
                 emulator=_emulator(url),
                 endpoint=_query_value(url, "endpoint"),
             )
@@ -544,6 +545,19 @@ def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
                 f"TASKS_URL: {url!r} is neither embedded:///QUEUES.yaml nor "
                 "cloudtasks://PROJECT/LOCATION (nor none:, of the gateway)"
             )
+
+
+def _read_shards(url: str) -> Mapping[str, int]:
+    """The numbers of shards of the queues that have several, in the URL of the queues."""
+    text = _query_value(url, "shards")
+    if text is None:
+        return {}
+    from taskreel.adapters.gcp.queue_shards import parse_shards
+
+    try:
+        return parse_shards(text)
+    except ValueError as error:
+        raise ConfigurationError(f"TASKS_URL: {error}") from None
 
 
 def is_media_queue(queue: str) -> bool:

@@ -5,8 +5,11 @@ Declared queues are never deleted, because the name of a deleted queue stays res
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from taskreel.adapters.gcp.queue_shards import shard_names
 
 from .ownership import HEADER_KEY, HEADER_VALUE, describe_foreign, is_own_queue
 from .step import Step, fail_step, run_step, warn_near_limit, warn_step
@@ -27,6 +30,11 @@ FLAGS: Mapping[tuple[str, str], str] = {
 
 #: Earlier releases had three queues a job type, by priority.
 RETIRED_SUFFIXES = ("-high", "-normal", "-low")
+
+
+_LIMITS = "rateLimits"
+#: The limits that the shards of a queue share.
+_SHARED = ("maxDispatchesPerSecond", "maxConcurrentDispatches")
 
 
 class QueuesFileError(Exception):
@@ -58,6 +66,52 @@ def _merge_queue(
     return merged
 
 
+#: Cloud Tasks refuses a higher rate of one queue.
+MOST_DISPATCHES = 500
+
+
+def list_cloud_queues(declared: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], Any]]:
+    """Return the settings of every queue in the cloud: the shards of a queue share its limits."""
+    merged = merge_settings(declared)
+    shards = declared.get("shards") or {}
+    if unknown := shards.keys() - merged.keys():
+        raise QueuesFileError(f"shards: there is no queue {min(unknown)}; see infra/queues.yaml")
+    return {
+        name: fields
+        for queue, settings in merged.items()
+        for name, fields in _split_queue(queue, settings, shards.get(queue, 1)).items()
+    }
+
+
+def _split_queue(
+    queue: str, settings: Mapping[tuple[str, str], Any], count: int
+) -> dict[str, dict[tuple[str, str], Any]]:
+    """Return the settings of a queue's shards."""
+    rate, places = (settings[_LIMITS, field] for field in _SHARED)
+    if rate > MOST_DISPATCHES * count:
+        raise QueuesFileError(
+            f"{queue}: maxDispatchesPerSecond {rate:g} needs more shards: Cloud Tasks dispatches "
+            f"at most {MOST_DISPATCHES} tasks a second from a queue"
+        )
+    if count < 1 or places < count:
+        raise QueuesFileError(
+            f"{queue}: shards must be 1 to {places}, its maxConcurrentDispatches, not {count}"
+        )
+    # Rounded down: the sum never exceeds what the queue's service takes.
+    shared = {
+        (_LIMITS, _SHARED[0]): math.floor(rate / count * 10) / 10,
+        (_LIMITS, _SHARED[1]): places // count,
+    }
+    own = dict(settings) if count == 1 else {**settings, **shared}
+    return dict.fromkeys(shard_names(queue, count), own)
+
+
+def _is_former_shard(name: str, queues: Collection[str]) -> bool:
+    """True for a shard of a declared queue that has fewer of them now."""
+    queue, _, number = name.rpartition("-")
+    return queue in queues and number.isdecimal()
+
+
 def plan_queues(
     target: Target,
     found: list[dict[str, Any]],
@@ -73,7 +127,7 @@ def plan_queues(
     earlier release get no more tasks and run until they are empty; `delete_retired` deletes them.
     """
     cloud = {queue["name"].rpartition("/")[2]: queue for queue in found}
-    wanted = merge_settings(declared)
+    wanted = list_cloud_queues(declared)
     foreign = {name for name in wanted if name in cloud and not is_own_queue(cloud[name])}
     if foreign and not adopt:
         yield fail_step(describe_foreign("queue", foreign, f"the header {HEADER_KEY}"))
@@ -99,7 +153,8 @@ def plan_queues(
         if cloud[name].get("state") == "PAUSED":
             yield _plan_paused_queue(target, name, resume=resume)
     for name in sorted(cloud.keys() - wanted.keys()):
-        if name.endswith(RETIRED_SUFFIXES) and is_own_queue(cloud[name]):
+        retired = name.endswith(RETIRED_SUFFIXES) or _is_former_shard(name, wanted)
+        if retired and is_own_queue(cloud[name]):
             yield from _drain_retired_queue(target, cloud[name], delete=delete_retired)
             continue
         yield warn_step(
@@ -127,9 +182,9 @@ def _drain_retired_queue(
         why = f"resume retired queue {name}, so that it drains"
         yield run_step(why, *command, "resume", name, *target.here)
     yield warn_step(
-        f"queue {name} is of an earlier release: it gets no new tasks and drains. Once no rollback "
-        "to that release is wanted, `scripts/setup-cloud-tasks-queues.sh --delete-retired` "
-        "deletes it"
+        f"queue {name} is of an earlier release or a shard too many: it gets no new tasks and "
+        "drains. Once no rollback is wanted, "
+        "`scripts/setup-cloud-tasks-queues.sh --delete-retired` deletes it"
     )
 
 
@@ -180,10 +235,11 @@ def plan_queue_removal(
     target: Target, found: list[dict[str, Any]], declared: Mapping[str, Any]
 ) -> Iterator[Step]:
     """Pause and empty our queues. A paused queue was paused and emptied by `destroy` before."""
-    wanted = merge_settings(declared)
+    wanted = list_cloud_queues(declared)
     for queue in found:
         name = queue["name"].rpartition("/")[2]
-        retired = name.endswith(RETIRED_SUFFIXES) and is_own_queue(queue)
+        former = name.endswith(RETIRED_SUFFIXES) or _is_former_shard(name, wanted)
+        retired = former and is_own_queue(queue)
         if not (name in wanted or retired) or queue.get("state") == "PAUSED":
             continue
         if not is_own_queue(queue):

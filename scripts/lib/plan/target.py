@@ -14,6 +14,12 @@ import yaml
 from taskreel.adapters.providers import PROVIDERS
 
 
+def describe_shards(declared: Mapping[str, Any]) -> str:
+    """Return the part of TASKS_URL that names the queues with shards; "" without any."""
+    shards = ",".join(f"{queue}:{count}" for queue, count in (declared.get("shards") or {}).items())
+    return f"?shards={shards}" if shards else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One deployment.
@@ -73,6 +79,7 @@ class Target:
             or self.variables.get("PROCESSOR_URL")
             or self.url("media-processor"),
             LIMITS=json.dumps(self.declared("limits.yaml"), separators=(",", ":")),
+            SHARDS=describe_shards(self.declared("queues.yaml")),
         )
 
     def declared(self, name: str) -> Any:

@@ -91,6 +91,18 @@ def test_what_a_load_needs_is_what_its_limits_allow() -> None:
     ]
 
 
+def test_shards_are_needed_above_500_tasks_a_second_of_a_queue() -> None:
+    load = average_load({"image": 1}, KINDS, Numbers())
+    needs = {need.name: need for need in find_needs(101, load, DEPLOYMENT, QUOTAS)}
+    # Five polls an image.
+    assert needs["provider-poll-queue: shards"].needed == 2
+    assert not needs["provider-poll-queue: shards"].is_met
+    assert needs["image-generation-queue: shards"].is_met
+    sharded = replace(DEPLOYMENT, shards={"provider-poll-queue": 2})
+    needs = {need.name: need for need in find_needs(101, load, sharded, QUOTAS)}
+    assert needs["provider-poll-queue: shards"].is_met
+
+
 @given(st.floats(0.1, 1e4), st.floats(1, 10))
 def test_more_jobs_never_need_less(rate: float, times: float) -> None:
     load = average_load(MIX, KINDS, Numbers())

@@ -44,6 +44,7 @@ class CloudTasks:
 
     `target_url` is the task processor's base URL, `invoker` the service account that may call it.
     Tasks of the queues for which `is_media_queue` is true go to `media_target_url` instead.
+    `shards` has the number of Cloud Tasks queues of each queue that has more than one.
     `emulator` is the host:port of a local Cloud Tasks, `endpoint` a host to use instead of Cloud
     Tasks' own. It connects on first use, in the running event loop, and belongs to that loop.
     """
@@ -58,6 +59,7 @@ class CloudTasks:
         media_target_url: str | None = None,
         is_media_queue: Callable[[str], bool] = lambda _queue: True,
         invoker: str | None = None,
+        shards: Mapping[str, int] | None = None,
         emulator: str | None = None,
         endpoint: str | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
@@ -67,6 +69,7 @@ class CloudTasks:
         self._media_target = media_target_url and TaskTarget(media_target_url, internal_key)
         self._is_media_queue = is_media_queue
         self._invoker = invoker
+        self._shards = shards or {}
         self._service = Service(
             name="Cloud Tasks",
             api="cloudtasks.googleapis.com",
@@ -82,11 +85,12 @@ class CloudTasks:
         self._buffers: dict[str, _QueueBuffer] = {}
 
     async def enqueue(self, task: Task, /) -> None:
-        buffer = self._buffers.setdefault(task.queue, _QueueBuffer())
+        shard = self._choose_shard(task)
+        buffer = self._buffers.setdefault(shard, _QueueBuffer())
         created = asyncio.get_running_loop().create_future()
         buffer.waiting.append((task, created))
         if buffer.sender is None:
-            buffer.sender = asyncio.create_task(self._send_waiting(task.queue, buffer))
+            buffer.sender = asyncio.create_task(self._send_waiting(shard, buffer))
         await created
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
@@ -97,16 +101,22 @@ class CloudTasks:
         await await_all(map(self.enqueue, tasks))
 
     async def pause(self, queue: str, /) -> None:
-        await self._connect().pause_queue(self._queue_name(queue))
+        await await_all(map(self._connect().pause_queue, self._shard_paths(queue)))
 
     async def resume(self, queue: str, /) -> None:
-        await self._connect().resume_queue(self._queue_name(queue))
+        await await_all(map(self._connect().resume_queue, self._shard_paths(queue)))
 
     async def purge(self, queue: str, /) -> None:
-        await self._connect().purge_queue(self._queue_name(queue))
+        await await_all(map(self._connect().purge_queue, self._shard_paths(queue)))
 
     async def stats(self, queue: str, /) -> QueueStats:
-        return await self._connect().read_stats(queue, self._queue_name(queue))
+        read = self._connect().read_stats
+        found = await asyncio.gather(*(read(queue, path) for path in self._shard_paths(queue)))
+        if len(found) == 1:
+            return found[0]
+        from taskreel.adapters.gcp.queue_shards import add_stats
+
+        return add_stats(queue, found)
 
     async def close(self) -> None:
         """Let the calls under way end, and close the connection."""
@@ -155,6 +165,22 @@ class CloudTasks:
         finally:
             unfinished = QueueError("The call to Cloud Tasks was not completed.")
             _resolve(batch, dict.fromkeys(range(len(batch)), unfinished))
+
+    def _choose_shard(self, task: Task) -> str:
+        count = self._shards.get(task.queue, 1)
+        if count == 1:
+            return task.queue
+        from taskreel.adapters.gcp.queue_shards import choose_shard  # few deployments have any
+
+        return choose_shard(task.queue, task.id, count)
+
+    def _shard_paths(self, queue: str) -> list[str]:
+        count = self._shards.get(queue, 1)
+        if count == 1:
+            return [self._queue_name(queue)]
+        from taskreel.adapters.gcp.queue_shards import shard_names
+
+        return [self._queue_name(name) for name in shard_names(queue, count)]
 
     def _queue_name(self, queue: str) -> str:
         return f"{self._parent}/queues/{queue}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 
 import click
+import yaml
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.domain.flow_limits import FlowLimits
@@ -153,6 +154,7 @@ def load_deployment() -> Deployment:
         queues=load_queue_settings(QUEUES),
         services=load_services(),
         window=limits.window,
+        shards=yaml.safe_load(QUEUES.read_text("utf-8")).get("shards") or {},
     )
 
 

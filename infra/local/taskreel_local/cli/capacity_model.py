@@ -77,6 +77,8 @@ class Deployment:
     queues: Mapping[str, QueueSettings]
     services: Mapping[str, ServiceSize]
     window: Callable[[str], int]
+    #: The number of Cloud Tasks queues of each queue that has more than one.
+    shards: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,8 @@ def _queue_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Iterabl
             jobs_per_second=_carry(rate, tasks),
             remedy=(
                 "maxDispatchesPerSecond"
-                if rate < quotas.queue_dispatches
-                else f"more queues: {quotas.queue_dispatches:g} is the most of one"
+                if rate < quotas.queue_dispatches * deployment.shards.get(queue, 1)
+                else f"maxDispatchesPerSecond and shards: a queue has {quotas.queue_dispatches:g}"
             ),
         )
         yield Limit(
@@ -218,6 +220,11 @@ def find_needs(rate: float, load: Load, deployment: Deployment, quotas: Quotas) 
                 name=f"{queue}: tasks at a time",
                 needed=rate * load.seconds[queue],
                 available=settings.max_concurrent_dispatches,
+            ),
+            Need(
+                name=f"{queue}: shards",
+                needed=math.ceil(rate * tasks / quotas.queue_dispatches),
+                available=deployment.shards.get(queue, 1),
             ),
         ]
     found += [

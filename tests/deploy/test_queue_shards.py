@@ -1,0 +1,79 @@
+"""The shards of a queue are planned like queues; those that are no longer declared drain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
+
+import pytest
+import yaml
+
+from .test_declarations import ROOT, planned
+
+POLLS = "provider-poll-queue"
+
+
+def declare(folder: Path, shards: dict[str, int], **limits: float) -> str:
+    """Write queues.yaml and services.yaml with shards of queues; return their folder."""
+    document = yaml.safe_load((ROOT / "infra/queues.yaml").read_text("utf-8"))
+    document["shards"] = shards
+    document["queues"][POLLS]["rateLimits"].update(limits)
+    (folder / "queues.yaml").write_text(yaml.safe_dump(document))
+    (folder / "services.yaml").write_text((ROOT / "infra/services.yaml").read_text("utf-8"))
+    return str(folder)
+
+
+def plan(folder: str, found: list[dict[str, Any]] | None = None) -> dict[str, list[str]]:
+    """The steps of queues by the name of their queue."""
+    steps = planned("queues", found=json.dumps(found or []), TASKREEL_INFRA=folder)
+    return {
+        next((word for word in step if word.startswith(POLLS)), step[-1]): step for step in steps
+    }
+
+
+def test_the_shards_share_the_limits_of_their_queue(tmp_path: Path) -> None:
+    steps = plan(declare(tmp_path, {POLLS: 4}, maxDispatchesPerSecond=1000))
+    shards = (POLLS, f"{POLLS}-2", f"{POLLS}-3", f"{POLLS}-4")
+    assert [name for name in steps if name.startswith(POLLS)] == list(shards)
+    for name in shards:
+        assert "--max-dispatches-per-second=250.0" in steps[name]
+        # 250 places, rounded down, so that all of them together are not more.
+        assert "--max-concurrent-dispatches=62" in steps[name]
+
+
+def test_a_shard_too_many_drains(tmp_path: Path) -> None:
+    found = {
+        "name": f"projects/p/locations/l/queues/{POLLS}-2",
+        "state": "RUNNING",
+        "httpTarget": {
+            "headerOverrides": [{"header": {"key": "X-Managed-By", "value": "taskreel"}}]
+        },
+    }
+    (warning,) = [
+        step
+        for step in planned(
+            "queues", found=json.dumps([found]), TASKREEL_INFRA=declare(tmp_path, {})
+        )
+        if f"{POLLS}-2" in " ".join(step)
+    ]
+    assert "a shard too many: it gets no new tasks and drains" in " ".join(warning)
+
+
+@pytest.mark.parametrize(
+    ("shards", "rate", "wrong"),
+    [
+        ({"polls": 2}, 500, "shards: there is no queue polls"),
+        ({POLLS: 2}, 1001, "needs more shards"),
+        ({POLLS: 0}, 0, "shards must be 1 to 250"),
+        ({POLLS: 251}, 500, "shards must be 1 to 250"),
+    ],
+)
+def test_shards_that_cannot_be_are_refused(
+    tmp_path: Path, shards: dict[str, int], rate: float, wrong: str
+) -> None:
+    folder = declare(tmp_path, shards, maxDispatchesPerSecond=rate)
+    with pytest.raises(CalledProcessError) as failed:
+        planned("queues", found="[]", TASKREEL_INFRA=folder)
+    assert wrong in failed.value.stderr
