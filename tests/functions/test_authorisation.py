@@ -81,6 +81,7 @@ RIGHTS: Mapping[str, Right] = {
     "POST /api/jobs/queues/{job_type}/pause": Right.ADMIN,
     "POST /api/jobs/queues/{job_type}/resume": Right.ADMIN,
     "DELETE /api/jobs/queues/{job_type}/clear": Right.ADMIN,
+    "DELETE /api/cache": Right.ADMIN,
     "GET /api/jobs/queues/stats": Right.USER,
     "GET /api/jobs/dead-letters": Right.ADMIN,
     "POST /api/jobs/dead-letters/redrive": Right.USER,

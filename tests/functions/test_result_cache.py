@@ -269,3 +269,53 @@ async def test_a_file_that_does_not_exist_is_left_to_the_run(
     assert not cached
     await world.advance(30)
     assert (await ada.get(f"/api/jobs/{job}")).json()["error"]["code"] == "input_not_found"
+
+
+@pytest.mark.parametrize("scope", ["", "?jobType=image-generation", "?userId=ada"])
+async def test_a_purge_lets_no_earlier_job_answer(
+    scope: str, world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    first = await ask(ada)
+    await world.advance(60)
+    assert "cachedSeconds" in await ask(ada)
+    answer = await admin.delete(f"/api/cache{scope}")
+    assert answer.status_code == 200, answer.text
+    await world.advance(1)
+    second = await ask(ada)
+    assert second["jobId"] != first["jobId"]
+    assert "cachedSeconds" not in second
+    await world.advance(60)
+    # What is made since answers, and the earlier job is there as before.
+    assert (await ask(ada))["jobId"] == second["jobId"]
+    assert (await ada.get(f"/api/jobs/{first['jobId']}")).json()["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("scope", ["?jobType=image-upscale", "?userId=bob"])
+async def test_a_purge_of_others_leaves_it(
+    scope: str, world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    first = await ask(ada)
+    await world.advance(60)
+    assert (await admin.delete(f"/api/cache{scope}")).status_code == 200
+    await world.advance(1)
+    assert (await ask(ada))["jobId"] == first["jobId"]
+
+
+async def test_a_purge_is_an_admins_and_in_the_audit_log(
+    ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    expect_problem(await ada.delete("/api/cache"), 403, "forbidden")
+    for wrong in ("jobType=nope", "jobType=image-upscale&userId=ada", "typ=x"):
+        expect_problem(await admin.delete(f"/api/cache?{wrong}"), 422, "invalid_request")
+    for given in ("jobType=IMAGE_UPSCALE&reason=a+wrong+model", "userId=ada", "reason=all"):
+        assert (await admin.delete(f"/api/cache?{given}")).status_code == 200
+    entries = (await admin.get("/api/audit?text=purged")).json()["entries"]
+    assert {(one["action"], one["subject"], one["reason"]) for one in entries} == {
+        ("result cache purged", "image-upscale", "a wrong model"),
+        ("result cache of a user purged", "ada", ""),
+        ("result cache purged", "all jobs", "all"),
+    }
+    # It is no order for a queue.
+    assert (await admin.get("/api/jobs/queues/stats")).json()["queues"][0]["queue"][
+        "paused"
+    ] is False

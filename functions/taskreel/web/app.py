@@ -35,6 +35,7 @@ from taskreel.web import (
     problems,
     providers,
     queues,
+    result_cache,
     schedules,
     statistics,
 )
@@ -75,6 +76,7 @@ _ROUTERS = (
     template_routes.router,
     project_routes.router,
     upload_routes.router,
+    result_cache.router,
     legacy.router,
 )
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."

@@ -27,6 +27,7 @@ from taskreel.web.operations import (
     build_operation_view,
 )
 from taskreel.web.queues import ClearedView, QueueControlView
+from taskreel.web.result_cache import PurgedView
 
 _AT = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
 _QUEUE = "image-generation-queue"
@@ -116,6 +117,7 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "ForecastView": _build_forecast,
     "OperationView": _build_operation,
     "OperationsPage": lambda: OperationsPage(operations=[_build_operation()], next_cursor=None),
+    "PurgedView": lambda: PurgedView(job_type="image-generation", user_id=None, purged_at=_AT),
     "QueueControlView": lambda: QueueControlView(
         job_type="image-generation",
         queue=_QUEUE,

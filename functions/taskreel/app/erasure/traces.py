@@ -46,7 +46,7 @@ _CONTENT = frozenset(
 _WITH_REASON = _RECORDS | {OPERATIONS.name, ERASURES.name}
 #: The beginnings of the actions in the audit log whose subject is a user's id; that of others is a
 #: project, a queue, a provider's model, or an operation.
-_ABOUT_USERS = ("limit of active jobs set", "spend caps set")
+_ABOUT_USERS = ("limit of active jobs set", "spend caps set", "result cache of a user purged")
 #: The actions of the audit log that name a user, before and behind the id.
 _NAMING_ACTIONS = re.compile(
     r"(project (?:created for|member set:|member removed:|owner set:) )(.+?)( as [a-z]+)?"

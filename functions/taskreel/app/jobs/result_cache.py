@@ -74,6 +74,10 @@ async def look_up_result(
     if newest is None or submission.skip_cache:
         return CacheLookup(key, None, job_id)
     may_answer = _may_answer(newest, submission, services.clock.now())
+    if may_answer:
+        from taskreel.app.jobs.purge_cache import is_purged  # of hits alone
+
+        may_answer = not await is_purged(services, newest)
     return CacheLookup(key, newest if may_answer else None, job_id)
 
 
