@@ -22,7 +22,7 @@ from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, TIME_TO_STORE
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.config import Settings
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.wiring import is_media_queue
+from taskreel.service_building import is_media_queue
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = (

@@ -22,7 +22,7 @@ from functions import documents_text as documents
 from functions.job_requests import expect_problem, read_job
 from simulation.world import ROOT, World
 from streamed_answers import StreamedAnswers
-from taskreel import wiring
+from taskreel import service_building
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.config import Settings
 from taskreel.domain.job_status import Status
@@ -454,7 +454,9 @@ def build_bodies(files: dict[str, str], shape: str) -> list[dict[str, Any]]:
 def answer_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every address that is sent a message answers 204."""
     transport = StreamedAnswers(lambda _request: httpx.Response(204))
-    monkeypatch.setattr(wiring, "WebhookSender", partial(WebhookSender, transport=transport))
+    monkeypatch.setattr(
+        service_building, "WebhookSender", partial(WebhookSender, transport=transport)
+    )
 
 
 @pytest.mark.usefixtures("answer_webhooks")  # before `world` is built

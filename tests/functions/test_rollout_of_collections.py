@@ -30,7 +30,7 @@ from functions.test_rollout import DATA, list_places
 from functions.test_webhooks import Hooked, Receiver
 from simulation.world import World, running
 from streamed_answers import StreamedAnswers
-from taskreel import wiring
+from taskreel import service_building
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.domain.job_history import ProviderAnswer, RunAnswers
@@ -56,7 +56,7 @@ QUEUE = "/api/jobs/queues/image-generation"
 async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
     receiver = Receiver()
     sender = partial(WebhookSender, transport=StreamedAnswers(receiver))
-    monkeypatch.setattr(wiring, "WebhookSender", sender)
+    monkeypatch.setattr(service_building, "WebhookSender", sender)
     async with running(tmp_path, monkeypatch) as world:
         yield Hooked(world, receiver, world.as_user("ada"))
 

@@ -26,7 +26,7 @@ from functions.job_requests import (
 from functions.test_costs import Counting
 from simulation.world import World, running
 from streamed_answers import StreamedAnswers
-from taskreel import wiring
+from taskreel import service_building
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.ports import Query
 from taskreel.store_collections import WEBHOOK_DELIVERIES
@@ -91,7 +91,9 @@ async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     receiver = Receiver()
 
     transport = StreamedAnswers(receiver)
-    monkeypatch.setattr(wiring, "WebhookSender", partial(WebhookSender, transport=transport))
+    monkeypatch.setattr(
+        service_building, "WebhookSender", partial(WebhookSender, transport=transport)
+    )
     async with running(tmp_path, monkeypatch) as world:
         yield Hooked(world, receiver, world.as_user("ada"))
 

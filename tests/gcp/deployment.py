@@ -20,7 +20,7 @@ import pytest
 
 from functions.fake_providers import FakeProviders
 from simulation.world import BASE, KEY, QUEUES, _client, _wire, settings, token
-from taskreel import wiring
+from taskreel import service_building, wiring
 from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
@@ -110,7 +110,10 @@ async def run_deployment(
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(LocalCloudTasks(config))
         store = FirestoreStore(
-            project, emulator=firestore, interceptors=interceptors, is_leased=wiring._is_leased
+            project,
+            emulator=firestore,
+            interceptors=interceptors,
+            is_leased=service_building.is_leased,
         )
         tasks = _cloud_tasks(f"127.0.0.1:{queue.grpc_port}", interceptors)
         blobs = CloudStorage(bucket, emulator=storage.url, signing_key=storage.signing_key)
@@ -119,7 +122,7 @@ async def run_deployment(
         chosen = settings(folder, **(providers.settings if providers else {}), **changes)
         clock = ShiftedClock()
         # The circuit breakers read the store as well, so it replaces the one that is built.
-        patch.setattr(wiring, "_store", lambda _: store)
+        patch.setattr(service_building, "build_store", lambda _: store)
         services = replace(wiring.build(chosen, clock), tasks=tasks, blobs=blobs)
         stack.callback(services.workers.close)
         stack.callback(register_options, {})

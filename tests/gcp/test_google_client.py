@@ -14,8 +14,10 @@ from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.google_client import CALL_SECONDS, TRY_SECONDS
+from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.config import Settings
 from taskreel.ports import Query, Transaction
+from taskreel.service_building import build_queues, build_store
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .calls import CountedStreams, CountedUnaryCalls
@@ -77,6 +79,10 @@ async def test_quota_project_and_universe_come_from_the_environment(
     await tasks.close()
 
 
+async def answer(_delivery: Delivery) -> int:
+    return 200
+
+
 @pytest.mark.usefixtures("key_file")
 async def test_an_endpoint_in_the_url_replaces_the_client_s_own() -> None:
     settings = Settings(
@@ -84,7 +90,8 @@ async def test_an_endpoint_in_the_url_replaces_the_client_s_own() -> None:
         tasks_url="cloudtasks://p/l?endpoint=cloudtasks.example:8443",
         internal_api_key="an-internal-key-of-this-test",
     )
-    store, tasks = wiring._store(settings), wiring._tasks(settings, wiring.SystemClock())
+    store = build_store(settings)
+    tasks = build_queues(settings, wiring.SystemClock(), answer)
     assert isinstance(store, FirestoreStore)
     assert isinstance(tasks, CloudTasks)
     assert store._connect()._client.api_endpoint == "eur3-firestore.googleapis.com"
@@ -105,7 +112,7 @@ async def test_the_emulator_is_found_by_google_s_variable_or_by_the_url(
 ) -> None:
     environ = {"STORE_URL": url, "FIRESTORE_EMULATOR_HOST": "127.0.0.1:1"}
     environ["INTERNAL_API_KEY"] = "an-internal-key-of-this-test"
-    store = wiring._store(Settings.from_environment(environ, {}))
+    store = build_store(Settings.from_environment(environ, {}))
     assert isinstance(store, FirestoreStore)
     assert store._connect()._client.api_endpoint == used
     await store.close()

@@ -19,7 +19,7 @@ from functions.job_requests import expect_problem
 from other_apis.conftest import HERE, OtherApis, serve_apis
 from simulation.world import World, running, token
 from streamed_answers import StreamedAnswers
-from taskreel import wiring
+from taskreel import service_building
 from taskreel.adapters.providers.fal.webhook import verify_webhook
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.messages.job_task import WEBHOOK_QUEUE
@@ -185,7 +185,7 @@ async def world(
         return httpx.Response(500 if request.url.path == "/broken" else 204)
 
     sender = partial(WebhookSender, transport=StreamedAnswers(answer))
-    monkeypatch.setattr(wiring, "WebhookSender", sender)
+    monkeypatch.setattr(service_building, "WebhookSender", sender)
     async with running(tmp_path, monkeypatch) as made:
         yield made
 

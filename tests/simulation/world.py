@@ -23,7 +23,7 @@ import jwt
 import pytest
 from functions_framework.aio import create_asgi_app
 
-from taskreel import wiring
+from taskreel import service_building, wiring
 from taskreel.adapters.external_synchrony import DurableBlobs
 from taskreel.adapters.local import sqlite
 from taskreel.adapters.local.files import FileBlobs
@@ -280,7 +280,7 @@ async def running(
         time = VirtualTime(clock)
         tasks = MemoryTasks(load_queue_settings(QUEUES), time, deliver)
         stack.push_async_callback(tasks.close)
-        patch.setattr(wiring, "WorkerPool", WatchedWorkers)
+        patch.setattr(service_building, "WorkerPool", WatchedWorkers)
         # A commit that gathers others waits for real time, which virtual time does not wait for.
         patch.setattr(sqlite, "_GATHER_SECONDS", 0.0)
         services = _services(chosen, time, tasks)

@@ -1,0 +1,339 @@
+"""Build the services of a process: the adapters that the settings name, by URL.
+
+Nothing else chooses an adapter.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from taskreel.adapters.external_synchrony import (
+    DurableBlobs,
+    DurableTasks,
+    DurableWebhooks,
+)
+from taskreel.adapters.logged_store import LoggedStore
+from taskreel.adapters.webhook_sender import WebhookSender
+from taskreel.adapters.work_dirs import WorkDirPool
+from taskreel.app.eta_calibration import EtaCalibration, JobObserver
+from taskreel.app.indexes import LOCAL_INDEXES
+from taskreel.app.job_counts import JobCounts
+from taskreel.app.messages.job_task import type_of_queue
+from taskreel.app.records.recorder import SHARDS, Recorder
+from taskreel.app.services import Rules, Services
+from taskreel.config import ConfigurationError, Settings
+from taskreel.domain.input_limits import MIB, InputLimits
+from taskreel.domain.webhook import WebhookDelivery
+from taskreel.limits_setting import parse_limits
+from taskreel.media.workers import WorkerPool
+from taskreel.ports import (
+    Blobs,
+    Clock,
+    Fetch,
+    FileFacts,
+    MediaWorkers,
+    Store,
+    TaskQueue,
+)
+from taskreel.provider_building import build_providers
+
+if TYPE_CHECKING:
+    from taskreel.adapters.local.memory_queue import Deliver
+    from taskreel.domain.job import Job
+
+_PROBE_SECONDS = 60.0
+
+
+def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services:
+    """Build the services that the settings describe. Nothing is connected yet.
+
+    Queues in this process deliver to `deliver`.
+    """
+    workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
+    counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
+    rules = _build_rules(chosen)
+    # Without limits the counts are not read.
+    inner = build_store(chosen)
+    recorder = Recorder(inner, clock, SystemRandom().randrange(SHARDS))
+    observers: list[JobObserver] = [recorder.note_change]
+    observers += [counts.note_change] if rules.limits else []
+    calibration = EtaCalibration(recorder.count_eta, observe=observers.append)
+    store = LoggedStore(inner, observers)
+    webhooks = DurableWebhooks(WebhookSender(chosen.private_webhook_origins), store)
+    return Services(
+        store=store,
+        tasks=_build_tasks(chosen, clock, store, deliver),
+        blobs=DurableBlobs(_build_blobs(chosen, clock), store),
+        providers=build_providers(chosen, workers, clock, store, webhooks),
+        workers=workers,
+        probe_file=partial(_probe_file, workers),
+        fetch=_build_fetch(_own_addresses(chosen)),
+        webhooks=webhooks,
+        clock=clock,
+        rules=rules,
+        counts=counts,
+        calibration=calibration,
+        render_message=partial(_render_message, chosen),
+        sign_message=partial(_sign_message, chosen),
+        count_sweep=recorder.count_sweep,
+        flush_records=recorder.flush,
+        work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
+    )
+
+
+def _own_addresses(chosen: Settings) -> list[str]:
+    """Addresses that may be fetched although private: ours, and those of overridden providers."""
+    return [
+        chosen.api_base_url,
+        _emulator(chosen.blobs_url) or "",
+        *chosen.provider_base_urls.values(),
+    ]
+
+
+async def _render_message(
+    chosen: Settings, services: Services, delivery: WebhookDelivery, job: Job | None
+) -> dict[str, Any]:
+    """The message of a delivery in another service's form; the first imports its module."""
+    from taskreel.web.file_links import FileLinks
+    from taskreel.web.other_apis.webhook_messages import render_message
+
+    return await render_message(services, FileLinks(chosen.link_keys), delivery, job)
+
+
+def _sign_message(
+    chosen: Settings, delivery: WebhookDelivery, body: str, at: datetime
+) -> Mapping[str, str]:
+    """The headers of another service's signature of a message; the first imports its module."""
+    from taskreel.web.fal_webhook_keys import FalWebhookKeys
+    from taskreel.web.other_apis.webhook_messages import sign_message
+
+    return sign_message(FalWebhookKeys(chosen.link_keys), delivery, body, at)
+
+
+def _build_fetch(own: Sequence[str]) -> Fetch:
+    """A fetcher that is built when the first file is fetched."""
+
+    @functools.cache
+    def made() -> Fetch:
+        from taskreel.adapters.fetch import Fetcher
+
+        return Fetcher(own)
+
+    async def fetch(
+        url: str,
+        target: Path,
+        /,
+        *,
+        max_bytes: int,
+        seconds: float,
+        admit: Callable[[int], None] | None = None,
+    ) -> str:
+        return await made()(url, target, max_bytes=max_bytes, seconds=seconds, admit=admit)
+
+    return fetch
+
+
+async def _probe_file(workers: MediaWorkers, file: Path, /) -> FileFacts:
+    """`ProbeFile` in a worker process: a damaged file must not take this process with it."""
+    from taskreel.media.probe import probe_file
+
+    info = await workers.run(probe_file, file, timeout_seconds=_PROBE_SECONDS)
+    return FileFacts(
+        content_type=info.content_type,
+        bytes=info.bytes,
+        sha256=info.sha256,
+        width=info.width,
+        height=info.height,
+        duration_seconds=info.duration_seconds,
+    )
+
+
+def _build_rules(chosen: Settings) -> Rules:
+    return Rules(
+        initial_credits=chosen.initial_credits,
+        lease=timedelta(seconds=chosen.lease_seconds),
+        heartbeat=timedelta(seconds=chosen.heartbeat_seconds),
+        rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
+        signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
+        inputs=_build_input_limits(chosen),
+        limits=parse_limits(chosen.limits),
+        api_base_url=chosen.api_base_url.rstrip("/"),
+    )
+
+
+def _build_input_limits(chosen: Settings) -> InputLimits:
+    """The limits on a job's input files. Raises ConfigurationError if one job could never fit."""
+    if chosen.scratch_mb < chosen.max_job_input_mb:
+        raise ConfigurationError(
+            f"SCRATCH_MB is {chosen.scratch_mb}: it must be at least MAX_JOB_INPUT_MB "
+            f"({chosen.max_job_input_mb}), or the input files of one job would never fit"
+        )
+    return InputLimits(
+        max_files=chosen.max_job_input_files,
+        max_file_bytes=chosen.max_input_file_mb * MIB,
+        max_job_bytes=chosen.max_job_input_mb * MIB,
+        max_job_pixels=chosen.max_job_input_megapixels * 1_000_000,
+        max_job_seconds=chosen.max_job_input_seconds,
+    )
+
+
+def build_store(chosen: Settings) -> Store:
+    """The store by STORE_URL."""
+    url = chosen.store_url
+    match urlsplit(url).scheme:
+        case "sqlite":
+            from taskreel.adapters.local.sqlite import SqliteStore
+
+            durable = "durable" in urlsplit(url).query
+            return SqliteStore(_path(url), LOCAL_INDEXES, durable=durable)
+        case "firestore":
+            from taskreel.adapters.gcp.firestore import FirestoreStore
+
+            parts = urlsplit(url)
+            return FirestoreStore(
+                parts.netloc,
+                parts.path.strip("/") or "(default)",
+                emulator=_emulator(url) or chosen.firestore_emulator_host,
+                endpoint=_query_value(url, "endpoint"),
+                is_leased=is_leased,
+            )
+        case _:
+            raise ConfigurationError(
+                f"STORE_URL: {url!r} is neither sqlite:///… nor firestore://PROJECT/DATABASE"
+            )
+
+
+def is_leased(collection: str, data: Mapping[str, Any]) -> bool:
+    """True for a job that is being run: until its lease ends, only its run writes it."""
+    return collection == "jobs" and data.get("leaseUntil") is not None
+
+
+def _build_tasks(chosen: Settings, clock: Clock, store: Store, deliver: Deliver) -> TaskQueue:
+    """The queues; those outside of this process get tasks of stored jobs only."""
+    tasks = build_queues(chosen, clock, deliver)
+    is_inside = urlsplit(chosen.tasks_url).scheme == "embedded"
+    return tasks if is_inside else DurableTasks(tasks, store)
+
+
+def build_queues(chosen: Settings, clock: Clock, deliver: Deliver) -> TaskQueue:
+    """The queues by TASKS_URL; those in this process deliver to `deliver`."""
+    url = chosen.tasks_url
+    match urlsplit(url).scheme:
+        case "embedded":
+            from taskreel.adapters.local.memory_tasks import MemoryTasks
+            from taskreel.adapters.local.queues_yaml import load_queue_settings
+
+            path = _path(url)
+            if not path.is_file():
+                raise ConfigurationError(
+                    f"TASKS_URL: {url!r} names no file of queues; use embedded:///QUEUES.yaml, "
+                    "such as embedded:///infra/queues.yaml (a fourth slash begins an absolute path)"
+                )
+            queues = load_queue_settings(path)
+            unthrottled = "unthrottled" in urlsplit(url).query
+            return MemoryTasks(queues, clock, deliver, unthrottled=unthrottled)
+        case "cloudtasks":
+            from taskreel.adapters.gcp.cloud_tasks import CloudTasks
+
+            parts = urlsplit(url)
+            return CloudTasks(
+                project=parts.netloc,
+                location=parts.path.strip("/"),
+                target_url=chosen.processor_url,
+                media_target_url=chosen.media_processor_url,
+                is_media_queue=is_media_queue,
+                internal_key=chosen.internal_keys[0],
+                invoker=chosen.invoker_service_account,
+                shards=_read_shards(url),
+                emulator=_emulator(url),
+                endpoint=_query_value(url, "endpoint"),
+            )
+        case "none":
+            from taskreel.adapters.absent_tasks import AbsentTasks
+
+            return AbsentTasks()
+        case _:
+            raise ConfigurationError(
+                f"TASKS_URL: {url!r} is neither embedded:///QUEUES.yaml nor "
+                "cloudtasks://PROJECT/LOCATION (nor none:, of the gateway)"
+            )
+
+
+def _read_shards(url: str) -> Mapping[str, int]:
+    """The numbers of shards of the queues that have several, in the URL of the queues."""
+    text = _query_value(url, "shards")
+    if text is None:
+        return {}
+    from taskreel.adapters.gcp.queue_shards import parse_shards
+
+    try:
+        return parse_shards(text)
+    except ValueError as error:
+        raise ConfigurationError(f"TASKS_URL: {error}") from None
+
+
+def is_media_queue(queue: str) -> bool:
+    """True for the queue of a job type that works on media files, also of an earlier release."""
+    from taskreel.jobtypes import JOB_TYPES
+
+    job_type = JOB_TYPES.get(type_of_queue(queue) or "")
+    return job_type is not None and job_type.works_on_media
+
+
+def _build_blobs(chosen: Settings, clock: Clock) -> Blobs:
+    url = chosen.blobs_url
+    match urlsplit(url).scheme:
+        case "file":
+            from taskreel.adapters.local.files import FileBlobs
+
+            secret = chosen.files_secret.get_secret_value().encode()
+            if not secret:
+                raise ConfigurationError("FILES_SECRET: file:/// needs one to sign URLs")
+            return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
+        case "gs":
+            from taskreel.adapters.gcp.cloud_storage import CloudStorage
+            from taskreel.adapters.signed_url_cache import CachedSignedUrls
+
+            key = (
+                json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None
+            )
+            bucket = urlsplit(url).netloc
+            storage = CloudStorage(bucket, emulator=_emulator(url), signing_key=key)
+            return CachedSignedUrls(storage, clock)
+        case _:
+            raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")
+
+
+def find_media_origins(chosen: Settings) -> list[str]:
+    """The origins of the signed URLs: of the files, or of Cloud Storage."""
+    url = chosen.blobs_url
+    if urlsplit(url).scheme == "gs":
+        emulator = _emulator(url)
+        url = emulator or "https://storage.googleapis.com"
+        url = url if "://" in url else f"http://{url}"
+    else:
+        url = chosen.api_base_url
+    parts = urlsplit(url)
+    return [f"{parts.scheme}://{parts.netloc}"]
+
+
+def _emulator(url: str) -> str | None:
+    """The address in `?emulator=host:port`, which sends a Google client to an emulator."""
+    return _query_value(url, "emulator")
+
+
+def _query_value(url: str, name: str) -> str | None:
+    return next(iter(parse_qs(urlsplit(url).query).get(name, [])), None)
+
+
+def _path(url: str) -> Path:
+    """`sqlite:///data/x.db` is relative, `sqlite:////data/x.db` absolute, as SQLAlchemy has it."""
+    return Path(urlsplit(url).path.removeprefix("/"))
