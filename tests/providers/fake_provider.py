@@ -358,7 +358,8 @@ async def _read_call(request: Request) -> Call:
     kind, body = request.headers.get("content-type", ""), await request.body()
     content: Any = body
     if kind.startswith("application/json") and body:
-        content = await request.json()
+        with contextlib.suppress(ValueError):  # Google's client names a file's bytes so
+            content = await request.json()
     elif kind.startswith("multipart/form-data"):
         content = parse_form(kind, body)
     return Call(

@@ -25,6 +25,9 @@ from replicate.exceptions import ReplicateError
 
 from providers.fake_provider import FakeProvider, Fault, build_png, serve_on_port
 from providers.fakes import FAKES
+from providers.fal.fake import FakeFal
+from providers.google.fake import FakeGoogle
+from providers.runway.fake import FakeRunway
 
 PICTURE = ("given.png", build_png(), "image/png")
 
@@ -138,6 +141,15 @@ def test_runway_creates_follows_and_deletes_tasks(served: Served) -> None:
 
 
 @serving("runway")
+def test_runway_takes_files(served: Served) -> None:
+    with open_runway(served) as client:
+        upload = client.uploads.create_ephemeral(file=PICTURE)
+        client.image_to_video.create(model="gen4_turbo", prompt_image=upload.uri, ratio="960:960")
+    assert isinstance(served.fake, FakeRunway)
+    assert list(served.fake.uploads.values()) == [PICTURE[1]]
+
+
+@serving("runway")
 def test_runway_refuses_a_square_film_from_text_alone(served: Served) -> None:
     """Its types allow 960:960 for gen4.5 only with a picture."""
     square: Any = "960:960"
@@ -198,6 +210,18 @@ def test_google_makes_clips_and_songs_in_the_background(served: Served, version:
             model="lyria-3.5", input=[words], background=True, store=True
         )
         assert client.interactions.cancel(song.id).status == "cancelled"
+
+
+@serving("google")
+def test_google_takes_files(served: Served) -> None:
+    options = genai_types.HttpOptions(base_url=served.url)
+    with genai.Client(api_key=served.fake.key, http_options=options) as client:
+        file = client.files.upload(
+            file=io.BytesIO(PICTURE[1]), config=genai_types.UploadFileConfig(mime_type="image/png")
+        )
+    assert isinstance(served.fake, FakeGoogle)
+    assert served.fake.uploads == [PICTURE[1]]
+    assert file.uri == "https://generativelanguage.googleapis.com/v1beta/files/f1"
 
 
 @serving("google")
@@ -334,6 +358,14 @@ async def test_fal_submits_follows_and_cancels_requests() -> None:
     other = await client.submit("fal-ai/flux/dev", {"prompt": "x"})
     await other.cancel()
     assert other.request_id in fake.cancelled
+
+
+async def test_fal_takes_files() -> None:
+    fake = FakeFal()
+    client = await open_fal(fake)
+    url = await client.upload(PICTURE[1], "image/png", "given.png", repository="fal")
+    assert url == "https://v3.fal.media/files/0-given.png"
+    assert list(fake.uploads.values()) == [PICTURE[1]]
 
 
 async def test_fal_refuses_options_that_a_model_does_not_have() -> None:

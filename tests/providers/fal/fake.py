@@ -216,6 +216,7 @@ class FakeFal(FakeProvider):
         super().__init__(**settings)
         #: The endpoint of each request.
         self.endpoints: dict[str, str] = {}
+        self.uploads: dict[str, bytes] = {}
         #: Changes what an endpoint answers.
         self.answer: dict[str, Any] | None = None
 
@@ -225,6 +226,9 @@ class FakeFal(FakeProvider):
             Route(f"{requests}/status", self._handle_status),
             Route(f"{requests}/cancel", self._handle_cancel, methods=["PUT"]),
             Route(requests, self._handle_result),
+            # rest.fal.ai, and the bucket that it names.
+            Route("/storage/upload/initiate", self._handle_upload_start, methods=["POST"]),
+            Route("/bucket/{name}", self._handle_upload, methods=["PUT"]),
             Route("/{model:path}", self._handle_create, methods=["POST"]),
         ]
 
@@ -238,6 +242,23 @@ class FakeFal(FakeProvider):
         return JSONResponse(
             {"detail": detail}, status_code=status, headers={"x-fal-error-type": word}
         )
+
+    async def _handle_upload_start(self, request: Request) -> Response:
+        self.check_access(request)
+        names: dict[str, Check] = {"file_name": str, "content_type": str}
+        body = await self.read_json(request, names, ("file_name", "content_type"))
+        name = f"{len(self.uploads)}-{body['file_name']}"
+        upload_url = f"https://storage.googleapis.com/bucket/{name}?X-Goog-Signature=s"
+        if self.fault is Fault.FOREIGN_ADDRESS:
+            upload_url = f"https://10.1.2.3/bucket/{name}"
+        return JSONResponse(
+            {"upload_url": upload_url, "file_url": f"https://v3.fal.media/files/{name}"}
+        )
+
+    async def _handle_upload(self, request: Request) -> Response:
+        # fal's own client sends its key along.
+        self.uploads[request.path_params["name"]] = await request.body()
+        return Response(status_code=200)
 
     async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from providers.case import (
     run_until_done,
     start_pending,
 )
+from providers.fake_provider import Fault, build_png
 from providers.fal.fake import FakeFal, build_jwks, sign_webhook
 from taskreel.adapters.providers.fal.adapter import Fal
 from taskreel.adapters.providers.fal.webhook import verify_webhook
@@ -138,6 +140,35 @@ async def test_music_is_as_long_as_asked_for(tmp_path: Path) -> None:
     first, second = (call.body for call in fake.calls if call.method == "POST")
     assert first["music_length_ms"] == 12_500
     assert second["seconds_total"] == 12
+
+
+async def test_a_large_file_that_fal_cannot_reach_is_uploaded_without_our_key(
+    tmp_path: Path,
+) -> None:
+    fake = FakeFal()
+    request = build_generation(tmp_path, Capability.UPSCALE, "seedvr2", {"scale": 2.0}, 1)
+    content = build_png() + bytes(5_100_000)
+    request.inputs[0].path.write_bytes(content)
+    local = replace(request.inputs[0], url="http://127.0.0.1:8371/files/a.png")
+    await run_until_done(build_adapter(fake), replace(request, inputs=(local,)))
+    start, upload, create, *_ = fake.calls
+    assert (start.host, start.path) == ("rest.fal.ai", "/storage/upload/initiate")
+    assert (upload.host, upload.headers["content-type"]) == ("storage.googleapis.com", "image/png")
+    assert fake.key not in str(upload.headers)
+    assert list(fake.uploads.values()) == [content]
+    (name,) = fake.uploads
+    assert create.body["image_url"] == f"https://v3.fal.media/files/{name}"
+
+
+async def test_a_file_is_not_sent_to_a_private_address(tmp_path: Path) -> None:
+    fake = FakeFal(fault=Fault.FOREIGN_ADDRESS)
+    request = build_generation(tmp_path, Capability.UPSCALE, "seedvr2", {"scale": 2.0}, 1)
+    request.inputs[0].path.write_bytes(build_png() + bytes(5_100_000))
+    local = replace(request.inputs[0], url="http://127.0.0.1:8371/files/a.png")
+    with pytest.raises(PermanentError) as caught:
+        await run_until_done(build_adapter(fake), replace(request, inputs=(local,)))
+    assert caught.value.code == "untrusted_host"
+    assert (fake.uploads, fake.creates) == ({}, 0)
 
 
 async def test_any_other_model_by_its_endpoint(tmp_path: Path) -> None:

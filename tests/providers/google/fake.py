@@ -100,12 +100,17 @@ class FakeGoogle(FakeProvider):
         super().__init__(**settings)
         #: The type of output of each interaction.
         self.interactions: dict[str, str] = {}
+        self.uploads: list[bytes] = []
 
     def build_routes(self) -> list[Route]:
         return [
             Route("/v1beta/models/{model}:{verb}", self._handle_call, methods=["POST"]),
             # The default of google-genai 3.6.
             Route("/v1/models/{model}:{verb}", self._handle_call, methods=["POST"]),
+            *(
+                Route(f"/upload/{version}/files", self._handle_upload, methods=["POST"])
+                for version in ("v1", "v1beta")
+            ),
             *(
                 route
                 for version in ("v1", "v1beta")
@@ -199,6 +204,34 @@ class FakeGoogle(FakeProvider):
         data = base64.b64encode(samples).decode()
         return [{"inlineData": {"mimeType": f"audio/L16;codec=pcm;rate={rate}", "data": data}}]
 
+    async def _handle_upload(self, request: Request) -> Response:
+        """Both steps of a resumable upload, as google-genai 3.6 makes them."""
+        headers = request.headers
+        if headers.get("x-goog-upload-command") == "start":
+            self.check_access(request)
+            if headers.get("x-goog-upload-protocol") != "resumable":
+                raise self.build_invalid_error("the upload must be resumable")
+            size = int(headers["x-goog-upload-header-content-length"])
+            url = f"{request.url.scheme}://{request.url.netloc}{request.url.path}"
+            query = f"upload_id=u&upload_protocol=resumable&size={size}"
+            return JSONResponse({}, headers={"x-goog-upload-url": f"{url}?{query}"})
+        content = await request.body()
+        if (
+            headers.get("x-goog-upload-command") != "upload, finalize"
+            or headers.get("x-goog-upload-offset") != "0"
+            or len(content) != int(request.query_params["size"])
+        ):
+            raise self.build_invalid_error("the upload is not complete")
+        self.uploads.append(content)
+        name = f"files/f{len(self.uploads)}"
+        file = {
+            "name": name,
+            "uri": f"https://generativelanguage.googleapis.com/v1beta/{name}",
+            "mimeType": "image/png",
+            "state": "ACTIVE",
+        }
+        return JSONResponse({"file": file}, headers={"x-goog-upload-status": "final"})
+
     async def _handle_interaction(self, request: Request) -> Response:
         self.check_access(request)
         body = await self.read_json(request, INTERACTION, ("model", "input"))
@@ -213,7 +246,8 @@ class FakeGoogle(FakeProvider):
         # A list of contents, or of steps with contents.
         contents = [one for step in body["input"] for one in step.get("content", [step])]
         for content in contents:
-            self.check_fields(content, {"type": str, "text": str, "data": str, "mime_type": str})
+            fields: dict[str, Check] = {"type": str, "mime_type": str}
+            self.check_fields(content, fields | dict.fromkeys(("text", "data", "uri"), str))
         if body.get("background") and not body.get("store"):
             raise self.build_invalid_error("background requires store")
         id_ = self.accept_create(known=kind is not None)

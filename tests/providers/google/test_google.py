@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from providers.case import build_generation, buy_live, require_live_key, run_until_done
+from providers.fake_provider import build_png
 from providers.google.fake import FakeGoogle
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.google.adapter import Google
@@ -74,6 +75,30 @@ async def test_a_key_buys_clips_of_omni_in_the_background(tmp_path: Path) -> Non
     (output,) = done.outputs
     assert output.path is not None
     assert output.path.read_bytes() == fake.files["mp4"]
+
+
+@pytest.mark.parametrize("capability", [Capability.IMAGE, Capability.VIDEO])
+async def test_files_that_a_request_has_no_room_for_are_uploaded_before_it(
+    tmp_path: Path, capability: Capability
+) -> None:
+    fake = FakeGoogle()
+    model = "omni" if capability is Capability.VIDEO else ""
+    request = build_generation(tmp_path, capability, model, {"prompt": "Rain"}, 1)
+    content = build_png() + bytes(14_000_000)
+    request.inputs[0].path.write_bytes(content)
+    await run_until_done(build_adapter(fake), request)
+    start, upload, create, *_ = fake.calls
+    assert (start.path, upload.path) == ("/upload/v1beta/files", "/upload/v1beta/files")
+    assert "x-goog-api-key" in start.headers
+    assert "x-goog-api-key" not in upload.headers
+    assert fake.uploads == [content]
+    uri = "https://generativelanguage.googleapis.com/v1beta/files/f1"
+    if capability is Capability.VIDEO:
+        picture, _ = create.body["input"][0]["content"]
+        assert picture == {"type": "image", "mime_type": "image/png", "uri": uri}
+    else:
+        _, part = create.body["contents"][0]["parts"]
+        assert part == {"fileData": {"mimeType": "image/png", "fileUri": uri}}
 
 
 async def test_lyria_takes_the_length_in_words(tmp_path: Path) -> None:

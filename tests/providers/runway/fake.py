@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -160,9 +161,16 @@ class FakeRunway(FakeProvider):
     delivery = "https://dnznrvs05pmza.cloudfront.net"
     key = "key_" + "0f" * 64
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.uploads: dict[str, bytes] = {}
+        self.refuses_uploads = False
+
     def build_routes(self) -> list[Route]:
         return [
             Route("/v1/tasks/{id}", self._handle_task, methods=["GET", "DELETE"]),
+            Route("/v1/uploads", self._handle_upload_start, methods=["POST"]),
+            Route("/bucket", self._handle_upload, methods=["POST"]),
             Route("/v1/{path}", self._handle_create, methods=["POST"]),
         ]
 
@@ -180,6 +188,36 @@ class FakeRunway(FakeProvider):
                 {"error": "Validation of body failed", "issues": issues}, status_code=400
             )
         return JSONResponse({"error": text}, status_code=status)
+
+    async def _handle_upload_start(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(
+            request, {"filename": str, "type": one_of("ephemeral")}, ("filename", "type")
+        )
+        key = f"uploads/{len(self.uploads)}-{body['filename']}"
+        origin = "https://runway-uploads.s3.amazonaws.com"
+        if request.url.hostname == "127.0.0.1":  # a client on this machine
+            origin = f"{request.url.scheme}://{request.url.netloc}"
+        return JSONResponse(
+            {
+                "uploadUrl": f"{origin}/bucket",
+                "fields": {"key": key, "X-Amz-Signature": "s"},
+                "runwayUri": f"runway://{key}",
+            }
+        )
+
+    async def _handle_upload(self, request: Request) -> Response:
+        """A form that ends with the file, as S3 wants it."""
+        if "authorization" in request.headers:
+            return Response("the key came along", status_code=400)
+        if self.refuses_uploads:
+            return Response("<Error>Policy expired</Error>", status_code=403)
+        async with request.form() as form:
+            *fields, (last, file) = form.multi_items()
+            if last != "file" or not isinstance(file, UploadFile):
+                return Response("POST requires exactly one file upload", status_code=400)
+            self.uploads[str(dict(fields)["key"])] = await file.read()
+        return Response(status_code=204)
 
     async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from providers.case import (
     run_until_done,
     start_pending,
 )
+from providers.fake_provider import build_png
 from providers.runway.fake import FakeRunway
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.runway.adapter import Runway
-from taskreel.domain.errors import PermanentError, RunError
+from taskreel.domain.errors import PermanentError, RunError, TemporaryError
 from taskreel.ports import Capability
 
 CLIP = {"prompt": "Waves", "width": 1280, "height": 720, "duration": 5.0, "fps": 30, "seed": 7}
@@ -31,6 +33,38 @@ async def send_to_fake(
         build_generation(folder, capability, model, params, pictures),
     )
     return fake.calls[0]
+
+
+async def test_a_large_file_that_runway_cannot_reach_is_uploaded_without_our_key(
+    tmp_path: Path,
+) -> None:
+    fake = FakeRunway()
+    request = build_generation(tmp_path, Capability.VIDEO, "gen4_turbo", CLIP, 1)
+    content = build_png() + bytes(3_800_000)
+    request.inputs[0].path.write_bytes(content)
+    local = replace(request.inputs[0], url="http://localhost:8371/files/a.png")
+    await run_until_done(
+        Runway(fake.key, transport=fake.transport()), replace(request, inputs=(local,))
+    )
+    start, upload, create, *_ = fake.calls
+    assert start.path == "/v1/uploads"
+    assert upload.host == "runway-uploads.s3.amazonaws.com"
+    assert list(upload.body) == ["key", "X-Amz-Signature", "file"]
+    assert list(fake.uploads.values()) == [content]
+    assert create.body["promptImage"] == f"runway://{next(iter(fake.uploads))}"
+
+
+async def test_a_storage_that_refuses_a_file_is_tried_again(tmp_path: Path) -> None:
+    fake = FakeRunway()
+    fake.refuses_uploads = True
+    request = build_generation(tmp_path, Capability.VIDEO, "gen4_turbo", CLIP, 1)
+    request.inputs[0].path.write_bytes(build_png() + bytes(3_800_000))
+    local = replace(request.inputs[0], url="http://localhost:8371/files/a.png")
+    with pytest.raises(TemporaryError, match="refused a file"):
+        await run_until_done(
+            Runway(fake.key, transport=fake.transport()), replace(request, inputs=(local,))
+        )
+    assert fake.creates == 0
 
 
 async def test_a_video_from_a_picture(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 
+from taskreel.adapters.providers.file_uploads import is_outside
 from taskreel.adapters.providers.model_limits import find_reserved_options
 from taskreel.adapters.providers.model_row import ModelRow, SecondsForm
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
 from taskreel.adapters.providers.reserved_options import explain_reserved
-from taskreel.adapters.public_addresses import is_public
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
 
@@ -199,7 +199,7 @@ def nest_fields(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def encode_base64(item: Input) -> str:
     """An input file as base64."""
-    return base64.b64encode(_read_input(item)).decode("ascii")
+    return base64.b64encode(read_input(item)).decode("ascii")
 
 
 def build_form_part(item: Input) -> tuple[str, bytes, str]:
@@ -208,7 +208,7 @@ def build_form_part(item: Input) -> tuple[str, bytes, str]:
     The name ends as its type asks, because some services go by the name.
     """
     name = item.path.stem + (mimetypes.guess_extension(item.content_type) or "")
-    return name, _read_input(item), item.content_type
+    return name, read_input(item), item.content_type
 
 
 def build_data_uri(item: Input, most_bytes: int) -> str:
@@ -231,10 +231,7 @@ def _is_reachable(url: str) -> bool:
         host = httpx.URL(url).host
     except httpx.InvalidURL:
         return False
-    try:
-        return is_public(host)
-    except ValueError:  # a name
-        return "." in host and host.rpartition(".")[2] not in {"localhost", "local", "internal"}
+    return is_outside(host)
 
 
 def parse_text_result(provider: str, text: str, request: Generation) -> dict[str, Any]:
@@ -312,7 +309,8 @@ def parse_progress(value: Any) -> float | None:
     return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else None
 
 
-def _read_input(item: Input) -> bytes:
+def read_input(item: Input) -> bytes:
+    """The content of an input file; PermanentError for one that is too large to be sent."""
     if item.path.stat().st_size > MAX_INPUT_BYTES:
         raise PermanentError(
             f"an input file is larger than {MAX_INPUT_BYTES >> 20} MiB, the most that is sent",

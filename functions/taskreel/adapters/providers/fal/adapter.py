@@ -2,7 +2,8 @@
 
 The table's models get our parameters under their own names; any other gets the prompt, the seed and
 `providerOptions`. A model that starts from pictures is often another endpoint. The status COMPLETED
-is not a success: an error may stand beside it, or be the status of the result.
+is not a success: an error may stand beside it, or be the status of the result. A large file goes by
+its address, or into fal's storage where no service can reach ours.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.file_uploads import FileUploads
 from taskreel.adapters.providers.model_body import build_model_body, choose_path
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
@@ -25,8 +27,9 @@ from taskreel.adapters.providers.provider_client import (
     operation_failed_error,
 )
 from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
-from taskreel.ports import Capability, Done, Generation, Pending
+from taskreel.ports import Capability, Done, Generation, Input, Pending
 
+QUEUE_URL, REST_URL = "https://queue.fal.run", "https://rest.fal.ai"
 POLL_AFTER = timedelta(seconds=3)
 MAX_INLINE_BYTES = 5_000_000
 #: The fields in which models return their files: a list, or one.
@@ -42,14 +45,17 @@ class Fal:
         self,
         key: str,
         *,
-        base_url: str = "https://queue.fal.run",
+        base_url: str = QUEUE_URL,
         transport: httpx.AsyncBaseTransport | None = None,
         webhook: WebhookTarget | None = None,
     ) -> None:
+        # A fake at another address has both APIs there.
+        self._rest_url = REST_URL if base_url == QUEUE_URL else base_url.rstrip("/")
+        self._uploads = FileUploads(self.name, base_url=base_url, transport=transport)
         self._client = ProviderClient(
             self.name,
             base_url=base_url,
-            hosts=("queue.fal.run",),
+            hosts=("queue.fal.run", "rest.fal.ai"),
             headers={"authorization": f"Key {key}"},
             transport=transport,
         )
@@ -61,7 +67,7 @@ class Fal:
         query = None
         if self._webhook:  # fal takes no idempotency key; here it names the unit in the address
             query = {"fal_webhook": self._webhook.build_url(idempotency_key)}
-        files = [payloads.build_data_uri(item, MAX_INLINE_BYTES) for item in request.inputs]
+        files = [await self._link(item) for item in request.inputs]
         body = _build_body(row, request, files)
         reply = await self._client.request_json(
             "POST", f"/{choose_path(row, request)}", creates=row.name, json=body, params=query
@@ -90,6 +96,23 @@ class Fal:
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _link(self, item: Input) -> str:
+        """The address or the data of a file to start from; uploaded where fal cannot reach it."""
+        if not payloads.needs_upload(item, MAX_INLINE_BYTES):
+            return payloads.build_data_uri(item, MAX_INLINE_BYTES)
+        name, content, kind = payloads.build_form_part(item)
+        # Free, and repeated with the next attempt.
+        reply = await self._client.request_json(
+            "POST",
+            f"{self._rest_url}/storage/upload/initiate",
+            params={"storage_type": "gcs"},
+            json={"file_name": name, "content_type": kind},
+        )
+        with self._client.parsing_reply():
+            upload_url, file_url = str(reply["upload_url"]), str(reply["file_url"])
+        await self._uploads.send("PUT", upload_url, content=content, headers={"content-type": kind})
+        return file_url
 
     def _build_result(self, result: Mapping[str, Any], request: Generation) -> Done:
         if request.capability is Capability.TEXT:

@@ -20,6 +20,8 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.file_uploads import FileUploads
+from taskreel.adapters.providers.google.files import GoogleFiles
 from taskreel.adapters.providers.google.interactions import (
     FAILED,
     build_interaction,
@@ -81,6 +83,8 @@ class Google:
             transport=transport,
             read_seconds=180.0,
         )
+        uploads = FileUploads(self.name, base_url=base_url, transport=transport)
+        self._files = GoogleFiles(self._client, uploads, base_url)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         """Make a picture or a text, or begin a video."""
@@ -94,7 +98,8 @@ class Google:
             name = self._client.require_text(reply, "name", row.path)
             return Pending(operation={"name": name, "model": row.path}, poll_after=POLL_AFTER)
 
-        body = _build_content_body(row, request)
+        uploaded = await self._upload_large(request)
+        body = _build_content_body(row, request, uploaded)
         reply = await self._call(row.path, "generateContent", body, creates=row.path)
         with self._client.parsing_reply(row.path):
             return await self._build_content_result(row, reply, request)
@@ -125,12 +130,19 @@ class Google:
     async def close(self) -> None:
         await self._client.close()
 
+    async def _upload_large(self, request: Generation) -> dict[str, str]:
+        """Upload the input files that a request has no room for: addresses by their paths."""
+        if self._vertex or not request.inputs:
+            return {}
+        return await self._files.upload_large(request.inputs, await self._build_auth_headers())
+
     async def _start_interaction(self, row: ModelRow, request: Generation) -> Pending:
+        uploaded = await self._upload_large(request)
         reply = await self._client.request_json(
             "POST",
             "/interactions",
             creates=row.path,
-            json=build_interaction(row, request),
+            json=build_interaction(row, request, uploaded),
             headers=await self._build_auth_headers(),
         )
         id_ = self._client.require_text(reply, "id", row.path)
@@ -246,12 +258,11 @@ class Google:
         return await payloads.save_base64_outputs(request, encoded)
 
 
-def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+def _build_content_body(
+    row: ModelRow, request: Generation, uploaded: Mapping[str, str]
+) -> dict[str, Any]:
     params = request.params
-    pictures = [
-        {"inlineData": {"mimeType": item.content_type, "data": payloads.encode_base64(item)}}
-        for item in request.inputs
-    ]
+    pictures = [_build_file_part(item, uploaded.get(str(item.path))) for item in request.inputs]
     speaks = request.capability is Capability.SPEECH
     text = write_spoken_text(params) if speaks else params.get("prompt") or ""
     parts = [{"text": text}, *pictures]
@@ -270,6 +281,12 @@ def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
         config["responseMimeType"] = "application/json"
         config["responseSchema"] = payloads.convert_to_openapi_schema(params["schema"])
     return body | {"generationConfig": config} | payloads.get_provider_options(row, params)
+
+
+def _build_file_part(item: Input, uri: str | None) -> dict[str, Any]:
+    if uri is not None:
+        return {"fileData": {"mimeType": item.content_type, "fileUri": uri}}
+    return {"inlineData": {"mimeType": item.content_type, "data": payloads.encode_base64(item)}}
 
 
 def _build_image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:

@@ -12,23 +12,18 @@ from typing import Any
 from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.ports import Capability, Generation
+from taskreel.ports import Capability, Generation, Input
 
 #: The final states other than success, with a stable reason each.
 FAILED = frozenset({"failed", "incomplete", "budget_exceeded", "requires_action"})
 
 
-def build_interaction(row: ModelRow, request: Generation) -> dict[str, Any]:
-    """The body that creates an interaction."""
+def build_interaction(
+    row: ModelRow, request: Generation, uploaded: Mapping[str, str]
+) -> dict[str, Any]:
+    """The body that creates an interaction; `uploaded`: addresses of files by their paths."""
     text = _write_prompt(request)
-    pictures = [
-        {
-            "type": "image",
-            "data": payloads.encode_base64(item),
-            "mime_type": item.content_type,
-        }
-        for item in request.inputs
-    ]
+    pictures = [_build_picture(item, uploaded.get(str(item.path))) for item in request.inputs]
     body: dict[str, Any] = {
         "model": row.path,
         "input": [{"type": "user_input", "content": [*pictures, {"type": "text", "text": text}]}],
@@ -51,6 +46,11 @@ def collect_media(reply: Mapping[str, Any], kind: str) -> list[str]:
         for content in step.get("content") or ()
         if content.get("type") == kind and content.get("data")
     ]
+
+
+def _build_picture(item: Input, uri: str | None) -> dict[str, str]:
+    content = {"data": payloads.encode_base64(item)} if uri is None else {"uri": uri}
+    return {"type": "image", "mime_type": item.content_type, **content}
 
 
 def _write_prompt(request: Generation) -> str:

@@ -2,19 +2,21 @@
 
 Source: runwayml 5.24's types, Runway's OpenAPI. A shape becomes the nearest `ratio` of the model, a
 duration the nearest that it can make. Two pictures are a clip's first and last frame. Files up to
-5 MB go inline. A task that waits for a free slot (THROTTLED) counts as running.
+5 MB go inline, larger ones by address, or as uploads where no service can reach ours. A task that
+waits for a free slot (THROTTLED) counts as running.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.file_uploads import FileUploads
 from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
@@ -25,7 +27,7 @@ from taskreel.adapters.providers.provider_client import (
     sanitise_text,
 )
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Pending
+from taskreel.ports import Capability, Done, Generation, Input, Pending
 
 VERSION = "2024-11-06"
 POLL_AFTER = timedelta(seconds=6)  # the specification asks for five seconds or more
@@ -45,6 +47,7 @@ class Runway:
         base_url: str = "https://api.dev.runwayml.com",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._uploads = FileUploads(self.name, base_url=base_url, transport=transport)
         self._client = ProviderClient(
             self.name,
             base_url=base_url,
@@ -56,7 +59,8 @@ class Runway:
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         del idempotency_key  # Runway takes none
         row = find_row_for(self.name, request)
-        path, fields = _build_request(row, request)
+        uris = [await self._link(item) for item in request.inputs]
+        path, fields = _build_request(row, request, uris)
         body = {"model": row.path, **fields, **payloads.get_provider_options(row, request.params)}
         reply = await self._client.request_json("POST", f"/v1/{path}", creates=row.path, json=body)
         id_ = self._client.require_text(reply, "id", row.path)
@@ -90,6 +94,24 @@ class Runway:
     async def close(self) -> None:
         await self._client.close()
 
+    async def _link(self, item: Input) -> str:
+        """The address or the data of a file to start from; uploaded where Runway cannot reach it.
+
+        An upload is free, repeated with the next attempt, and removed after a day.
+        """
+        if not payloads.needs_upload(item, MAX_INLINE_BYTES):
+            return payloads.build_data_uri(item, MAX_INLINE_BYTES)
+        name, content, kind = payloads.build_form_part(item)
+        reply = await self._client.request_json(
+            "POST", "/v1/uploads", json={"filename": name, "type": "ephemeral"}
+        )
+        with self._client.parsing_reply():
+            url, uri, fields = str(reply["uploadUrl"]), str(reply["runwayUri"]), reply["fields"]
+            form = {str(field): str(value) for field, value in fields.items()}
+        # The fields come first: the storage reads them before the file.
+        await self._uploads.send("POST", url, data=form, files={"file": (name, content, kind)})
+        return uri
+
     def _build_result(self, reply: Mapping[str, Any]) -> Done:
         outputs = tuple(payloads.link_output(url) for url in reply.get("output") or ())
         if not outputs:
@@ -112,14 +134,16 @@ class Runway:
         return operation_failed_error(self.name, reply.get("failure"), failure=code)
 
 
-def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
+def _build_request(
+    row: ModelRow, request: Generation, uris: Sequence[str]
+) -> tuple[str, dict[str, Any]]:
     """The path of a request, and its body without the model."""
     match request.capability:
         case Capability.VIDEO:
-            return _build_video(row, request)
+            return _build_video(row, request, uris)
         case Capability.UPSCALE:
             scale = payloads.choose_nearest(request.params.get("scale"), row.scales)
-            picture = {"imageUri": _build_uri(request, 0)}
+            picture = {"imageUri": uris[0]}
             return "image_upscale", picture | ({"scaleFactor": scale} if scale else {})
         case Capability.SPEECH:
             preset = choose_voice(row, request.params, DEFAULT_VOICE)
@@ -134,13 +158,14 @@ def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, A
                 row, request
             )
             references = [
-                {"uri": _build_uri(request, index), "tag": f"image{index + 1}"}
-                for index in range(len(request.inputs))
+                {"uri": uri, "tag": f"image{number}"} for number, uri in enumerate(uris, 1)
             ]
             return "text_to_image", body | ({"referenceImages": references} if references else {})
 
 
-def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
+def _build_video(
+    row: ModelRow, request: Generation, uris: Sequence[str]
+) -> tuple[str, dict[str, Any]]:
     body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
         row, request
     )
@@ -149,8 +174,8 @@ def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any
     if not request.inputs:
         return "text_to_video", body
     frames = [
-        {"uri": _build_uri(request, index), "position": position}
-        for index, position in enumerate(("first", "last")[: len(request.inputs)])
+        {"uri": uri, "position": position}
+        for uri, position in zip(uris, ("first", "last"), strict=False)
     ]
     body["promptImage"] = frames if len(frames) > 1 else frames[0]["uri"]
     return "image_to_video", body
@@ -159,7 +184,3 @@ def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any
 def _build_ratio(row: ModelRow, request: Generation) -> dict[str, Any]:
     ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
     return {"ratio": payloads.choose_ratio(request.params, ratios) or ratios[0]}
-
-
-def _build_uri(request: Generation, index: int) -> str:
-    return payloads.build_data_uri(request.inputs[index], MAX_INLINE_BYTES)
