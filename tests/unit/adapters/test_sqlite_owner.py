@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from taskreel.adapters.local import sqlite as sqlite_store
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Collection, Increment, Query, Transaction
@@ -77,6 +78,28 @@ async def test_a_busy_loop_cannot_put_off_a_commit(tmp_path: Path) -> None:
         await store.transaction(add_one)
     stored = read_file(tmp_path / "a.db")["a"]
     assert stored != '{"n":0}'
+    await store.close()
+
+
+async def test_what_follows_a_long_turn_at_once_shares_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Any turn is a long one, and none is so long that nothing may follow.
+    monkeypatch.setattr(sqlite_store, "_LONGEST_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_store, "_LONGEST_TURN_SECONDS", 3600.0)
+    monkeypatch.setattr(sqlite_store, "_GATHER_SECONDS", 0.0)
+    store = SqliteStore(tmp_path / "a.db")
+    await put_row(store, "a", {"n": 0})
+    await store.durable()
+    written: list[str] = []
+    store.file.open().set_trace_callback(written.append)
+    for _ in range(3):
+        await store.transaction(add_one)
+        await asyncio.sleep(0)
+    await store.durable()
+    assert written.count("COMMIT") == 1
+    assert len([one for one in written if one.startswith("UPDATE")]) == 1
+    assert read_file(tmp_path / "a.db") == {"a": '{"n":3}'}
     await store.close()
 
 

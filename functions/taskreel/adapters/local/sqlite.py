@@ -12,10 +12,11 @@ values that can always be stored (`Collection.encodes_any`) are encoded by the c
 function has returned are all of its writes put into memory, so it is all or nothing.
 
 **One commit for many.** What was written is `_dirty` until it is committed: when the event loop has
-found nothing else to do for some turns, and at the latest 20 ms after the first write. A commit
-takes everything that is dirty, in one SQLite transaction, each document once however often it was
-changed. Transactions are thus committed in the order in which they ran, and never one without an
-earlier one: the file always holds a state in which the memory once was.
+found nothing else to do for some turns, and at the latest 20 ms, or a few turns that take longer,
+after the first write. A commit takes everything that is dirty, in one SQLite transaction, each
+document once however often it was changed. Transactions are thus committed in the order in which
+they ran, and never one without an earlier one: the file always holds a state in which the memory
+once was.
 
 **Nothing leaves before it is safe.** After a crash the file holds all transactions up to some
 moment, and what came later never happened. That is sound only if nobody outside has heard of the
@@ -73,9 +74,12 @@ V = TypeVar("V")
 #: A collection's name and an id.
 Key = tuple[str, str]
 
-#: The time from a write to its commit, after which the next turn of the event loop commits.
+#: The time from a write to its commit, after which the event loop commits although it is busy,
 _LONGEST_DELAY_SECONDS = 0.02
-#: The same where one turn takes so long: its transactions are not divided into several commits
+#: once it has come round so often: a turn that takes as long by itself is followed by those in
+#: which its jobs are claimed and ended, and each of them is then written once instead of twice.
+_FULL_TURNS = 4
+#: The same however long the turns take: their transactions are not divided into several commits
 #: before.
 _LONGEST_TURN_SECONDS = 0.2
 #: The event loop rests when it has come round so often without a transaction.
@@ -392,22 +396,21 @@ class SqliteStore:
         if not self._is_commit_planned:
             self._is_commit_planned = True
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._commit_when_quiet, self._transactions, 0)
+            loop.call_soon(self._commit_when_quiet, self._transactions, 0, 0)
 
-    def _commit_when_quiet(self, seen: int, quiet_turns: int) -> None:
-        """Commit if the event loop rests or the time is up; else look again later."""
+    def _commit_when_quiet(self, seen: int, turns: int, quiet_turns: int) -> None:
+        """Commit if the event loop rests or the time is up; else look again in its next turn."""
         loop = asyncio.get_running_loop()
         quiet_turns = quiet_turns + 1 if seen == self._transactions else 0
-        if (
-            self._dirty
-            and quiet_turns < _QUIET_TURNS
-            and not self._is_overdue(_LONGEST_DELAY_SECONDS)
-        ):
-            loop.call_soon(self._commit_when_quiet, self._transactions, quiet_turns)
+        longest = _LONGEST_DELAY_SECONDS if turns >= _FULL_TURNS else _LONGEST_TURN_SECONDS
+        if self._dirty and quiet_turns < _QUIET_TURNS and not self._is_overdue(longest):
+            loop.call_soon(self._commit_when_quiet, self._transactions, turns + 1, quiet_turns)
             return
         pause = self._committed_at + _GATHER_SECONDS - loop.time()
         if self._dirty and pause > 0:
-            loop.call_later(pause, self._commit_when_quiet, self._transactions, _QUIET_TURNS)
+            loop.call_later(
+                pause, self._commit_when_quiet, self._transactions, _FULL_TURNS, _QUIET_TURNS
+            )
             return
         self._is_commit_planned = False
         self._committed_at = loop.time()
