@@ -29,6 +29,7 @@ from taskreel.domain.value import (
     StoredValue,
     accept_unknown,
     is_known,
+    skip_validation,
     validate_changes,
 )
 from taskreel.domain.webhook import WebhookSubscription
@@ -82,6 +83,9 @@ class Ending(StoredValue):
 
 
 Percent = Annotated[int, Field(ge=0, le=100)]
+
+#: Each change of a status adds one: all of its parts are those of a job.
+_build_change = skip_validation(StatusChange)
 
 
 class Job(StoredValue):
@@ -248,12 +252,19 @@ class Job(StoredValue):
         entered = self.model_copy(
             update={"updated_at": at, **changed, "status": status, "status_at": status_at}
         )
-        return entered.record_change(by)
+        # The copy is this function's own as yet: a copy of it would take as long again.
+        vars(entered).update(entered._add_to_history(by))  # noqa: SLF001 - of the same class
+        return entered
 
-    def record_change(self, by: str | None) -> Self:
-        """Copy the job with its status, just entered, recorded in its history."""
+    def record_change(self, by: str | None, **changes: Unpack[JobChanges]) -> Self:
+        """Copy the job with its status, just entered, in its history, and other fields changed."""
+        changed = validate_changes(JobChanges, changes) if changes else {}
+        return self.model_copy(update={**changed, **self._add_to_history(by)})
+
+    def _add_to_history(self, by: str | None) -> dict[str, Any]:
+        """The fields of its history with its status, just entered."""
         final = self.status.final
-        change = StatusChange(
+        change = _build_change(
             status=self.status,
             at=self.status_at[self.status],
             by=by,
@@ -266,7 +277,7 @@ class Job(StoredValue):
         forgotten = self.forgotten_changes
         if len(history) > MOST_CHANGES:
             history, forgotten = history[1:], forgotten + 1
-        return self.model_copy(update={"history": history, "forgotten_changes": forgotten})
+        return {"history": history, "forgotten_changes": forgotten}
 
     def with_changes(self, at: datetime, **changes: Unpack[JobChanges]) -> Self:
         """Copy the job with other fields changed at `at`; its status stays.

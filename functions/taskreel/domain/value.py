@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from operator import not_
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import (
     AliasChoices,
@@ -88,17 +102,26 @@ class _Layout:
         self.names = {
             name: field.serialization_alias or field.alias or name for name, field in fields.items()
         }
-        self.conditions: list[tuple[str, Callable[[Any], bool]]] = [
-            (name, field.exclude_if) for name, field in fields.items() if field.exclude_if
-        ]
+        self.conditions: list[tuple[str, Callable[[Any], bool]]] = []
         #: The default of each field that is omitted then; it is compared by identity, which is
         #: that of equality for empty tuples, small numbers and booleans. None for the others.
         self.omitted: dict[str, Any] = dict.fromkeys(fields)
-        for name in kind.omitted_defaults:
+        omitted = set(kind.omitted_defaults)
+        for name, field in fields.items():
+            if field.exclude_if and _is_compared_by_identity(field.default):
+                omitted.add(name)
+            elif field.exclude_if:
+                self.conditions.append((name, field.exclude_if))
+        for name in omitted:
             if fields[name].default_factory is None:
                 self.omitted[name] = fields[name].default
             else:
                 self.conditions.append((name, not_))
+
+
+def _is_compared_by_identity(default: Any) -> bool:
+    """True for a default that is the only one of its kind: `()`, False, 0 and None."""
+    return default is None or (default.__class__ in {tuple, bool, int} and not default)
 
 
 _LAYOUTS: dict[type[Value], _Layout] = {}
@@ -217,7 +240,7 @@ def accept_unknown(kind: type[E]) -> GetPydanticSchema:
 
 def is_known(member: StrEnum) -> bool:
     """True for a member of its enum; False for a value that `accept_unknown` retained."""
-    return member.value in type(member)._value2member_map_
+    return member._value_ in type(member)._value2member_map_
 
 
 def _build_unknown(kind: type[E], value: str) -> E:
@@ -246,23 +269,96 @@ def format_path(location: Location) -> str:
     return path.removeprefix(".")
 
 
+# ── Values of checked parts ──────────────────────────────────────────────────────────────────────
+
+P = ParamSpec("P")
+M = TypeVar("M", bound=BaseModel)
+#: Nothing reads which fields of such a value were given.
+_NO_FIELDS: set[str] = set()
+
+
+def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
+    """The constructor of a model, without validation: a fifth of the time.
+
+    For parts that are valid already and whose types mypy has checked: they are taken as they are.
+    What comes from outside is validated, and amounts of money are.
+    """
+    model = cast("type[M]", kind)
+    defaults = {name: field.get_default() for name, field in model.model_fields.items()}
+    factories = [
+        (name, partial(field.get_default, call_default_factory=True))
+        for name, field in model.model_fields.items()
+        if field.default_factory is not None
+    ]
+    takes_more = model.model_config.get("extra") == "allow"
+
+    def construct(*_no_places: P.args, **fields: P.kwargs) -> M:
+        built = object.__new__(model)
+        values = {**defaults, **fields}
+        for name, make in factories:
+            if name not in fields:
+                values[name] = make()
+        object.__setattr__(built, "__dict__", values)
+        object.__setattr__(built, "__pydantic_fields_set__", _NO_FIELDS)
+        object.__setattr__(built, "__pydantic_extra__", {} if takes_more else None)
+        object.__setattr__(built, "__pydantic_private__", None)
+        return built
+
+    return construct
+
+
 # ── Checked changes ──────────────────────────────────────────────────────────────────────────────
 
 #: For the TypedDict of a value's changes: no other names, and no conversion of types.
 STRICT = ConfigDict(extra="forbid", strict=True)
 
-#: The validators of the TypedDicts, built on first use: a cold start builds only those it uses.
-_VALIDATORS: dict[type[Any], Callable[[Any], Any]] = {}
+
+class _ChangeChecks:
+    """The checks of a TypedDict of changes, built on first use: a cold start builds few."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.validate: Callable[[Any], dict[str, Any]] = TypeAdapter(kind).validator.validate_python
+        hints = get_type_hints(kind, include_extras=True)
+        #: The classes whose instances a field takes as they are, and those of a tuple's items.
+        self.plain = {name: _list_plain_classes(hint) for name, hint in hints.items()}
+        self.items = {
+            name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is tuple
+        }
+
+    def has_plain_items(self, name: str, value: Any) -> bool:
+        """True for a tuple whose items are right by their classes alone."""
+        item = self.items.get(name) if value.__class__ is tuple else None
+        return item is not None and all(one.__class__ is item for one in value)
+
+
+def _list_plain_classes(hint: Any) -> frozenset[type[Any]]:
+    """The classes of which strict validation takes every instance, unchanged, for a type hint."""
+    if get_origin(hint) in {Union, UnionType}:
+        return frozenset().union(*map(_list_plain_classes, get_args(hint)))
+    if hint in _PLAIN or (isinstance(hint, type) and issubclass(hint, (Value, StrEnum))):
+        return frozenset({hint})
+    return frozenset()
+
+
+_PLAIN = {str, int, bool, datetime, type(None)}
+_CHECKS: dict[type[Any], _ChangeChecks] = {}
 
 
 def validate_changes(kind: type[Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Check `changes` against the TypedDict `kind` and return them.
 
     `model_copy(update=…)` takes any name and any value: a misspelled field would be lost, and a
-    value of the wrong type would be stored. Raises ValidationError for either. Takes about 1 µs.
+    value of the wrong type would be stored. Raises ValidationError for either. Most changes are
+    right by the class of their value, which takes a fifth of the time of the validation.
     """
-    validate = _VALIDATORS.get(kind)
-    if validate is None:
-        validate = _VALIDATORS[kind] = TypeAdapter(kind).validator.validate_python
-    checked: dict[str, Any] = validate(changes)
-    return checked
+    checks = _CHECKS.get(kind)
+    if checks is None:
+        checks = _CHECKS[kind] = _ChangeChecks(kind)
+    plain = checks.plain
+    others = {
+        name: to
+        for name, to in changes.items()
+        if (name not in plain or to.__class__ not in plain[name])
+        and not checks.has_plain_items(name, to)
+    }
+    return {**changes, **checks.validate(others)} if others else {**changes}

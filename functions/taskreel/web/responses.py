@@ -23,6 +23,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
+from taskreel.domain.value import skip_validation
 from taskreel.jobtypes import find_job_type
 from taskreel.web.http import View as View  # noqa: PLC0414 - routes import it from here
 from taskreel.web.http import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
@@ -223,6 +224,12 @@ class Problem(View):
 # ── Building them ────────────────────────────────────────────────────────────────────────────────
 
 
+#: Every request for a job builds these, of parts that are a job's: valid already.
+_construct_job_view = skip_validation(JobView)
+_construct_retry_view = skip_validation(RetryView)
+_construct_urls = skip_validation(JobUrls)
+
+
 async def build_job_view(services: Services, job: Job, base_url: str) -> JobView:
     """The whole job, its artifacts with fresh URLs."""
     result = await build_result_view(services, job) if job.has_result else None
@@ -238,7 +245,7 @@ def compose_job_view(
 ) -> JobView:
     """The job with its result, whose URLs are signed already."""
     steps = build_step_views(job)
-    return JobView(
+    return _construct_job_view(
         job_id=job.job_id,
         job_type=job.job_type,
         status=job.status,
@@ -253,7 +260,7 @@ def compose_job_view(
         attempt=job.attempt,
         max_attempts=job.retry.max_attempts,
         next_attempt_at=job.next_attempt_at,
-        retry=RetryView(
+        retry=_construct_retry_view(
             attempts=job.attempt,
             max_attempts=job.retry.max_attempts,
             next_attempt=job.next_attempt_at,
@@ -345,7 +352,7 @@ def _build_item_view(index: int, unit: UnitRun) -> ItemView:
 def build_job_urls(job: Job, base_url: str) -> JobUrls:
     """The job's URLs below `base_url`."""
     self_url = f"{base_url}/api/jobs/{job.job_type}/{job.job_id}"
-    return JobUrls(
+    return _construct_urls(
         self=self_url,
         progress=f"{self_url}/progress",
         result=f"{self_url}/result",

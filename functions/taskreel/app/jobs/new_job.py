@@ -22,6 +22,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
+from taskreel.domain.value import skip_validation
 from taskreel.domain.webhook import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
@@ -67,13 +68,18 @@ class NewJob:
         return self.place is None and bool(self.submission.depends_on)
 
 
+#: All of its parts are validated before, or made here.
+_construct_job = skip_validation(Job)
+
+
 def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
     """The new job, not yet stored."""
     now, place = services.clock.now(), new.place
     schedule_at = new.submission.schedule_at if place is None else None
     start = _Start.of(schedule_at, plan, now)
-    status = Status.BLOCKED if new.blocked else start.status
-    job = Job(
+    blocked = new.blocked
+    status = Status.BLOCKED if blocked else start.status
+    job = _construct_job(
         job_id=new.job_id,
         job_type=new.job_type.name,
         status=status,
@@ -89,8 +95,8 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         error=start.wait_reason,
         credits=JobCredits(held=new.held),
         held_on=name_day(now) if new.held else None,
-        served_by=None if new.blocked else served_by_names(plan.units),
-        units=() if new.blocked else plan.units,
+        served_by=None if blocked else served_by_names(plan.units),
+        units=() if blocked else plan.units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         start_by=None if place else _after(start.at, new.submission.start_within_seconds),
         finish_by=place.parent.finish_by if place else _finish_by(new, start.at),
@@ -102,13 +108,13 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         parent_id=place.parent.job_id if place else None,
         parent_lane=queue_of_type(place.parent.job_type) if place else None,
         parent_round=place.parent.round if place else None,
-        provider_slot=None if new.blocked else find_provider_slot(services, plan.units),
+        provider_slot=None if blocked else find_provider_slot(services, plan.units),
         project_slot=new.project_slot,
         step=place.step if place else None,
         index=place.index if place else 0,
     )
     wake_at = job.next_wake_at(first_wake_at(services, start.at, now))
-    return job.with_changes(now, wake_at=wake_at).record_change(None if place else new.user_id)
+    return job.record_change(None if place else new.user_id, wake_at=wake_at)
 
 
 def unblock_job(
