@@ -120,11 +120,13 @@ class _WatchedTransaction:
         return value
 
     def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._note(id_, value)
+        if isinstance(value, Job):
+            self._written[id_] = value
         self._tx.create(collection, id_, value)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._note(id_, value)
+        if isinstance(value, Job):
+            self._written[id_] = value
         self._tx.set(collection, id_, value)
 
     def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
@@ -134,10 +136,6 @@ class _WatchedTransaction:
         if collection is JOBS:
             self._written.pop(id_, None)
         self._tx.delete(collection, id_)
-
-    def _note(self, id_: str, value: object) -> None:
-        if isinstance(value, Job):
-            self._written[id_] = value
 
     def list_changes(self) -> list[tuple[Job | None, Job]]:
         """The written jobs, each as it was read and as it is now."""

@@ -84,6 +84,8 @@ ALERT_PERCENT = 80
 _SPENT = "spent"
 #: The characters of a month in a day's date.
 _MONTH = 7
+#: The characters of a day in a time.
+_DAY = 10
 
 
 class CappedSpend(StoredValue):
@@ -206,7 +208,8 @@ def count_release(held_on: str, released: int) -> dict[str, int]:
 
 def name_day(at: datetime) -> str:
     """The day of a hold, as its job stores it: `2026-11-27`, in UTC."""
-    return at.astimezone(UTC).date().isoformat()
+    in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return in_utc.isoformat()[:_DAY]
 
 
 def _spend_field(period: str) -> str:
@@ -280,7 +283,9 @@ class Account(CappedSpend):
             "granted": self.granted + movement.granted,
             "expired": self.expired + movement.expired,
         }
-        return self.model_copy(update={**validate_changes(_Numbers, moved), **changes})
+        if min(moved.values()) < 0:
+            validate_changes(_Numbers, moved)  # raises
+        return self.model_copy(update={**moved, **changes})
 
     def increase(self, amounts: Mapping[str, int | float]) -> Self:
         """The account with numbers increased, by their stored names; those of a movement included.

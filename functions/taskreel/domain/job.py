@@ -413,8 +413,11 @@ class Job(StoredValue):
         """The earlier of `at` and its next deadline; an ended job has no deadline any more."""
         if self.status.final:
             return at
-        start_by = None if self.is_started else self.start_by
-        return min(time for time in (at, start_by, self.finish_by) if time is not None)
+        if self.start_by is not None and self.start_by < at and not self.is_started:
+            at = self.start_by
+        if self.finish_by is not None and self.finish_by < at:
+            at = self.finish_by
+        return at
 
     def document(self) -> dict[str, Any]:
         """The job as the store holds it."""

@@ -136,6 +136,8 @@ class TriedProvider(StoredValue):
 
 def served_by_names(units: Sequence[UnitRun]) -> str | None:
     """A job's `served_by`: the providers of its finished units; of all while none is finished."""
+    if len(units) == 1:
+        return units[0].provider or None
     done = [unit for unit in units if unit.state is UnitState.DONE]
     return join_names(unit.provider for unit in done or units)
 

@@ -75,16 +75,20 @@ class Value(BaseModel):
 
     def document(self) -> dict[str, Any]:
         """The value as it is stored: JSON types and aware datetimes, without None."""
-        layout = _LAYOUTS.get(type(self)) or _read_layout(type(self))
-        names, omitted = layout.names, layout.omitted
+        kind = type(self)
+        layout = _LAYOUTS[kind] if kind in _LAYOUTS else _read_layout(kind)
+        own = self.__dict__
         stored = {
-            names[name]: value if value.__class__ in _STORED_AS_THEY_ARE else _to_stored(value)
-            for name, value in self.__dict__.items()
-            if value is not None and value is not omitted[name]
+            stored_name: own[name]
+            for name, stored_name, omitted in layout.fields
+            if own[name] is not None and own[name] is not omitted
         }
-        for name, is_left_out in layout.conditions:
-            if is_left_out(self.__dict__[name]):
-                stored.pop(names[name], None)
+        for name, stored_name in layout.nested:
+            if own[name] and stored_name in stored:
+                stored[stored_name] = _to_stored(own[name])
+        for name, stored_name, is_left_out in layout.conditions:
+            if stored_name in stored and is_left_out(own[name]):
+                del stored[stored_name]
         extra = self.__pydantic_extra__
         if extra:
             stored.update({name: value for name, value in extra.items() if value is not None})
@@ -99,24 +103,39 @@ class _Layout:
 
     def __init__(self, kind: type[Value]) -> None:
         fields = kind.model_fields
-        self.names = {
+        names = {
             name: field.serialization_alias or field.alias or name for name, field in fields.items()
         }
-        self.conditions: list[tuple[str, Callable[[Any], bool]]] = []
-        #: The default of each field that is omitted then; it is compared by identity, which is
-        #: that of equality for empty tuples, small numbers and booleans. None for the others.
-        self.omitted: dict[str, Any] = dict.fromkeys(fields)
-        omitted = set(kind.omitted_defaults)
+        omitted: dict[str, Any] = dict.fromkeys(fields)
+        #: The fields, each with its stored name, that are left out on a condition.
+        self.conditions: list[tuple[str, str, Callable[[Any], bool]]] = []
         for name, field in fields.items():
-            if field.exclude_if and _is_compared_by_identity(field.default):
-                omitted.add(name)
+            by_default = name in kind.omitted_defaults
+            if by_default and field.default_factory is not None:
+                self.conditions.append((name, names[name], not_))
+            elif by_default or (field.exclude_if and _is_compared_by_identity(field.default)):
+                omitted[name] = field.default
             elif field.exclude_if:
-                self.conditions.append((name, field.exclude_if))
-        for name in omitted:
-            if fields[name].default_factory is None:
-                self.omitted[name] = fields[name].default
-            else:
-                self.conditions.append((name, not_))
+                self.conditions.append((name, names[name], field.exclude_if))
+        #: Each field with its stored name, and the default that is omitted: it is compared by
+        #: identity, which is that of equality for empty tuples, small numbers and booleans. None
+        #: for the others.
+        self.fields = [(name, names[name], omitted[name]) for name in fields]
+        #: The fields, each with its stored name, in which there may be other values.
+        self.nested = [
+            (name, names[name])
+            for name, field in fields.items()
+            if _may_have_values(field.annotation)
+        ]
+
+
+def _may_have_values(annotation: Any) -> bool:
+    """True for a type in which there may be Values: they are stored as documents."""
+    if annotation is Any or (isinstance(annotation, type) and issubclass(annotation, Value)):
+        return True
+    origin = get_origin(annotation)  # the members of a plain JSON object are JSON
+    parts = [one for one in get_args(annotation) if one is not Any or origin is not dict]
+    return any(map(_may_have_values, parts))
 
 
 def _is_compared_by_identity(default: Any) -> bool:
@@ -125,8 +144,6 @@ def _is_compared_by_identity(default: Any) -> bool:
 
 
 _LAYOUTS: dict[type[Value], _Layout] = {}
-#: Classes whose instances a document has as they are; enums of texts are added when they are met.
-_STORED_AS_THEY_ARE: set[type[Any]] = {str, int, float, bool, datetime}
 
 
 def _read_layout(kind: type[Value]) -> _Layout:
@@ -135,30 +152,18 @@ def _read_layout(kind: type[Value]) -> _Layout:
 
 
 def _to_stored(value: Any) -> Any:
-    """Convert a field's value, or an item of it."""
+    """Convert a field's value in which there may be Values, or an item of it."""
     kind = value.__class__
-    if kind in _LAYOUTS:
+    if kind in _LAYOUTS or isinstance(value, Value):
         document: dict[str, Any] = value.document()
         return document
     if kind is tuple:
-        return tuple([_to_stored(item) for item in value]) if value else value
+        return tuple([_to_stored(item) for item in value])
     if kind is list:
         return [_to_stored(item) for item in value]
     if kind is dict:
-        return _mapping_to_stored(value)
-    if isinstance(value, Value):
-        return value.document()
-    if isinstance(value, StrEnum):
-        _STORED_AS_THEY_ARE.add(kind)
+        return {name: _to_stored(item) for name, item in value.items()}
     return value
-
-
-def _mapping_to_stored(mapping: dict[Any, Any]) -> dict[Any, Any]:
-    """The mapping with its Values as documents; one that has none is stored as it is."""
-    first = next(iter(mapping.values()), "")
-    if first.__class__ in _STORED_AS_THEY_ARE or not isinstance(first, Value):
-        return mapping
-    return {name: item.document() for name, item in mapping.items()}
 
 
 def _add_other_names(model: type[BaseModel], schema: JsonSchemaValue) -> None:
@@ -327,7 +332,7 @@ class _ChangeChecks:
 
     def has_plain_items(self, name: str, value: Any) -> bool:
         """True for a tuple whose items are right by their classes alone."""
-        item = self.items.get(name) if value.__class__ is tuple else None
+        item = self.items.get(name)
         return item is not None and all(one.__class__ is item for one in value)
 
 
@@ -359,6 +364,6 @@ def validate_changes(kind: type[Any], changes: Mapping[str, Any]) -> dict[str, A
         name: to
         for name, to in changes.items()
         if (name not in plain or to.__class__ not in plain[name])
-        and not checks.has_plain_items(name, to)
+        and not (to.__class__ is tuple and checks.has_plain_items(name, to))
     }
     return {**changes, **checks.validate(others)} if others else {**changes}

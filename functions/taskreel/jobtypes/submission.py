@@ -296,7 +296,7 @@ def list_given_options(payload: Mapping[str, Any]) -> set[str]:
     for name, value in payload.items():
         # The members of these belong to a provider, and are not options of the job type.
         opaque = name == "providerOptions" or name in _registered
-        if isinstance(value, Mapping) and not opaque:
+        if isinstance(value, dict) and not opaque:
             found |= list_given_options(value)
     return found
 

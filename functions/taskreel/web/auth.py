@@ -21,6 +21,7 @@ from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
+from taskreel.web.http import find_header
 from taskreel.web.request_rates import RequestRates
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ async def authenticate(request: Request) -> AuthenticatedRequest:
     Raises UnauthenticatedError without a valid token, and RateExceededError for too many requests
     with or without one.
     """
-    return await authenticate_header(request, request.headers.get("authorization"))
+    return await authenticate_header(request, find_header(request, b"authorization"))
 
 
 async def authenticate_header(request: Request, header: str | None) -> AuthenticatedRequest:

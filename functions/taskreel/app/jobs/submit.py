@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.balances import load_account, open_account
@@ -21,7 +22,12 @@ from taskreel.app.jobs.dependencies import (
 )
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
-from taskreel.app.jobs.new_job import NewJob, build_job, remember_request
+from taskreel.app.jobs.new_job import (
+    SMALL_PAYLOAD_BYTES,
+    NewJob,
+    build_job,
+    remember_request,
+)
 from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
@@ -137,8 +143,7 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     _check_schedule(services, submission)
     _check_webhook(services, submission)
     payload = submission.payload()
-    _check_size(payload)
-    _check_references(submission, payload)
+    _check_payload(submission, payload)
     await load_dependencies(services.store, caller.user_id, submission)
     plan = await _plan_job(services, request)
     account = await load_account(services, services.store, caller.user_id)
@@ -170,8 +175,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     _check_schedule(services, request.submission)
     _check_webhook(services, request.submission)
     payload = request.submission.payload()
-    _check_size(payload)
-    _check_references(request.submission, payload)
+    is_small = _check_payload(request.submission, payload)
     if request.asks_for_cache:
         request, answer = await _ask_cache(services, caller, request, payload)
         if answer is not None:
@@ -203,7 +207,8 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
             # Room that came free while it was being stored is not left to the sweep.
             await admit_next(services, stored)
         return Submitted(stored, repeated=False, rate=rate)
-    remember_request(stored, request.submission, plan)
+    if is_small:
+        remember_request(stored, request.submission, plan)
     # The job is stored: should the enqueueing fail, the sweep does it.
     await enqueue_jobs(services, stored)
     return Submitted(stored, repeated=False, rate=rate)
@@ -431,20 +436,23 @@ def _check_identity(caller: Caller, submission: Submission) -> None:
         )
 
 
-def _check_references(submission: Submission, payload: dict[str, Any]) -> None:
-    # Nearly every payload is decided by this search alone, which is a superset of the rule: no
-    # other part of a payload's text has two opening braces in sequence.
-    if "{{" in str(payload):
-        check_references(submission, payload)
+def _check_payload(submission: Submission, payload: dict[str, Any]) -> bool:
+    """Raise TooLargeError for a payload that leaves no room for the job's state and results.
 
-
-def _check_size(payload: Mapping[str, Any]) -> None:
-    """Raise TooLargeError for a payload that leaves no room for the job's state and results."""
-    if is_larger(payload, MAX_PAYLOAD_BYTES):
+    Also InvalidError for references to what there is not. Return True for a small payload.
+    """
+    text = to_json(payload)
+    is_small = len(text) <= SMALL_PAYLOAD_BYTES
+    if not is_small and is_larger(payload, MAX_PAYLOAD_BYTES):
         raise TooLargeError(
             f"The request takes more than {MAX_PAYLOAD_BYTES:,} bytes when it is stored. "
             "Pass large texts and files by URL, or split the job."
         )
+    # Nearly every payload is decided by this search alone, which is a superset of the rule: no
+    # other part of a payload's text has two opening braces in sequence.
+    if b"{{" in text:
+        check_references(submission, payload)
+    return is_small
 
 
 def _check_schedule(services: Services, submission: Submission) -> None:

@@ -64,7 +64,8 @@ class Recorder:
     def note_change(self, before: Job | None, job: Job) -> None:
         """Count a committed change of a job, before the next numbers are stored."""
         self._changes.append((before, job))
-        self._set_timer()
+        if self._timer is None:
+            self._set_timer()
         if len(self._changes) >= _CHANGES_AT_A_TIME:
             self._count_changes()
 
@@ -98,12 +99,12 @@ class Recorder:
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = MetricsTally()
-        self._set_timer()
+        if self._timer is None:
+            self._set_timer()
         return tally
 
     def _set_timer(self) -> None:
-        if self._timer is None:
-            self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
+        self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
 
     async def flush(self) -> None:
         """Store what has been counted. What cannot be stored now is stored with the next."""
@@ -164,7 +165,8 @@ class Recorder:
         for fingerprint, group in groups.items():
             newer = self._groups.get(fingerprint)
             self._groups[fingerprint] = group if newer is None else group.plus(newer)
-        self._set_timer()
+        if self._timer is None:
+            self._set_timer()
 
     async def _add_metrics(
         self, key: tuple[str, str], tally: MetricsTally, tx: Transaction

@@ -193,7 +193,7 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
                 store_job(tx, job)
                 return _Claimed(before, job, Verdict.IGNORE)
             job = claim_job(job, now, services.rules.lease)
-            store_job(tx, job)
+            store_job(tx, job, may_have_grown=False)
         case _:
             job = before
     return _Claimed(before, job, claim.verdict)
