@@ -157,8 +157,14 @@ class Transaction(Protocol):
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         """Read a value; None if there is none. Raises UnreadableDocumentError."""
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        """Write a document that must not exist."""
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
+        """Write a document that must not exist.
+
+        With `is_new` its id was drawn at random just now, so that a store need not look for it; one
+        that finds it all the same when it commits may fail as for any other error.
+        """
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
         """Write the whole document, replacing what was there."""

@@ -213,8 +213,10 @@ class _NotedTransaction:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._tx.get(collection, id_)
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._tx.create(collection, id_, value)
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
+        self._tx.create(collection, id_, value, is_new=is_new)
         self.written[collection.name, id_] = collection
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:

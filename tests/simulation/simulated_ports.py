@@ -120,8 +120,10 @@ class _RevisedTransaction:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._tx.get(collection, id_)
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._tx.create(collection, id_, _revise(value))
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
+        self._tx.create(collection, id_, _revise(value), is_new=is_new)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
         self._tx.set(collection, id_, _revise(value))

@@ -119,10 +119,12 @@ class _WatchedTransaction:
             self._read[id_] = value
         return value
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
         if isinstance(value, Job):
             self._written[id_] = value
-        self._tx.create(collection, id_, value)
+        self._tx.create(collection, id_, value, is_new=is_new)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
         if isinstance(value, Job):
@@ -164,8 +166,11 @@ def _log_status(before: Job | None, job: Job) -> None:
         "code": error.code if error else None,
         "error": error.message if error else None,
     }
-    known = {name: value for name, value in fields.items() if value is not None}
-    log.log(level, "%s %s", job.job_type, job.status, extra=known)
+    # As `log.log` does with `extra`, which checks each name for one that every record has.
+    build = logging.getLogRecordFactory()
+    record = build(log.name, level, "", 0, "%s %s", (job.job_type, job.status), None)
+    vars(record).update({name: value for name, value in fields.items() if value is not None})
+    log.handle(record)
 
 
 def _measure_wait(before: Job | None, job: Job) -> int | None:

@@ -171,8 +171,8 @@ async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes
 
 async def _receive_body(request: Request, most_bytes: int) -> bytes:
     declared = find_header(request, b"content-length") or ""
-    chunks: list[bytes] = []
     size = int(declared) if declared.isdecimal() else 0
+    chunks: list[bytes] = []
     received = 0
     while size <= most_bytes and received <= most_bytes:
         message = await request.receive()

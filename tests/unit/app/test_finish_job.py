@@ -31,7 +31,9 @@ class RecordedWrites:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         raise AssertionError(f"an end needs no read of {collection.name}/{id_}")
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
         assert collection.name == LEDGER.name, id_
         self.created.append(value)
 

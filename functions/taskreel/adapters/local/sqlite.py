@@ -109,8 +109,13 @@ class _BufferedTransaction:
         document = self._look_up((collection.name, id_))
         return self._store.read_value(collection, id_, document)
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        if _exists(self._find_current((collection.name, id_))):
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
+        if is_new:
+            # The primary key is the last word: a commit that finds the id fails.
+            self._before[collection.name, id_] = None
+        elif _exists(self._find_current((collection.name, id_))):
             raise StoreConflictError(f"{collection.name}/{id_} exists")
         self._write_value(collection, id_, value)
 

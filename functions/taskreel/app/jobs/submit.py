@@ -378,7 +378,9 @@ async def _store_new_job(
         job = job.model_copy(update={"webhooks": webhooks})
     if job.webhooks:
         job = create_status_event(tx, job)
-    tx.create(JOBS, job.job_id, job)
+    # The ids of others are random.
+    has_fixed_id = job.request_hash is not None
+    tx.create(JOBS, job.job_id, job, is_new=not has_fixed_id)
     may_start = limits is None or after.active < active_limit(limits, after)
     may_start = may_start or job.slot_of is not None
     told = tuple(one for one in (alerts, of_project) if one is not None)

@@ -97,7 +97,15 @@ class BufferedTransaction:
             self._documents[key] = await self._read(key)
         return read_value(collection, self._documents[key])
 
-    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+    def create(
+        self,
+        collection: Collection[V],
+        id_: str,
+        value: V,
+        /,
+        *,
+        is_new: bool = False,  # noqa: ARG002 - the condition of the commit is no read
+    ) -> None:
         key = (collection.name, id_)
         earlier = self._writes.get(key)
         was_read = self._documents.get(key) is not None
