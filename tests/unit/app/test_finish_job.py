@@ -34,7 +34,8 @@ class RecordedWrites:
     def create(
         self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
     ) -> None:
-        assert collection.name == LEDGER.name, id_
+        # Its id is that of a round: never new, so that a second settlement cannot commit.
+        assert (collection.name, is_new) == (LEDGER.name, False), id_
         self.created.append(value)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
