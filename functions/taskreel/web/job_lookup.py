@@ -11,7 +11,6 @@ from taskreel.app.jobs.queries import find_job
 from taskreel.domain.job import Job
 from taskreel.web.auth import AuthenticatedRequest, authenticate
 from taskreel.web.http import JsonResponse, parse_wait_seconds
-from taskreel.web.job_events import wait_for_end
 from taskreel.web.responses import build_job_view
 
 
@@ -40,5 +39,9 @@ async def read_job(request: Request) -> Response:
     """With `Prefer: wait=N` as soon as the job has ended, within N seconds."""
     found = await find_job_in_path(request)
     services = found.context.services
-    job = await wait_for_end(services, found.job, found.wait_seconds)
+    job = found.job
+    if found.wait_seconds:
+        from taskreel.web.job_events import wait_for_end  # of few requests: cold start
+
+        job = await wait_for_end(services, job, found.wait_seconds)
     return JsonResponse(await build_job_view(services, job, found.context.base_url))

@@ -37,7 +37,6 @@ from taskreel.web.http import (
     read_body,
     validate_fields,
 )
-from taskreel.web.job_events import wait_for_end
 from taskreel.web.request_rates import report_rate
 from taskreel.web.responses import (
     JobView,
@@ -215,6 +214,8 @@ async def respond_with_job(
     if submitted.rate is not None:
         report_rate(submitter.scope, WRITES, submitted.rate)
     if submitter.wait_seconds:
+        from taskreel.web.job_events import wait_for_end  # of few requests: cold start
+
         job = await wait_for_end(services, job, submitter.wait_seconds)
     view = await build_job_view(services, job, submitter.context.base_url)
     if request.ignored:

@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 from taskreel.app.services import Services
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.processor import Processor
-from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import TaskreelError, UnauthenticatedError
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, read_model, read_trace
@@ -186,6 +185,8 @@ def build_maintenance_app(keys: InternalKeys, services: Services) -> InternalApp
     """The application of `/tasks/sweep`, which wakes every job that is due, and `/tasks/audit`."""
 
     async def sweep(_request: Request) -> Response:
+        from taskreel.app.worker.sweep import sweep_jobs  # not in the task processor: cold start
+
         swept = await sweep_jobs(services)
         # Between requests the instance may have no processor, and no timer runs.
         await services.flush_records()

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
-from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job, store_job
@@ -173,7 +172,7 @@ async def _unblock_job(services: Services, waiting: list[str], job_id: str) -> J
         raise
     except UnknownJobTypeError as error:
         # While a release is rolled out the type may come yet.
-        crashed = await record_crash(services, job.job_id, error) or job
+        crashed = await _record_crash(services, job, error)
         waiting += crashed.waiters if crashed.status.final else ()
         return crashed
     except (TaskreelError, ValidationError) as error:
@@ -182,7 +181,7 @@ async def _unblock_job(services: Services, waiting: list[str], job_id: str) -> J
         return failed
     except Exception as error:  # noqa: BLE001 - it is counted and logged
         # The job is stored, and has its hold: it is tried again by the sweep, and then failed.
-        crashed = await record_crash(services, job.job_id, error) or job
+        crashed = await _record_crash(services, job, error)
         waiting += crashed.waiters if crashed.status.final else ()
         return crashed
     async with reserve_room(services, ready) as room:
@@ -250,6 +249,12 @@ async def _store_unblocked(services: Services, tx: Transaction, ready: Job, room
         tx.set(ACCOUNTS, ready.user_id, account)
     store_job(tx, ready)
     return ready
+
+
+async def _record_crash(services: Services, job: Job, error: Exception) -> Job:
+    from taskreel.app.jobs.crashes import record_crash  # of few jobs: cold start
+
+    return await record_crash(services, job.job_id, error) or job
 
 
 async def _fail_blocked_job(

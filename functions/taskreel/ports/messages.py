@@ -1,0 +1,96 @@
+"""The ports of messages: tasks, which call the task processor back, and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from taskreel.domain.webhook import SigningKey, WebhookAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A message that points at a job."""
+
+    queue: str
+    #: For logs; the queue delivers `body`.
+    job_id: str
+    #: Two tasks of one queue with the same id are one task.
+    id: str
+    #: The JSON that is posted to the task processor.
+    body: bytes
+    at: datetime | None = None
+    deadline: timedelta = timedelta(minutes=10)
+    #: That of the request that made it. A queue may send tasks of several requests at once, so the
+    #: context in which it does so is not theirs.
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """The state of a queue; `depth` counts tasks that wait or run.
+
+    `oldest_at` is the time at which the first waiting task is due, in the past while tasks wait
+    for their turn; None while none waits.
+    """
+
+    queue: str
+    paused: bool
+    depth: int
+    oldest_at: datetime | None
+
+
+class TaskQueue(Protocol):
+    """Queues that call the task processor back. Raises QueueError when they cannot be reached."""
+
+    async def enqueue(self, task: Task, /) -> None:
+        """Put one task on its queue; a repetition has no effect."""
+
+    async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
+        """Put several tasks on their queues, in as few calls as possible."""
+
+    async def pause(self, queue: str, /) -> None:
+        """Stop dispatching; tasks may still be enqueued."""
+
+    async def resume(self, queue: str, /) -> None:
+        """Continue dispatching."""
+
+    async def purge(self, queue: str, /) -> None:
+        """Delete all tasks that were created before now."""
+
+    async def stats(self, queue: str, /) -> QueueStats:
+        """Read the state of a queue."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class SendWebhook(Protocol):
+    """Sends signed messages to addresses that users name."""
+
+    def check_url(self, url: str, path: str, /) -> None:
+        """Raise InvalidError, with the field's path, for an address that cannot get webhooks."""
+
+    def public_key(self, key: SigningKey, /) -> str | None:
+        """The public half of a key, for the receiver; None for a shared secret."""
+
+    async def send(
+        self,
+        url: str,
+        body: str,
+        /,
+        *,
+        message_id: str,
+        at: datetime,
+        keys: Sequence[SigningKey],
+        headers: Mapping[str, str] | None = None,
+    ) -> WebhookAnswer:
+        """Send the body once, signed for the time `at` with every key. Raises nothing.
+
+        `headers` go beside those of Standard Webhooks.
+        """
+
+    async def close(self) -> None:
+        """Close all connections."""

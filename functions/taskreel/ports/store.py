@@ -1,0 +1,228 @@
+"""The port of the store: documents with optimistic transactions, and the queries over them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from taskreel.domain.errors import UnreadableDocumentError
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection(Generic[V]):
+    """The documents of one kind, and the codec between them and the values that use cases see.
+
+    A document is a mapping of JSON types and aware datetimes, with the names that are stored.
+    `decode` raises ValueError for a document that it cannot read.
+    """
+
+    name: str
+    encode: Callable[[V], Mapping[str, Any]]
+    decode: Callable[[Mapping[str, Any]], V]
+    #: True where no code changes a value in place, nor what it contains: a store may then give the
+    #: same object to several readers.
+    shareable: bool = False
+    #: True where every value can be encoded: a store that holds values in memory may then encode
+    #: the last of several versions alone.
+    encodes_any: bool = False
+    #: Adds to numbers of a value, by their stored names, as `Transaction.update` does to those of a
+    #: document. Raises ValueError for a result that is not valid.
+    increase: Callable[[V, Mapping[str, int | float]], V] | None = None
+
+    def read(self, id_: str, data: Mapping[str, Any]) -> V:
+        """Decode a stored document. Raises UnreadableDocumentError."""
+        try:
+            return self.decode(data)
+        except ValueError as error:
+            raise UnreadableDocumentError(
+                f"The stored document {self.name}/{id_} cannot be read by this revision of the "
+                "service. It is reported to the operators, who can repair it; nothing of it is "
+                "lost.",
+                code=f"{self.name.removesuffix('s')}_unreadable",
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[V]):
+    """A document that a query found; `data` is what is stored.
+
+    It is decoded when its value is asked for, so that one odd document stops no list.
+    """
+
+    collection: Collection[V]
+    id: str
+    data: Mapping[str, Any]
+    #: Of the commit that wrote it, a later one has a greater number: a time, in nanoseconds since
+    #: 1970.
+    commit_number: int
+
+    @property
+    def value(self) -> V:
+        """The value. Raises UnreadableDocumentError."""
+        return self.collection.read(self.id, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Generic[V]):
+    """Documents in the order of their commits.
+
+    Every commit up to the number `position` has been reported.
+    """
+
+    documents: Sequence[Row[V]]
+    position: int
+
+
+#: A document's `updatedAt` is set before its commit, by another machine's clock: it is at most so
+#: much older than the commit.
+COMMIT_DELAY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """As a field's value in `update`: add to the stored number (0 if absent) without reading it."""
+
+    by: int | float
+
+
+Operator = Literal["==", "in", "<", "<=", ">", ">=", "array-contains"]
+Direction = Literal["asc", "desc"]
+#: Firestore's limit on the values of an `in`.
+MOST_IN = 30
+
+
+#: A field, an operator, and its value.
+Condition = tuple[str, Operator, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query(Generic[V]):
+    """Documents of one collection. Ties are ordered by id, in the last order's direction.
+
+    `after` continues behind a row: the values of its `order` fields, then its id.
+    An `in` takes at most MOST_IN values. Fields have the names that are stored.
+    """
+
+    collection: Collection[V]
+    where: tuple[Condition, ...] = ()
+    order: tuple[tuple[str, Direction], ...] = ()
+    limit: int | None = None
+    after: tuple[Any, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if any(operator == "in" and len(value) > MOST_IN for _, operator, value in self.where):
+            raise ValueError(f"an `in` takes at most {MOST_IN} values")
+
+    def behind(self, row: Row[Any]) -> Query[V]:
+        """The same query, continued behind a row that it has found."""
+        return replace(self, after=(*(row.data[name] for name, _ in self.order), row.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A composite index for one shape of query: equality fields first, then the ordered one."""
+
+    collection: str
+    fields: tuple[tuple[str, Direction], ...]
+    #: True where every query compares the ordered field with a value, so that documents without it
+    #: need no entry.
+    is_bounded: bool = False
+
+
+class Transaction(Protocol):
+    """Reads, then buffered writes, committed together or not at all.
+
+    A document that was read here is written only if it has not changed since. Of one that was not
+    read, `create` requires that it is absent and `update` that it exists; `set` and `delete`
+    require nothing.
+    """
+
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        """Read a value; None if there is none. Raises UnreadableDocumentError."""
+
+    def create(
+        self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
+    ) -> None:
+        """Write a document that must not exist.
+
+        With `is_new` its id was drawn at random just now, so that a store need not look for it; one
+        that finds it all the same when it commits may fail as for any other error.
+        """
+
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        """Write the whole document, replacing what was there."""
+
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        """Change fields, as they are stored, of a document that must exist.
+
+        The fields are top-level ones; a value may be an Increment. The document need not be
+        readable.
+        """
+
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
+        """Delete the document; does nothing if it is absent."""
+
+
+class Store(Protocol):
+    """Documents with optimistic transactions: the part of Firestore that is used here.
+
+    It takes and gives values; an adapter stores the documents that their collection's codec makes.
+    Nothing may leave the process before what it depends on is safe: see `durable`.
+
+    Every method tries for about ten seconds; then it raises StoreError.
+    A run of a job repeats its writes for longer: `app.jobs.job_store.write_for_run`.
+    """
+
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        """Read one value; None if there is none. Costs one read.
+
+        Raises UnreadableDocumentError for a document that its collection cannot decode.
+        """
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        """Run `fn`, commit its writes, and return its result.
+
+        `fn` may run several times: it awaits nothing but its transaction and has no other effect.
+        It runs again when a document that it read has changed. A failed `create` raises
+        StoreConflictError, an `update` of a missing document StoreAbsentError. Exceptions of `fn`
+        pass, with nothing written.
+        """
+
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
+        """Read the matching documents in order. Costs one read a row."""
+
+    async def aggregate(
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
+        """Compute `{"count": n, field: sum, …}` over a query without reading the documents."""
+
+    def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
+        """Yield the value now and after each change; changes close together come as one.
+
+        Raises UnreadableDocumentError when its document cannot be decoded.
+        """
+
+    async def durable(self) -> None:
+        """Return when all that this process has written is stored safely.
+
+        Awaited before anything leaves the process that depends on a write: a response, a purchase,
+        a task for an outside queue, a webhook. A store whose transactions return only then does
+        nothing here.
+        """
+
+    def watch_changes(
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
+        """Yield the documents with that value whose `updatedAt` is `since` or later, then changes.
+
+        The first Changes come at once, even without documents. Several writes of one document may
+        come as one. Costs one read a document.
+        """
+
+    async def close(self) -> None:
+        """Finish the calls under way and disconnect."""
