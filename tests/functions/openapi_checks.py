@@ -1,22 +1,28 @@
-"""Checks of schemathesis: of removals where a DELETE may only cancel, and of the time of answers.
+"""Checks of schemathesis: of removals, of batches and of the time of answers; short streams.
 
+A DELETE may only cancel, a batch is refused job by job, and a stream of events may never end.
 schemathesis loads this file by the variable `SCHEMATHESIS_HOOKS`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import requests
 import schemathesis
 from schemathesis.checks import CheckContext, CheckInternals
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.specs.openapi.checks import use_after_free
+from schemathesis.transport import requests as transport
 
 #: Longest answer on a loaded machine, in seconds, beside the wait that the request asks for.
 _LONGEST_ANSWER_S = 10.0
+#: A stream is read until nothing has come for so long; then the client goes away.
+_SILENCE_S = 1.0
 _WAIT = re.compile(r"wait=(\d{1,2})", re.ASCII)
 
 
@@ -51,3 +57,36 @@ def answer_in_time(_ctx: CheckContext, response: Response, _case: Case[Any]) -> 
     wanted = _WAIT.search(str(response.request.headers.get("Prefer", "")))
     longest = _LONGEST_ANSWER_S + (float(wanted[1]) if wanted else 0.0)
     assert response.elapsed <= longest, f"answered after {response.elapsed:.1f} s of {longest:g}"
+
+
+@schemathesis.check
+def malformed_batch_is_refused(_ctx: CheckContext, response: Response, case: Case[Any]) -> None:
+    """A body that is no batch is refused whole, and of a batch each job that is malformed."""
+    body: Any = case.body
+    is_batch = case.path == "/api/jobs:batch" and isinstance(body, dict)
+    if not is_batch or response.status_code != 200:
+        return
+    found: Any = response.json()
+    results, jobs = found["results"], body["jobs"]
+    assert [one["index"] for one in results] == list(range(len(jobs)))
+    assert found["refused"] == sum(one["status"] >= 400 for one in results)
+    for job, one in zip(jobs, results, strict=True):
+        is_request = isinstance(job, dict) and isinstance(job.get("jobType"), str)
+        assert is_request or one["status"] >= 400, f"{job!r} was accepted"
+
+
+_read_events = transport._iter_event_stream
+
+
+def _read_events_until_silence(response: requests.Response) -> Iterator[bytes]:
+    """Read a stream as schemathesis does, but not for the whole time of a request.
+
+    The silence is counted after the headers: an answer that takes long is a finding of its own.
+    """
+    connection = getattr(response.raw, "_connection", None)
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(_SILENCE_S)
+    return _read_events(response)
+
+
+transport._iter_event_stream = _read_events_until_silence

@@ -95,8 +95,6 @@ async def fuzz_stack(
     settings = {"INITIAL_CREDITS": "1000000000", "LOG_LEVEL": "ERROR"}
     flags = ["--unthrottled", "--log-format=json", *(["--google-emulators"] if google else [])]
     with stack(folder / "data", *flags, settings=settings) as found:
-        # A stream of all own jobs never ends, and would be waited for in vain.
-        options = (*options, r"--exclude-path-regex=^/api/jobs/events$")
         admin = found.token("root", role="admin")
         code, report = await _run_schemathesis(found.url, options, folder, admin, show=show)
     return FuzzResult(code, report, tuple(_list_logged_crashes(folder / "data" / "log.txt")))
@@ -181,6 +179,10 @@ async def _run_schemathesis(
         "run",
         f"{url}{DOCUMENT}",
         "--checks=all",
+        # openapi_checks.py has it as `use_after_removal`: the first DELETE of a job that has not
+        # ended cancels it, and it stays readable with what was finished, as that was paid for.
+        # (An `enabled = false` of the configuration yields to `--checks=all`.)
+        "--exclude-checks=use_after_free",
         # The token of an admin: all routes can be reached.
         f"--header=Authorization: Bearer {admin}",
         "--generation-database=none",
