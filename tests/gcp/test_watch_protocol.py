@@ -1,4 +1,4 @@
-"""The messages of Firestore's Listen stream that its emulator does not send."""
+"""The messages of Firestore's Listen stream that its emulator does not send, or rarely."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
+import grpc
 import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
 from taskreel.adapters.gcp.firestore.buffer import Document
 from taskreel.adapters.gcp.firestore.database import Database
+from taskreel.adapters.gcp.firestore.store import FirestoreStore
 from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 from taskreel.domain.errors import StoreError
+from taskreel.ports import Collection
 
 NAME = "projects/p/databases/(default)/documents/rows/a"
 ROW = document.Document(name=NAME, fields={}, update_time="2026-11-26T12:00:00Z")
@@ -118,3 +121,41 @@ async def test_an_error_of_this_program_ends_the_watch_instead_of_leaving_it_sil
     async with watch_row(ScriptedDatabase(ValueError("a bug"))) as changes:
         with pytest.raises(StoreError, match="an error of this program"):
             await next_state(changes)
+
+
+class GarblingServer(grpc.GenericRpcHandler):
+    """Answers the first Listen stream with a message that is none, each later one with the row."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+    def service(self, _call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        return grpc.stream_stream_rpc_method_handler(self._listen)
+
+    async def _listen(self, requests: AsyncIterator[bytes], _: object) -> AsyncIterator[bytes]:
+        await anext(requests)
+        self.streams += 1
+        if self.streams == 1:
+            yield Message.serialize(change_row([1])) + b"\xff\xff\xff"
+        yield Message.serialize(change_row([1]))
+        await asyncio.Event().wait()
+
+
+async def test_after_a_message_that_grpc_cannot_read_another_stream_sends_the_document(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Google's emulator garbles one now and then; gRPC logs it, and the watch goes on."""
+    garbling = GarblingServer()
+    server = grpc.aio.server(handlers=[garbling])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    store = FirestoreStore("p", emulator=f"127.0.0.1:{port}")
+    try:
+        rows: Collection[Any] = Collection("rows", dict, dict)
+        async with aclosing(cast("AsyncGenerator[Any]", store.watch(rows, "a"))) as changes:
+            assert await next_state(changes) == {}
+        assert garbling.streams == 2
+        assert [one.name for one in caplog.records if one.exc_info] == ["grpc._common"]
+    finally:
+        await store.close()
+        await server.stop(None)
