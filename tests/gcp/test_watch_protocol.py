@@ -153,7 +153,8 @@ async def test_after_a_message_that_grpc_cannot_read_another_stream_sends_the_do
     try:
         rows: Collection[Any] = Collection("rows", dict, dict)
         async with aclosing(cast("AsyncGenerator[Any]", store.watch(rows, "a"))) as changes:
-            assert await next_state(changes) == {}
+            state: Any = await next_state(changes)
+            assert state == {}
         assert garbling.streams == 2
         assert [one.name for one in caplog.records if one.exc_info] == ["grpc._common"]
     finally:
