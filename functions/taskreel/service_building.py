@@ -306,7 +306,7 @@ def _build_blobs(chosen: Settings, clock: Clock) -> Blobs:
                 json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None
             )
             bucket = urlsplit(url).netloc
-            storage = CloudStorage(bucket, emulator=_emulator(url), signing_key=key)
+            storage = CloudStorage(bucket, emulator=_emulator(url), signing_key=key, now=clock.now)
             return CachedSignedUrls(storage, clock)
         case _:
             raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")

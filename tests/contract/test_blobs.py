@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -106,6 +106,15 @@ async def test_the_paths_under_a_prefix_are_listed(blobs: Blobs) -> None:
     assert {path async for path in blobs.list_paths("artifacts/j1/")} == under
     assert {path async for path in blobs.list_paths("")} == names
     assert [path async for path in blobs.list_paths("nothing/")] == []
+
+
+async def test_files_that_exist_are_renewed_and_read_as_before(blobs: Blobs) -> None:
+    await blobs.put("a/one", b"here", content_type="image/png")
+    await blobs.renew(["a/one", "a/gone"], datetime.now(UTC) + HOUR)
+    await blobs.renew([], datetime.now(UTC))
+    assert await read_all(blobs, "a/one") == b"here"
+    assert await blobs.info("a/one") == BlobInfo("a/one", 4, "image/png")
+    assert await blobs.info("a/gone") is None
 
 
 async def test_many_objects_are_deleted_over_several_pages(blobs: Blobs) -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from taskreel.domain.errors import NotFoundError, StoreError
 from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -204,6 +205,26 @@ def test_the_credentials_of_a_person_cannot_sign() -> None:
     person = Person()  # type: ignore[no-untyped-call]  # the library is untyped
     with pytest.raises(StoreError, match="Only a service account"):
         _ = IamSigner(person).signer_email
+
+
+async def test_the_age_of_a_file_begins_when_it_is_stored_and_anew_when_it_is_renewed(
+    local_storage: LocalStorage, bucket: str
+) -> None:
+    stored_at = datetime(2026, 1, 1, tzinfo=UTC)
+    cloud = CloudStorage(bucket, emulator=local_storage.url, now=lambda: stored_at)
+    await cloud.put("a", b"x", content_type="text/plain")
+
+    async def read_custom_time() -> datetime:
+        answer = await request_url(f"{local_storage.url}/storage/v1/b/{bucket}/o/a")
+        return datetime.fromisoformat(answer.json()["customTime"])
+
+    assert await read_custom_time() == stored_at
+    await cloud.renew(["a"], stored_at + 80 * DAY)
+    assert await read_custom_time() == stored_at + 80 * DAY
+    # Cloud Storage never moves it back, and refuses to.
+    await cloud.renew(["a"], stored_at + DAY)
+    assert await read_custom_time() == stored_at + 80 * DAY
+    await cloud.close()
 
 
 async def test_an_upload_goes_on_after_a_cut_and_replaces_nothing(blobs: CloudStorage) -> None:

@@ -294,6 +294,10 @@ class MachineBlobs:
     async def open_upload(self, path: str, /, **given: Any) -> str:
         return await self.inner.open_upload(path, **given)
 
+    async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
+        await self.machine.pause()
+        await self.inner.renew(paths, at)
+
     def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
         return self.inner.list_paths(prefix)
 

@@ -209,6 +209,9 @@ class DurableBlobs:
             path, content_type=content_type, size=size, expires_in=expires_in, origin=origin
         )
 
+    async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
+        await self.inner.renew(paths, at)
+
     def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
         return self.inner.list_paths(prefix)
 

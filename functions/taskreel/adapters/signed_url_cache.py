@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -61,6 +61,9 @@ class CachedSignedUrls:
         return await self._blobs.open_upload(
             path, content_type=content_type, size=size, expires_in=expires_in, origin=origin
         )
+
+    async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
+        await self._blobs.renew(paths, at)
 
     def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
         return self._blobs.list_paths(prefix)

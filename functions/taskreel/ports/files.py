@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -48,6 +48,12 @@ class Blobs(Protocol):
         """Create a URL to which anyone can PUT exactly `size` bytes, once, until it expires.
 
         `origin` is that of the web page that will send them, if one will.
+        """
+
+    async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
+        """Let files that exist be removed by their age as if they had been stored at `at`.
+
+        What is gone already is left out.
         """
 
     def list_paths(self, prefix: str, /) -> AsyncIterator[str]:

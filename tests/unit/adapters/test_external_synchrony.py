@@ -41,6 +41,7 @@ FREE = {
     (Blobs, "info"): "changes nothing",
     (Blobs, "list_paths"): "changes nothing",
     (Blobs, "signed_url"): "the URL leaves with an answer, which waits",
+    (Blobs, "renew"): "a file lives longer, at the worst for a replay that is lost",
     (Blobs, "open_upload"): "the URL leaves with an answer, which waits",
     (Blobs, "close"): "says nothing",
     (Provider, "poll"): "changes nothing; the operation was stored before",

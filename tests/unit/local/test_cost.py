@@ -124,10 +124,14 @@ def test_files_are_billed_until_they_can_no_longer_be_restored() -> None:
 def test_the_numbers_are_those_that_are_deployed() -> None:
     infra, numbers = ROOT / "infra", Numbers()
     rules = json.loads((infra / "bucket.lifecycle.json").read_text())["rule"]
+    of_artifacts = [
+        rule for rule in rules if rule["condition"].get("matchesPrefix") == ["artifacts/"]
+    ]
     ages = {
-        rule["action"]["type"]: rule["condition"]["age"]
-        for rule in rules
-        if rule["condition"].get("matchesPrefix") == ["artifacts/"]
+        rule["action"]["type"]: rule["condition"].get("daysSinceCustomTime")
+        or rule["condition"]["age"]
+        for rule in of_artifacts
+        if "createdBefore" not in rule["condition"]  # those of releases before custom times
     }
     assert ages == {"Delete": numbers.keep_days, "SetStorageClass": numbers.cold_after_days}
     bucket = yaml.safe_load((infra / "bucket.yaml").read_text())

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,13 @@ class Bucket:
             self._signer = _load_key(signing_key) if signing_key else IamSigner(credentials)
         self._bucket = self._client.bucket(name)
 
-    def upload(self, path: str, source: Path | bytes, content_type: str) -> None:
-        """Store the object whole, verified by checksum; an existing one is replaced."""
+    def upload(self, path: str, source: Path | bytes, content_type: str, at: datetime) -> None:
+        """Store the object whole, verified by checksum; an existing one is replaced.
+
+        `at` is the custom time, from which the lifecycle counts its age.
+        """
         blob = self._bucket.blob(path)
+        blob.custom_time = at
         options = {
             "content_type": content_type,
             "checksum": "crc32c",
@@ -129,6 +133,15 @@ class Bucket:
                     if_generation_match=0,
                 )
             )
+
+    def renew(self, path: str, at: datetime) -> None:
+        """Move the custom time of an object to `at`; it is never moved back."""
+        blob = self._find_blob(path)
+        if blob is None or (blob.custom_time is not None and blob.custom_time >= at):
+            return
+        blob.custom_time = at
+        with suppress(NotFound), self._translate_errors():
+            blob.patch(timeout=_TIMEOUT, retry=_RETRY)
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose path begins with `prefix`; return their number."""

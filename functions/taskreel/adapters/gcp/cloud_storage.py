@@ -9,9 +9,10 @@ costs about 0.1 of the 1.0 ms of processor time that a call takes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _SIGNERS = 16
+_read_machine_time = partial(datetime.now, UTC)
 
 
 class CloudStorage:
@@ -29,7 +31,8 @@ class CloudStorage:
 
     `signing_key` is the content of a service account's key file, to sign URLs on a machine outside
     Google Cloud. Without it IAM signs them as the service account that this process runs as.
-    `emulator` is the URL of an emulator.
+    `emulator` is the URL of an emulator. The lifecycle of the bucket counts the age of a file from
+    its custom time, which is set when it is stored and when it is renewed.
     """
 
     def __init__(
@@ -39,11 +42,13 @@ class CloudStorage:
         project: str | None = None,
         emulator: str | None = None,
         signing_key: Mapping[str, Any] | None = None,
+        now: Callable[[], datetime] = _read_machine_time,
     ) -> None:
         self._name = bucket
         self._project = project
         self._emulator = emulator
         self._signing_key = signing_key
+        self._now = now
         self._bucket: Bucket | None = None
         self._opening = asyncio.Lock()
         #: Each signature waits for a call of IAM: the event loop's own threads are too few.
@@ -51,7 +56,7 @@ class CloudStorage:
 
     async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
         bucket = await self._open_bucket()
-        await asyncio.to_thread(bucket.upload, path, source, content_type)
+        await asyncio.to_thread(bucket.upload, path, source, content_type, self._now())
 
     async def read(self, path: str, /) -> AsyncIterator[bytes]:
         bucket = await self._open_bucket()
@@ -82,6 +87,11 @@ class CloudStorage:
     ) -> str:
         bucket = await self._open_bucket()
         return await asyncio.to_thread(bucket.open_upload, path, content_type, size, origin)
+
+    async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
+        for path in paths:
+            bucket = await self._open_bucket()
+            await asyncio.to_thread(bucket.renew, path, at)
 
     async def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
         bucket = await self._open_bucket()

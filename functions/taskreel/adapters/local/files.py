@@ -10,8 +10,8 @@ import mimetypes
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote, urlencode
@@ -94,6 +94,9 @@ class FileBlobs:
         if self.find_path(path).exists():
             raise ForbiddenError("This file has been uploaded already. Create another upload.")
         return int(size), content_type
+
+    async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
+        """Do nothing: files have no age here, and are removed with the jobs that use them."""
 
     async def list_paths(self, prefix: str, /) -> AsyncIterator[str]:
         for path in await asyncio.to_thread(lambda: list(self._find_paths(prefix))):

@@ -154,9 +154,13 @@ class PipelineRun:
         )
         self._check_budget(name, cost)
         made = await self._build_jobs(step, todo, places)
+        # Files of earlier jobs, which this pipeline will show for as long as any other's.
+        adopted = [known[place] for place in done]
+        paths = [artifact.path for job in (*adopted, *made) for artifact in job.artifacts]
+        await self._services.blobs.renew(paths, self._services.clock.now())
         await create_child_jobs(self._services, self._job, made)
 
-        jobs = [*(known[place] for place in done), *made]
+        jobs = [*adopted, *made]
         started: StepChanges = {
             **self._share_totals(jobs),
             "state": StepState.RUNNING,
