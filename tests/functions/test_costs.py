@@ -87,9 +87,11 @@ class CountingTransaction:
         self.counts.reads += 1
         return await self.tx.get(collection, id_)
 
-    def create(self, collection: Collection[V], id_: str, data: V, /) -> None:
+    def create(
+        self, collection: Collection[V], id_: str, data: V, /, *, is_new: bool = False
+    ) -> None:
         self.counts.writes += 1
-        self.tx.create(collection, id_, data)
+        self.tx.create(collection, id_, data, is_new=is_new)
 
     def set(self, collection: Collection[V], id_: str, data: V, /) -> None:
         self.counts.writes += 1
