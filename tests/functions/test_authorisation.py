@@ -83,7 +83,7 @@ RIGHTS: Mapping[str, Right] = {
     "DELETE /api/jobs/queues/{job_type}/clear": Right.ADMIN,
     "DELETE /api/cache": Right.ADMIN,
     "GET /api/jobs/queues/stats": Right.USER,
-    "GET /api/jobs/dead-letters": Right.ADMIN,
+    "GET /api/jobs/dead-letters": Right.USER,
     "POST /api/jobs/dead-letters/redrive": Right.USER,
     "GET /api/jobs/stats": Right.USER,
     "GET /api/jobs/performance": Right.USER,

@@ -62,7 +62,36 @@ async def test_failures_are_grouped_by_kind_with_first_and_last_seen(
     assert group["firstSeenAt"] < group["lastSeenAt"]
     assert group["message"]
     assert await read_groups(admin, jobType="movie-creation") == []
-    expect_problem(await ada.get(DEAD), 403, "forbidden")
+
+
+async def test_users_read_the_kinds_of_their_own_failures_alone(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    bob = world.as_user("bob")
+    first = await submit_job(ada, FAILING)
+    await world.advance(60)
+    second = await submit_job(ada, {**FAILING, "prompt": "another"})
+    await submit_job(bob, FAILING)
+    await submit_job(ada, ONCE)
+    await submit_job(ada)
+    await world.advance(60)
+    answer = (await ada.get(DEAD)).json()
+    assert answer["countedUpTo"] == dead_letters.MOST_READ
+    groups = {one["seen"]: one for one in answer["groups"]}
+    assert sorted(groups) == [1, 2]
+    group = groups[2]
+    assert group["jobIds"] == [first["jobId"], second["jobId"]]
+    assert (group["open"], group["code"]) == (2, "studio_failed")
+    assert group["firstSeenAt"] < group["lastSeenAt"]
+    assert await read_groups(ada, jobType="movie-creation") == []
+    assert len(await read_groups(ada, limit=1)) == 1
+    assert await read_groups(admin, userId="ada") == answer["groups"]
+    assert [one["seen"] for one in await read_groups(bob)] == [1]
+    expect_problem(await bob.get(f"{DEAD}?userId=ada"), 403, "forbidden")
+    # Its fingerprint redrives them, and what runs again is no failure any more.
+    made = await redrive(ada, fingerprint=group["fingerprint"])
+    assert sorted(made["jobIds"]) == sorted(group["jobIds"])
+    assert [one["seen"] for one in await read_groups(ada)] == [1]
 
 
 @pytest.mark.parametrize("unknown", ["3f9a2c71d05b8e64", "of/nothing"])

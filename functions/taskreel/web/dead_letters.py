@@ -11,10 +11,12 @@ from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
 from taskreel.app.records.dead_letters import (
+    MOST_READ,
     DeadLetterFilter,
     OpenGroup,
     RedriveOutcome,
     list_groups,
+    list_user_groups,
     redrive_jobs,
 )
 from taskreel.domain.errors import ForbiddenError
@@ -25,17 +27,18 @@ from taskreel.web.job_reads import JobTypeName
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import View, is_absent
-from taskreel.web.route_parameters import Authenticated, AuthenticatedAdmin, json_body
+from taskreel.web.route_parameters import Authenticated, json_body
 
 router = APIRouter(prefix="/api/jobs/dead-letters", tags=["dead letters"])
 
 
 class DeadLettersQuery(Value):
-    """The groups of one job type, up to `limit` of them."""
+    """The groups of one job type, up to `limit` of them; `userId` is for admins."""
 
     model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
 
     job_type: JobTypeName | None = None
+    user_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     limit: int = Field(default=20, ge=1, le=100)
 
 
@@ -73,9 +76,10 @@ class DeadLetterGroupView(View):
 
 
 class DeadLettersView(View):
-    """The kinds of failures, the newest first."""
+    """The kinds of failures, the newest first; of one user, among their newest `countedUpTo`."""
 
     groups: list[DeadLetterGroupView]
+    counted_up_to: int | None = Field(default=None, exclude_if=is_absent)
 
 
 class RefusedJobView(View):
@@ -97,16 +101,28 @@ class RedriveView(View):
 
 @router.get(
     "",
-    summary="Failed jobs, grouped by the kind of their failure (admin)",
+    summary="Failed jobs, grouped by the kind of their failure",
     response_model=DeadLettersView,
     responses=document_problems("forbidden"),
 )
 async def read_dead_letters(
-    wanted: Annotated[DeadLettersQuery, Query()], context: AuthenticatedAdmin
+    wanted: Annotated[DeadLettersQuery, Query()], context: Authenticated
 ) -> Response:
-    """`GET /api/jobs/{jobType}/{jobId}/history` has every attempt of one job."""
-    groups = await list_groups(context.services, wanted.job_type, wanted.limit)
-    return JsonResponse(DeadLettersView(groups=[build_group_view(one) for one in groups]))
+    """Your own; for an admin those of all users, or of the one that `userId` names.
+
+    `GET /api/jobs/{jobType}/{jobId}/history` has every attempt of one job.
+    """
+    services, caller = context.services, context.caller
+    user_id = wanted.user_id or (None if caller.admin else caller.user_id)
+    if user_id is None:
+        groups, counted = await list_groups(services, wanted.job_type, wanted.limit), None
+    elif user_id == caller.user_id or caller.admin:
+        groups = await list_user_groups(services, user_id, wanted.job_type, wanted.limit)
+        counted = MOST_READ
+    else:
+        raise ForbiddenError("Only an admin may read the failures of other users.")
+    views = [build_group_view(one) for one in groups]
+    return JsonResponse(DeadLettersView(groups=views, counted_up_to=counted))
 
 
 @router.post(

@@ -29,7 +29,7 @@ from taskreel.store_collections import DEAD_LETTERS, JOBS
 #: Failed jobs of a group are counted up to that number.
 MOST_COUNTED = 1000
 #: One redrive judges so many failed jobs at most.
-_MOST_READ = 500
+MOST_READ = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,25 @@ async def list_groups(services: Services, job_type: str | None, limit: int) -> l
     groups = list(read_values(await services.store.query(query)))
     numbers = await asyncio.gather(*(_count_open(services, one.fingerprint) for one in groups))
     return [OpenGroup(group, number) for group, number in zip(groups, numbers, strict=True)]
+
+
+async def list_user_groups(
+    services: Services, user_id: str, job_type: str | None, limit: int
+) -> list[OpenGroup]:
+    """The same of one user's failed jobs, from the newest MOST_READ of them: one read for each.
+
+    What was retried since is not among them.
+    """
+    groups: dict[str, DeadLetterGroup] = {}
+    wanted = DeadLetterFilter(user_id=user_id, job_type=job_type)
+    # The oldest first: the newest message and the newest jobs are those of a group.
+    for job in reversed(await _find_failed_jobs(services, wanted)):
+        failure = DeadLetterGroup.of(job)
+        if failure is not None:
+            known = groups.get(failure.fingerprint)
+            groups[failure.fingerprint] = failure if known is None else known.plus(failure)
+    newest = sorted(groups.values(), key=lambda group: group.last_seen_at, reverse=True)
+    return [OpenGroup(group, group.seen) for group in newest[:limit]]
 
 
 async def redrive_jobs(
@@ -143,7 +162,7 @@ async def _redrive(services: Services, caller: Caller, outcome: RedriveOutcome) 
 
 
 async def _find_failed_jobs(services: Services, wanted: DeadLetterFilter) -> list[Job]:
-    """The failed jobs that the filter means, among the newest _MOST_READ of its index."""
+    """The failed jobs that the filter means, among the newest MOST_READ of its index."""
     query = _build_query(wanted)
     found: list[Job] = []
     for row in await services.store.query(query):
@@ -161,7 +180,7 @@ def _build_query(wanted: DeadLetterFilter) -> Query[Job]:
         return Query(
             collection=JOBS,
             where=(("fingerprint", "==", wanted.fingerprint),),
-            limit=_MOST_READ,
+            limit=MOST_READ,
         )
     where: list[tuple[str, Operator, object]] = [("status", "==", str(Status.FAILED))]
     if wanted.user_id is not None:
@@ -178,7 +197,7 @@ def _build_query(wanted: DeadLetterFilter) -> Query[Job]:
         collection=JOBS,
         where=tuple(where),
         order=(("createdAt", "desc"),),
-        limit=_MOST_READ,
+        limit=MOST_READ,
     )
 
 
