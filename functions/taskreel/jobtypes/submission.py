@@ -123,7 +123,8 @@ class Submission(Value):
         description="The answer is an equal job of yours that is under way, or that was completed "
         "at most so long ago, at no cost. Equal are model, provider, all options, the seed "
         "included, and inputs: the content of your results, uploads announced with their SHA-256 "
-        "and data: URLs, the address of others. Not for the steps of a pipeline.",
+        "and data: URLs, the address of others. A step of a pipeline takes over the work of an "
+        "equal step, at no cost.",
     )
     skip_cache: bool | None = Field(
         default=None,

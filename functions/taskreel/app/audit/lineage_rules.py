@@ -154,8 +154,11 @@ class Lineages:
             yield job_id, text
 
     def _may_take_from(self, job_id: str, owner: str) -> bool:
-        """True where the owner is a job that this one replays, or below one, or below itself."""
-        sources = {job_id, *self._jobs[job_id].lineage}
+        """True where the owner is a job that this one replays, or below one, or below itself.
+
+        A step of a pipeline may have found its work in the cache: then the pipeline shows it too.
+        """
+        sources = {job_id, *self._list_formers(job_id)}
         seen: set[str] = set()
         at: str | None = owner
         while at is not None and at not in seen:
@@ -167,6 +170,14 @@ class Lineages:
                 return True  # it is removed, and so is what it belonged to
             at = found.parent_id
         return False
+
+    def _list_formers(self, job_id: str) -> Iterator[str]:
+        """The jobs that this one, or one below it, replays."""
+        work = self._jobs.get(job_id)
+        if work is not None:
+            yield from work.lineage
+        for child in self._children.get(job_id, ()):
+            yield from self._list_formers(child)
 
     def check_payment(
         self, root_ids: Sequence[str], captured_of: Callable[[str], int]

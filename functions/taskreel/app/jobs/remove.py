@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,9 @@ async def remove_job(services: Services, job: Job) -> None:
     or while a replay of it uses its files.
     """
     await _require_unused(services, job)
-    removed = [job.job_id, *await _list_descendants(services, job.job_id)]
+    descendants = await _list_descendants(services, job.job_id)
+    await _require_unshared(services, job, descendants)
+    removed = [job.job_id, *descendants]
     await delete_answers(services, removed)
     # The job goes last: until then a repeated request finds the rest.
     last, children = removed[:1], removed[1:]
@@ -93,14 +96,31 @@ async def _require_unused(services: Services, job: Job) -> None:
         )
 
 
-async def find_replay(services: Services, user_id: str, job_id: str) -> str | None:
-    """A replay of the job, which may use its files; None if there is none."""
-    query = Query(
+async def _require_unshared(services: Services, job: Job, descendants: Mapping[str, bool]) -> None:
+    """Raise ConflictError while a step of another pipeline uses the files of one of this one."""
+    for id_, is_cached in descendants.items():
+        if not is_cached:
+            continue
+        for user in await services.store.query(_query_replays(job.user_id, id_)):
+            if user.id not in descendants:
+                pipeline = user.data.get("parentId") or user.id
+                raise ConflictError(
+                    f"Pipeline {pipeline} has found the result of a step of this one in the "
+                    "cache, and uses its files: delete that one first.",
+                    jobId=pipeline,
+                )
+
+
+def _query_replays(user_id: str, job_id: str) -> Query[Job]:
+    return Query(
         collection=JOBS,
         where=(("userId", "==", user_id), ("lineage", "array-contains", job_id)),
-        limit=1,
     )
-    rows = await services.store.query(query)
+
+
+async def find_replay(services: Services, user_id: str, job_id: str) -> str | None:
+    """A replay of the job, which may use its files; None if there is none."""
+    rows = await services.store.query(replace(_query_replays(user_id, job_id), limit=1))
     return rows[0].id if rows else None
 
 
@@ -112,9 +132,9 @@ def _require_ended(job: Job) -> None:
         )
 
 
-async def _list_descendants(services: Services, job_id: str) -> list[str]:
-    """The ids of the job's child jobs, and of theirs."""
-    found: list[str] = []
+async def _list_descendants(services: Services, job_id: str) -> dict[str, bool]:
+    """The ids of the job's child jobs, and of theirs; True for those that others may have found."""
+    found: dict[str, bool] = {}
     query = Query(
         collection=JOBS,
         where=(("parentId", "==", job_id),),
@@ -123,5 +143,6 @@ async def _list_descendants(services: Services, job_id: str) -> list[str]:
     )
     async for rows in read_pages(services.store, query):
         for row in rows:
-            found += [row.id, *await _list_descendants(services, row.id)]
+            found[row.id] = row.data.get("cacheKey") is not None
+            found |= await _list_descendants(services, row.id)
     return found

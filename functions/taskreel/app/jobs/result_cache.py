@@ -4,6 +4,9 @@ A request asks for it with `cacheSeconds`. The answer is the earlier job itself,
 credits, shares its files with no other job, and is gone when that job is removed. Nothing is stored
 but the job's `cacheKey`, and only for requests that ask.
 
+A step of a pipeline that asks for it takes over the finished work of an equal step, as a replay
+does: it is a job of its own, with its files, and costs nothing.
+
 Equal requests at the same time make one job: its id follows from the key and from the newest job
 that has it, and the second one to create it finds the first.
 """
@@ -24,6 +27,7 @@ from taskreel.domain.errors import InvalidError
 from taskreel.domain.ids import keyed_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Query
 from taskreel.store_collections import JOBS
@@ -65,20 +69,39 @@ async def look_up_result(
     _check_combination(submission)
     compared = await replace_own_files(services, caller, payload)
     key = _build_key(caller.user_id, job_type, compared)
+    newest = await _find_newest(services, key)
+    job_id = keyed_job_id(caller.user_id, f"{key} after {newest.job_id if newest else ''}")
+    answers = newest is not None and await _may_answer(services, newest, submission)
+    return CacheLookup(key, newest if answers else None, job_id)
+
+
+async def look_up_step(
+    services: Services,
+    parent: Job,
+    job_type: str,
+    submission: Submission,
+    provider: ProviderWish | None,
+) -> tuple[str, Job | None]:
+    """The key of a pipeline's step, and the newest completed job of an equal step of its owner.
+
+    `provider` is that of the pipeline, which a step without one of its own has.
+    """
+    given = {"provider": provider, **submission.payload(), "projectId": parent.project_id}
+    compared = await replace_own_files(services, Caller(user_id=parent.user_id), given)
+    # No job of its own answers for a step, nor the reverse: each is shown, and deleted, by itself.
+    key = _build_key(parent.user_id, f"step {job_type}", compared)
+    newest = await _find_newest(services, key)
+    if newest is None or newest.status is not Status.COMPLETED:
+        return key, None
+    return key, newest if await _may_answer(services, newest, submission) else None
+
+
+async def _find_newest(services: Services, key: str) -> Job | None:
     query = Query(
         collection=JOBS, where=(("cacheKey", "==", key),), order=(("createdAt", "desc"),), limit=1
     )
     rows = await services.store.query(query)
-    newest = rows[0].value if rows else None
-    job_id = keyed_job_id(caller.user_id, f"{key} after {newest.job_id if newest else ''}")
-    if newest is None or submission.skip_cache:
-        return CacheLookup(key, None, job_id)
-    may_answer = _may_answer(newest, submission, services.clock.now())
-    if may_answer:
-        from taskreel.app.jobs.purge_cache import is_purged  # of hits alone
-
-        may_answer = not await is_purged(services, newest)
-    return CacheLookup(key, newest if may_answer else None, job_id)
+    return rows[0].value if rows else None
 
 
 def _check_combination(submission: Submission) -> None:
@@ -91,7 +114,16 @@ def _check_combination(submission: Submission) -> None:
             raise InvalidError.at(path, "must not be combined with cacheSeconds")
 
 
-def _may_answer(job: Job, submission: Submission, now: datetime) -> bool:
+async def _may_answer(services: Services, job: Job, submission: Submission) -> bool:
+    """True for a job of that key that the request takes, and that no purge has excluded."""
+    if submission.skip_cache or not _is_recent(job, submission, services.clock.now()):
+        return False
+    from taskreel.app.jobs.purge_cache import is_purged  # of hits alone
+
+    return not await is_purged(services, job)
+
+
+def _is_recent(job: Job, submission: Submission, now: datetime) -> bool:
     """True for a job that is still under way, or was completed so lately and is retained."""
     if job.status is not Status.COMPLETED:
         return not job.status.final and job.ending is None

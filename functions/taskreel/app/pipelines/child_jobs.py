@@ -108,6 +108,8 @@ class StepPlace:
     index: int
     lineage: tuple[str, ...] = ()
     done_units: Mapping[int, UnitRun] = field(default_factory=dict)
+    #: By which later steps find the job's result; None unless its request asks for the cache.
+    cache_key: str | None = None
 
 
 def place_child_job(
@@ -168,6 +170,7 @@ async def build_child_job(
         retry=job_type.retry,
         place=ChildPlace(parent=parent, step=place.step, index=place.index),
         lineage=place.lineage,
+        cache_key=place.cache_key,
     )
     return build_job(services, new, plan)
 

@@ -148,6 +148,11 @@ class PipelineRun:
             )
             for index, one in todo.items()
         }
+        if any(one.cache_seconds is not None for one in todo.values()):
+            from taskreel.app.pipelines.cached_steps import take_over_cached  # of few: cold start
+
+            wish = self._submission.provider
+            places = await take_over_cached(self._services, self._job, job_type, todo, places, wish)
         cost = sum(
             compute_credits(job_type, one, without=places[index].done_units)
             for index, one in todo.items()

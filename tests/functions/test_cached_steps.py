@@ -1,0 +1,160 @@
+"""Steps of pipelines that ask for the result cache: earlier equal steps have done their work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.job_requests import IMAGE, expect_problem, read_balance, submit_job
+from functions.test_audit import audit
+from simulation.world import World
+from taskreel.domain.job import Job
+from taskreel.ports import Query
+from taskreel.store_collections import JOBS
+
+PIPELINE = "/api/jobs/pipeline"
+
+
+def picture(seed: int = 7, **fields: Any) -> dict[str, Any]:
+    options = {"width": 64, "height": 64, "seed": seed}
+    return {"prompt": "a kite", "options": options, "cacheSeconds": 3600, **fields}
+
+
+def step(**fields: Any) -> dict[str, Any]:
+    return {"type": "image-generation", "payload": picture(**fields)}
+
+
+async def make(world: World, user: httpx.AsyncClient, **steps: Any) -> dict[str, Any]:
+    """A pipeline of these steps, completed."""
+    job = await submit_job(user, {"steps": steps}, PIPELINE)
+    await world.advance(60)
+    made: dict[str, Any] = (await user.get(f"/api/jobs/{job['jobId']}")).json()
+    assert made["status"] == "COMPLETED", made["error"]
+    return made
+
+
+async def find_children(world: World, pipeline: dict[str, Any]) -> list[Job]:
+    query = Query(collection=JOBS, where=(("parentId", "==", pipeline["jobId"]),))
+    return [row.value for row in await world.services.store.query(query)]
+
+
+async def test_an_equal_step_is_done_at_once_and_free(world: World, ada: httpx.AsyncClient) -> None:
+    first = await make(world, ada, draw=step())
+    assert first["credits"]["captured"] == 1
+    before = (await read_balance(ada))["available"]
+    second = await make(world, ada, draw=step())
+    assert second["credits"] == {"held": 0, "captured": 0, "released": 1}
+    assert (await read_balance(ada))["available"] == before
+    (child,), (earlier,) = await find_children(world, second), await find_children(world, first)
+    assert child.lineage == (earlier.job_id,)
+    assert child.artifacts == earlier.artifacts
+    shown = (await ada.get(f"/api/jobs/{child.job_id}/result")).json()["artifacts"][0]
+    assert shown["url"]
+    # And so is one that finds this one.
+    third = await make(world, ada, draw=step())
+    (child,) = await find_children(world, third)
+    assert (third["credits"]["captured"], child.lineage[-1]) == (0, earlier.job_id)
+
+
+async def test_the_jobs_of_a_fan_out_are_looked_up_one_by_one(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    def draw(*words: str) -> dict[str, Any]:
+        return {**step(prompt="a {{item}}"), "forEach": list(words)}
+
+    await make(world, ada, draw=draw("kite", "boat"))
+    made = await make(world, ada, draw=draw("boat", "fox", "kite"))
+    assert made["credits"] == {"held": 0, "captured": 1, "released": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 8},
+        {"prompt": "a boat"},
+        {"skipCache": True},
+        {"cacheSeconds": 30},
+        {"provider": "bfl", "model": "flux-1.1-pro"},
+    ],
+)
+async def test_another_step_is_made_anew(
+    change: dict[str, Any], world: World, ada: httpx.AsyncClient
+) -> None:
+    await make(world, ada, draw=step())
+    assert (await make(world, ada, draw=step(**change)))["credits"]["captured"] == 1
+
+
+async def test_a_step_that_does_not_ask_and_jobs_of_their_own_are_not_answered_by_steps(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    await make(world, ada, draw=step())
+    asking = {"type": "image-generation", "payload": picture()}
+    silent = {**asking, "payload": picture(cacheSeconds=None)}
+    assert (await make(world, ada, draw=silent))["credits"]["captured"] == 1
+    answer = await ada.post(IMAGE, json=picture())
+    assert (answer.status_code, "cachedSeconds" in answer.json()) == (202, False)
+
+
+async def test_the_providers_of_pipelines_and_their_owners_are_compared(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    await make(world, ada, draw=step())
+    body = {"steps": {"draw": step()}, "provider": "bfl"}
+    job = await submit_job(ada, body, PIPELINE)
+    await world.advance(60)
+    assert (await ada.get(f"/api/jobs/{job['jobId']}")).json()["credits"]["captured"] == 1
+    assert (await make(world, world.as_user("bob"), draw=step()))["credits"]["captured"] == 1
+
+
+async def test_a_purge_is_of_steps_too(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    await make(world, ada, draw=step())
+    assert (await admin.delete("/api/cache?jobType=image-generation")).status_code == 200
+    await world.advance(1)
+    assert (await make(world, ada, draw=step()))["credits"]["captured"] == 1
+
+
+async def test_a_pipeline_whose_files_another_uses_is_not_removed_before_that(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    # Within one pipeline, the second step takes the work of the first.
+    second_step = {**step(), "after": ["draw"]}
+    first = await make(world, ada, draw=step(), again=second_step)
+    assert first["credits"]["captured"] == 1
+    second = await make(world, ada, draw=step())
+    refused = expect_problem(await ada.delete(f"{PIPELINE}/{first['jobId']}"), 409, "conflict")
+    assert second["jobId"] in refused["detail"]
+    assert (await ada.delete(f"{PIPELINE}/{second['jobId']}")).status_code == 204
+    assert (await ada.delete(f"{PIPELINE}/{first['jobId']}")).status_code == 204
+
+
+async def test_the_round_after_a_failure_keeps_what_a_step_has_found(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    await make(world, ada, draw=step())
+    failing = {
+        "type": "image-generation",
+        "payload": {"prompt": "x", "options": {"studio": {"mode": "fail-permanent"}}},
+        "after": ["draw"],
+    }
+    job = await submit_job(ada, {"steps": {"draw": step(), "fail": failing}}, PIPELINE)
+    await world.advance(60)
+    failed = (await ada.get(f"/api/jobs/{job['jobId']}")).json()
+    assert (failed["status"], failed["credits"]["captured"]) == ("FAILED", 0)
+    await ada.post(f"{PIPELINE}/{job['jobId']}/retry")
+    await world.advance(60)
+    failed = (await ada.get(f"/api/jobs/{job['jobId']}")).json()
+    assert (failed["status"], failed["credits"]["captured"]) == ("FAILED", 0)
+
+
+async def test_the_audit_finds_the_work_and_its_payment(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    await make(world, ada, draw=step(), again={**step(), "after": ["draw"]})
+    for _ in range(2):
+        await make(world, ada, draw=step())
+    report = await audit(world, with_files=True)
+    assert (report.jobs, report.violations) == (7, [])
