@@ -1,9 +1,9 @@
 /** A list that changes under the eyes of its reader without moving what they point at. Pure. */
 
 /**
- * @typedef {{rows: any[], arrived: any[], gone: Set<string>, cut: boolean}} LiveRows
+ * @typedef {{rows: any[], arrived: any[], gone: Set<string>, cut: boolean, held?: boolean}} LiveRows
  *   `arrived`: new jobs that are not shown yet. `gone`: shown jobs that the filters no longer match.
- *   `cut`: older rows were taken off the end; the next page begins behind the last row.
+ *   `held`: the arrived wait for their reader, who is among the rows. `cut`: older rows were taken off the end; the next page begins behind the last row.
  */
 
 /** Rows that are shown while they come in by themselves: a page that stays open all day stays small. */

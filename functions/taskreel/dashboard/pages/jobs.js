@@ -17,6 +17,8 @@ import { SavedViews } from "../saved_views.js";
 import { ACTIVE, canCancel, canReplay, canRetry, describeStatus, hasEnded, STATUSES, WAITING } from "../statuses.js";
 
 const PAGE_SIZE = 40;
+/** Rows move down for new jobs so often at most: what moves all the time cannot be read, and is work for the browser. */
+const LET_IN_MS = 1500;
 /** Other users' jobs are not in an admin's stream of events. */
 const ADMIN_SECONDS = 5;
 /** @type {[string, string[]][]} */
@@ -57,7 +59,7 @@ export default function Jobs({ query, caller }) {
     </div>
     <${FilterBar} filters=${filters} address=${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "", group })} change=${change} caller=${caller} focus=${query.get("focus") === "search"} />
     <div class="list-bar" aria-live="polite">
-      ${list.arrived.length > 0 && html`<button class="arrived" onClick=${show}>Show ${hasOverflowed(list) ? `more than ${list.arrived.length - 1} new jobs` : countOf(list.arrived.length, "new job")}</button>`}
+      ${list.held && list.arrived.length > 0 && html`<button class="arrived" onClick=${show}>Show ${hasOverflowed(list) ? `more than ${list.arrived.length - 1} new jobs` : countOf(list.arrived.length, "new job")}</button>`}
       ${list.arrived.length === 0 && list.gone.size > 0 && html`<button class="quiet" onClick=${show}>Hide ${countOf(list.gone.size, "job")} that no longer ${list.gone.size === 1 ? "matches" : "match"}</button>`}
     </div>
     ${error && (isUnknownFilter(error) ? html`<${UnknownFilter} />` : html`<${Failure} error=${error} retry=${reload} />`)}
@@ -88,6 +90,8 @@ function useJobList(filters, address, caller) {
   const [error, setError] = useState(/** @type {any} */ (null));
   const [loading, setLoading] = useState(true);
   const fits = useRef(/** @type {(job: any) => boolean} */ (() => true));
+  const letInAt = useRef(0);
+  const settle = (/** @type {import("../live_rows.js").LiveRows} */ next) => settleRows(next, letInAt);
   // Rows of the stream have no payload to search in: with a text, the server decides.
   fits.current = (job) => !filters.text && matches(filters, job, Date.now());
   const read = useCallback((/** @type {string | null} */ after) => {
@@ -116,6 +120,11 @@ function useJobList(filters, address, caller) {
     for (const meanwhile of readings.current) meanwhile.push(...jobs);
     setList((old) => settle(applyChanges(old, jobs, fits.current)));
   }), [address]);
+  useEffect(() => {
+    if (!list.arrived.length) return undefined;
+    const timer = setTimeout(() => setList(settle), LET_IN_MS);
+    return () => clearTimeout(timer);
+  }, [list.arrived.length > 0]);
   useEffect(() => live.watchState((state) => { if (state === "live") void reload(); }), [reload]);
   useEffect(() => {
     if (!caller.admin && !filters.text) return undefined;
@@ -136,10 +145,16 @@ function useJobList(filters, address, caller) {
   return { list, more: list.cut || !!cursor, error, loading, reload, loadMore, show: () => setList(letIn) };
 }
 
-/** Let new jobs in at once while nobody reads, points at or chooses among the rows. @param {any} list */
-function settle(list) {
-  const busy = scrollY > 40 || document.querySelector(".table-wrap:hover, .sheet:hover, .act-bar, dialog[open], [data-row]:focus-within") || getSelection()?.toString();
-  return list.arrived.length && !busy ? letIn({ ...list, gone: new Set() }) : list;
+/**
+ * Let new jobs in, now and then, while nobody reads, points at or chooses among the rows.
+ * @param {import("../live_rows.js").LiveRows} list @param {{current: number}} letInAt when that was last
+ */
+function settleRows(list, letInAt) {
+  if (!list.arrived.length) return list;
+  const held = scrollY > 40 || !!document.querySelector(".table-wrap:hover, .sheet:hover, .act-bar, dialog[open], [data-row]:focus-within") || !!getSelection()?.toString();
+  if (held || Date.now() - letInAt.current < LET_IN_MS) return { ...list, held };
+  letInAt.current = Date.now();
+  return letIn({ ...list, gone: new Set() });
 }
 
 /** @param {{filters: any, address: string, change: (some: any) => void, caller: any, focus: boolean}} props */
