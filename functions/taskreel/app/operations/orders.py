@@ -73,7 +73,7 @@ async def forecast_operation(services: Services, caller: Caller, order: BulkOrde
         page = await read_page(services, caller, order.filter, cursor, _JUDGED_AT_ONCE)
         for job in page.rows:
             if found.eligible == order.limit:
-                break
+                return found  # this job, and perhaps more, it has not seen
             outcome = await actions.judge(job)
             found.seen += 1
             if outcome.reason is None:
