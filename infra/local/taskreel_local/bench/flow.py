@@ -113,6 +113,7 @@ async def _run(name: str, sizes: _Sizes, store_url: str) -> list[BarGroup]:
         BarGroup(
             title="Wait for an image on a whole day, p90 (s)",
             values={tier: percentile(report.list_waits(tier), 0.9) for tier in TIERS},
+            form=",.0f",
         ),
         BarGroup(
             title="Starts before the estimated times (share)",
