@@ -92,7 +92,7 @@ def test_an_unknown_model_is_told_what_exists() -> None:
 @pytest.mark.parametrize("provider", ["bfl", "nobody"])
 def test_a_provider_that_cannot_is_told_who_can(provider: str) -> None:
     with pytest.raises(
-        PermanentError, match="these have: fal, google, openai, replicate"
+        PermanentError, match=r"these have: fal, google, luma, .*openai, replicate, runway"
     ) as caught:
         find_row(provider, "veo-3", VIDEO, DAY)
     assert caught.value.code == "unknown_provider"

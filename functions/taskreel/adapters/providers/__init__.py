@@ -107,6 +107,13 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
             any_model=True,
         ),
         ProviderEntry(
+            "luma",
+            "Luma",
+            "LUMA_API_KEY",
+            aliases=("lumalabs", "luma-ai"),
+            other_key_variables=("LUMA_AGENTS_API_KEY",),
+        ),
+        ProviderEntry(
             "fal", "Fal", "FAL_KEY", WebhookKind.PER_JOB, aliases=("fal-ai",), any_model=True
         ),
     )

@@ -1,0 +1,58 @@
+"""Luma's models.
+
+Prices of pictures: docs.agents.lumalabs.ai/guides/pricing. Luma prices a clip by its size and
+length in a table that was not at hand: Ray serves only where it is named.
+"""
+
+from __future__ import annotations
+
+from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit, SecondsForm
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
+from taskreel.ports import Capability
+
+PICTURE_RATIOS = ("3:1", "2:1", "16:9", "3:2", "1:1", "2:3", "9:16", "1:2", "1:3")
+CLIP_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
+#: Search of the web, layers and their sizes, and the clip's settings cost more.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"type", "web_search", "layering", "video", "hdr"}
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    *(
+        ModelRow(
+            name=name,
+            provider="luma",
+            path=name,
+            capability=Capability.IMAGE,
+            usd=usd,
+            unit=PriceUnit.IMAGE,
+            quality=quality,
+            ratios=PICTURE_RATIOS,
+            max_inputs=9,
+            formats=("png", "jpeg"),
+            fields={"prompt": "prompt", "outputFormat": "output_format"},
+            computed=SHAPE_OPTIONS,
+            aliases=aliases,
+        )
+        for name, usd, quality, aliases in (
+            ("uni-1", 0.0404, "standard", ("luma-uni-1", "luma")),
+            ("uni-1-max", 0.10, "best", ("luma-uni-1-max",)),
+        )
+    ),
+    ModelRow(
+        name="ray-3.2",
+        provider="luma",
+        path="ray-3.2",
+        capability=Capability.VIDEO,
+        usd=None,
+        unit=PriceUnit.SECOND,
+        quality="best",
+        ratios=CLIP_RATIOS,
+        durations=(5, 10),
+        seconds_form=SecondsForm.TEXT_S,
+        sizes=(("540p", 960), ("720p", 1280), ("1080p", 1920)),
+        max_inputs=2,
+        fields={"prompt": "prompt"},
+        computed=SHAPE_OPTIONS | {"duration"},
+        aliases=("luma-ray", "luma-ray-3.2", "ray"),
+    ),
+)
