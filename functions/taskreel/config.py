@@ -87,6 +87,11 @@ class Settings(Value):
     extra_providers: str | None = None
     #: The imitation that serves jobs whose provider has no key here; absent: such jobs are refused.
     stand_in_provider: str | None = None
+    #: The root of an OTLP/HTTP receiver, such as http://localhost:4318; without it no span is
+    #: recorded, and OpenTelemetry's SDK not imported.
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    #: The name of this process there; on Cloud Run that of the service.
+    otel_service_name: str | None = None
     lease_seconds: float = Field(default=30, ge=1)
     heartbeat_seconds: float = Field(default=5, ge=0.1)
     rescue_after_seconds: float = Field(default=120, ge=1)

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from taskreel.app.request_trace import request_id, trace_id
+from taskreel.app.request_trace import request_id, trace_id, trace_parent
 
 #: A record of which nothing is known.
 _EMPTY = vars(logging.makeLogRecord({}))
@@ -104,6 +104,9 @@ class _JsonFormatter(logging.Formatter):
         trace = trace_id.get()
         if trace and self._project:
             fields["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
+            recorded = trace_parent.get()
+            if recorded:
+                fields["logging.googleapis.com/spanId"] = recorded.split("-")[2]
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         try:

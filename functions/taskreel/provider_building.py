@@ -84,7 +84,12 @@ def _is_keyless(chosen: Settings, name: str) -> bool:
 
 
 def _build_paid_provider(chosen: Settings, store: Store, name: str) -> Provider:
-    return DurableProvider(_build_provider(chosen, name), store)
+    provider = _build_provider(chosen, name)
+    if chosen.otel_exporter_otlp_endpoint is not None:
+        from taskreel.telemetry_setting import find_telemetry
+
+        provider = find_telemetry(chosen).trace_provider(provider)
+    return DurableProvider(provider, store)
 
 
 def _build_provider(chosen: Settings, name: str) -> Provider:

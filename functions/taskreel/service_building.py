@@ -40,6 +40,7 @@ from taskreel.ports import (
     Fetch,
     FileFacts,
     MediaWorkers,
+    SendWebhook,
     Store,
     TaskQueue,
 )
@@ -67,7 +68,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
     observers += [counts.note_change] if rules.limits else []
     calibration = EtaCalibration(recorder.count_eta, observe=observers.append)
     store = LoggedStore(inner, observers)
-    webhooks = DurableWebhooks(WebhookSender(chosen.private_webhook_origins), store)
+    webhooks = DurableWebhooks(_build_webhook_sender(chosen), store)
     return Services(
         store=store,
         tasks=_build_tasks(chosen, clock, store, deliver),
@@ -87,6 +88,15 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
+
+
+def _build_webhook_sender(chosen: Settings) -> SendWebhook:
+    sender = WebhookSender(chosen.private_webhook_origins)
+    if chosen.otel_exporter_otlp_endpoint is None:
+        return sender
+    from taskreel.telemetry_setting import find_telemetry
+
+    return find_telemetry(chosen).trace_webhooks(sender)
 
 
 def _own_addresses(chosen: Settings) -> list[str]:

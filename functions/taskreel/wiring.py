@@ -25,6 +25,7 @@ from taskreel.adapters.external_synchrony import (
 )
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.caller import Caller
+from taskreel.app.request_trace import trace_id
 from taskreel.app.services import Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.ports import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from taskreel.adapters.local.memory_queue import Delivery
+    from taskreel.adapters.open_telemetry import Telemetry
     from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
@@ -120,7 +122,9 @@ def api() -> DurableResponses:
         media_origins=find_media_origins(chosen),
         mcp_path=chosen.mcp_path,
     )
-    return _finish_start(DurableResponses(app, services().store))
+    telemetry = _find_telemetry()
+    served = telemetry.trace_requests(app) if telemetry else app
+    return _finish_start(DurableResponses(served, services().store))
 
 
 def _build_fastapi() -> FastAPI:
@@ -205,7 +209,9 @@ def processor() -> DurableResponses:
     _run_before_stopping(_stop_runs)
     keys = InternalKeys(settings().internal_keys)
     app = build_processor_app(keys, running(), _choose_token_rules(settings()))
-    return _finish_start(DurableResponses(app, services().store))
+    telemetry = _find_telemetry()
+    served = telemetry.trace_deliveries(app) if telemetry else app
+    return _finish_start(DurableResponses(served, services().store))
 
 
 def _choose_token_rules(chosen: Settings) -> TaskTokenRules | None:
@@ -226,7 +232,14 @@ async def _process_delivery(delivery: Delivery) -> int:
     """Process a delivery of the queues in this process."""
     from taskreel.web.tasks import process_delivery
 
-    return await process_delivery(running(), delivery.task.job_id)
+    task = delivery.task
+    # The queues run in the context of one who put a task on them, perhaps another one.
+    trace_id.set(task.trace_id)
+    telemetry = _find_telemetry()
+    if telemetry is None:
+        return await process_delivery(running(), task.job_id)
+    with telemetry.record_delivery(task.queue, task.id, task.trace_parent):
+        return await process_delivery(running(), task.job_id)
 
 
 async def _stop_runs() -> None:
@@ -271,6 +284,16 @@ def maintenance() -> DurableResponses:
 def build(chosen: Settings, clock: Clock) -> Services:
     """Build the services that the settings describe. Nothing is connected yet."""
     return build_services(chosen, clock, _process_delivery)
+
+
+def _find_telemetry() -> Telemetry | None:
+    """The recorder of spans, where a setting names its receiver."""
+    chosen = settings()
+    if chosen.otel_exporter_otlp_endpoint is None:
+        return None
+    from taskreel.telemetry_setting import find_telemetry
+
+    return find_telemetry(chosen)
 
 
 def _finish_start(app: T) -> T:

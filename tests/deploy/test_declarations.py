@@ -231,6 +231,7 @@ def test_the_gateway_is_deployed_without_secrets_where_tokens_need_none() -> Non
 
 def test_every_variable_is_a_setting() -> None:
     known = {name.upper() for name in Settings.model_fields} | set(KEY_VARIABLES.values())
+    known.add("OTEL_TRACES_SAMPLER")  # OpenTelemetry's SDK reads it
     file = declared("services.yaml")
     for service in [file["defaults"], *file["services"].values()]:
         assert service.get("env", {}).keys() <= known

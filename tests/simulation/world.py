@@ -32,6 +32,7 @@ from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.logged_store import LoggedStore
+from taskreel.adapters.task_target import TaskTarget
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
@@ -227,8 +228,7 @@ class World:
         answer = await self.processor.post(
             "/tasks/process",
             headers={
-                "X-Internal-Api-Key": KEY,
-                "Content-Type": "application/json",
+                **TaskTarget(BASE, KEY).build_headers(delivery.task),
                 "X-CloudTasks-QueueName": delivery.task.queue,
                 "X-CloudTasks-TaskName": delivery.task.id,
                 "X-CloudTasks-TaskRetryCount": str(delivery.retry_count),

@@ -35,7 +35,9 @@ class TaskTarget:
         """
         headers = {"Content-Type": "application/json", "X-Internal-Api-Key": self.internal_key}
         if task.trace_id is not None:
-            headers["traceparent"] = f"00-{task.trace_id}-{secrets.token_hex(8)}-00"
+            headers["traceparent"] = (
+                task.trace_parent or f"00-{task.trace_id}-{secrets.token_hex(8)}-00"
+            )
         return headers
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from taskreel.app.request_trace import build_trace_parent
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.webhook import ANSWER_SECONDS, Signature, SigningKey, WebhookAnswer
 
@@ -76,6 +77,9 @@ class WebhookSender:
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": " ".join(_sign(key, message_id, at, body) for key in keys),
         }
+        parent = build_trace_parent()
+        if parent is not None:
+            sent["traceparent"] = parent
         started = time.perf_counter()
         answer = await self._post(url, body, sent, at)
         took = round((time.perf_counter() - started) * 1000)

@@ -26,6 +26,8 @@ class Task:
     #: That of the request that made it. A queue may send tasks of several requests at once, so the
     #: context in which it does so is not theirs.
     trace_id: str | None = None
+    #: `traceparent` of the span that was recorded then; None where nothing was.
+    trace_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from typing import Any
 
 import httpx
 
+from taskreel.app.request_trace import build_trace_parent
 from taskreel.domain.errors import (
     PermanentError,
     ProviderDownError,
@@ -216,6 +217,9 @@ class ProviderClient:
         try:
             request = self._client.build_request(method, str(url), **content)
             self._check_host(request.url)
+            parent = build_trace_parent()
+            if parent is not None:
+                request.headers["traceparent"] = parent
             # httpx limits each read, not the whole request.
             async with asyncio.timeout(self._read_seconds + 10):
                 response = await _read_answer(await self._client.send(request, stream=True))

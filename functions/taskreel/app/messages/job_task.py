@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from pydantic_core import to_json
 
-from taskreel.app.request_trace import trace_id
+from taskreel.app.request_trace import trace_id, trace_parent
 from taskreel.ports import Task
 
 #: The longest delivery of a pipeline's check, and of a job whose type is not deployed: it only ends
@@ -76,4 +76,5 @@ def build_task(
         at=at,
         deadline=deadline,
         trace_id=trace_id.get(),
+        trace_parent=trace_parent.get(),
     )
