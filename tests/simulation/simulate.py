@@ -58,12 +58,16 @@ class _LogCounter(logging.Handler):
         super().__init__(logging.INFO)
         self._happened = happened
         self.crash: str | None = None
+        #: Jobs whose operations an operator was told to cancel by hand.
+        self.given_up: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         action = getattr(record, "action", None)
         if action is None or action == "job_status":
             return
         self._happened[f"log {action}"] += 1
+        if action == "given_up":
+            self.given_up.add(getattr(record, "job_id", ""))
         if action in {"task_crashed", "crash_unrecorded", "run_crashed", "delivery_crashed"}:
             self.crash = logging.Formatter().format(record)
 
@@ -157,6 +161,7 @@ class _Simulation:
         self.outcome.happened[schedule] += 1
         async with running_cloud(self.loop, self.tape, folder) as cloud:
             cloud.plan.happened = self.outcome.happened
+            cloud.given_up = self.log.given_up
             self.loop.after_step = partial(self._check, cloud)
             await life(cloud)
             self.loop.after_step = lambda: None

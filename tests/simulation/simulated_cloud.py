@@ -181,6 +181,8 @@ class SimulatedCloud:
     queue_outage: Outage = field(default_factory=Outage)
     instances: list[Instance] = field(default_factory=list)
     stored_files: set[str] = field(default_factory=set)
+    #: Jobs whose operations an operator was told to cancel by hand.
+    given_up: set[str] = field(default_factory=set)
     started: int = 0
     sweeps: int = 0
     #: Tasks of the world around: they end with the simulation.
