@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit, SecondsForm
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
+from taskreel.domain.provider_choice import ModelQuality
 from taskreel.ports import Capability
 
 PICTURE_RATIOS = ("3:1", "2:1", "16:9", "3:2", "1:1", "2:3", "9:16", "1:2", "1:3")
 CLIP_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
 #: Search of the web, layers and their sizes, and the clip's settings cost more.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {"type", "web_search", "layering", "video", "hdr"}
+
+#: Name, price, quality and other names of each model of pictures.
+_PICTURES: tuple[tuple[str, float, ModelQuality, tuple[str, ...]], ...] = (
+    ("uni-1", 0.0404, "standard", ("luma-uni-1", "luma")),
+    ("uni-1-max", 0.10, "best", ("luma-uni-1-max",)),
+)
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
@@ -33,10 +40,7 @@ MODELS: tuple[ModelRow, ...] = (
             computed=SHAPE_OPTIONS,
             aliases=aliases,
         )
-        for name, usd, quality, aliases in (
-            ("uni-1", 0.0404, "standard", ("luma-uni-1", "luma")),
-            ("uni-1-max", 0.10, "best", ("luma-uni-1-max",)),
-        )
+        for name, usd, quality, aliases in _PICTURES
     ),
     ModelRow(
         name="ray-3.2",
