@@ -282,7 +282,7 @@ async def test_a_route_without_a_method_is_called(client: AsyncTaskreel) -> None
     found = await client.call("GET", "/api/jobs", query={"job_type": "image-upscale", "limit": 5})
     assert found == {"jobs": [], "nextCursor": None}
     with pytest.raises(ApiError, match="forbidden"):
-        await client.call("GET", "/api/jobs/dead-letters")
+        await client.call("GET", "/api/accounts")
 
 
 class _Switch(httpx.AsyncBaseTransport):
