@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -95,8 +96,9 @@ async def test_event_streams_of_the_api_end_on_sigterm(tmp_path: Path) -> None:
 async def test_sockets_of_the_gateway_end_on_sigterm(tmp_path: Path) -> None:
     """With its deployed command and settings: no queues, no key but that of tokens."""
     declared = yaml.safe_load((ROOT / "infra" / "services.yaml").read_text())
-    service: Mapping[str, str] = declared["services"]["jobs-gateway"]
-    words, variables = service["entrypoint"].split(), dict(service["env"])
+    service: Mapping[str, Any] = declared["services"]["jobs-gateway"]
+    words: list[str] = service["entrypoint"].split()
+    variables: dict[str, str] = service["env"]
     async with running(tmp_path, words, **variables) as (process, port):
         url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
         async with connect(url, compression=None) as opened:
