@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,7 +16,10 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
+from functions.stored_documents import store_documents
 from simulation.world import World
+from taskreel.app.credits.grants import _expire_in_account, expire_due_grants
+from taskreel.store_collections import ACCOUNTS
 
 GRANTS = "/api/credits/ada/grants"
 
@@ -153,3 +157,20 @@ async def test_terms_that_make_no_sense_are_refused_by_name(
     full = await admin.post(GRANTS, json={"amount": 1, "priority": 1})
     expect_problem(full, 409, "conflict")
     await grant(admin, 1)
+
+
+async def test_an_account_that_cannot_be_read_stops_no_other_from_expiring(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    await grant(admin, 5, expiresAt=after(world, days=1))
+    stored = await world.services.store.get(ACCOUNTS, "ada")
+    assert stored is not None
+    broken = {**ACCOUNTS.encode(stored), "userId": "bob", "available": "many"}
+    await store_documents(world, {"accounts": {"bob": broken}})
+    await world.advance(2 * 86_400)
+    counts = await expire_due_grants(world.services)
+    assert counts["expiry_unwritten"] == 1
+    assert (await read_account(ada))["expired"] == 5
+    # It is over: nothing is due, and a sweep that read it before finds so.
+    await world.services.store.transaction(partial(_expire_in_account, "ada", world.now()))
+    assert (await read_account(ada))["expired"] == 5

@@ -28,6 +28,8 @@ from simulation.world import World, running
 from streamed_answers import StreamedAnswers
 from taskreel import service_building
 from taskreel.adapters.webhook_sender import WebhookSender
+from taskreel.app.webhooks import sending
+from taskreel.domain.errors import StoreError
 from taskreel.ports import Query
 from taskreel.store_collections import WEBHOOK_DELIVERIES
 
@@ -335,6 +337,33 @@ async def test_a_lost_task_is_made_up_for_by_the_sweep(hooked: Hooked) -> None:
     assert (await hooked.world.sweep())["webhook_rescued"] == 1
     await hooked.world.settle()
     assert hooked.receiver.events == ["job.completed"]
+
+
+async def test_a_delivery_that_cannot_be_rescued_stops_no_other(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = hooked.world
+    await hooked.create()
+    await world.tasks.pause("webhook-processing")
+    await hooked.run_job()
+    await world.tasks.purge("webhook-processing")
+    await world.advance(600)
+    (row,) = await world.services.store.query(Query(collection=WEBHOOK_DELIVERIES))
+    rescue = sending._rescue
+    for error, action in (
+        (StoreError("the store is away"), "webhook_unwritten"),
+        (ZeroDivisionError("a bug"), "webhook_crashed"),
+    ):
+
+        async def fail(*_: Any, error: Exception = error) -> str:
+            raise error
+
+        monkeypatch.setattr(sending, "_rescue", fail)
+        assert await sending.rescue_deliveries(world.services) == {action: 1}
+    monkeypatch.setattr(sending, "_rescue", rescue)
+    assert await sending.rescue_deliveries(world.services) == {"webhook_rescued": 1}
+    # Another sweep that read it as overdue finds that it is not.
+    assert await rescue(world.services, row.id) == "webhook_asleep"
 
 
 async def test_a_delivery_of_the_task_that_comes_twice_sends_once(hooked: Hooked) -> None:

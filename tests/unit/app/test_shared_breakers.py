@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.app.erasure.all_documents import uncoded
 from taskreel.app.providers.circuit_breakers import MAX_VIEW_AGE, CircuitBreakers, breaker_id
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
+from taskreel.store_collections import BREAKERS
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RULE = BreakerRule(
@@ -132,3 +134,31 @@ async def test_an_administrator_s_state_overrides_results(store: Counted) -> Non
 def test_ids_hold_no_slash() -> None:
     assert breaker_id("fal", "a/b") != breaker_id("fal", "a_b")
     assert "/" not in breaker_id("fal", "fal-ai/flux/dev")
+
+
+async def test_a_breaker_that_cannot_be_read_counts_as_closed_and_is_reported(
+    store: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = breaker_id("bfl", "flux")
+
+    async def damage(tx: Any) -> None:
+        tx.set(uncoded(BREAKERS), ID, {"openings": "many"})
+        tx.set(BREAKERS, other, Breaker())
+
+    await store.transaction(damage)
+    found = await CircuitBreakers(store).load_breakers(at(0))
+    assert set(found) == {other}
+    assert await CircuitBreakers(store).admit_work(ID, at(0)) == at(0)
+    assert [one.action for one in caplog.records] == ["document_unreadable"] * 2  # type: ignore[attr-defined]
+
+
+async def test_of_two_instances_that_see_a_breaker_half_open_one_probes(store: Counted) -> None:
+    one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await fail(one, 0, times=4)
+    await other.load_breakers(at(20))
+    await one.load_breakers(at(20))
+    assert await one.admit_work(ID, at(20)) == at(20)
+    # Its view is of a moment ago; the store knows of the other's probe.
+    admitted = await other.admit_work(ID, at(20))
+    assert admitted is not None
+    assert admitted > at(20)
