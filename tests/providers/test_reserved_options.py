@@ -9,6 +9,7 @@ import pytest
 from providers.case import Case
 from providers.cases import CASES
 from taskreel.adapters.providers import PROVIDERS, load_reserved_options
+from taskreel.adapters.providers.model_lookup import find_row, get_today
 from taskreel.adapters.providers.reserved_options import (
     RESERVED_ALWAYS,
     RESERVED_IN_PRICE,
@@ -23,7 +24,9 @@ async def test_a_reserved_option_is_refused_before_anything_is_sent(
 ) -> None:
     fake = case.fake()
     provider = case.adapter(fake)
-    for name in sorted(load_reserved_options(case.provider)):
+    row = find_row(case.provider, case.model, case.capability, get_today())
+    reserved = RESERVED_ALWAYS if row.usd is None else load_reserved_options(case.provider)
+    for name in sorted(reserved):
         request = case.request(tmp_path, providerOptions={name: "x"})
         with pytest.raises(PermanentError) as refused:
             await provider.start(request, idempotency_key="job-1.0.0")

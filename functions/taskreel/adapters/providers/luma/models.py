@@ -6,9 +6,10 @@ length in a table that was not at hand: Ray serves only where it is named.
 
 from __future__ import annotations
 
+from typing import Any
+
 from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit, SecondsForm
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
-from taskreel.domain.provider_choice import ModelQuality
 from taskreel.ports import Capability
 
 PICTURE_RATIOS = ("3:1", "2:1", "16:9", "3:2", "1:1", "2:3", "9:16", "1:2", "1:3")
@@ -16,32 +17,28 @@ CLIP_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
 #: Search of the web, layers and their sizes, and the clip's settings cost more.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {"type", "web_search", "layering", "video", "hdr"}
 
-#: Name, price, quality and other names of each model of pictures.
-_PICTURES: tuple[tuple[str, float, ModelQuality, tuple[str, ...]], ...] = (
-    ("uni-1", 0.0404, "standard", ("luma-uni-1", "luma")),
-    ("uni-1-max", 0.10, "best", ("luma-uni-1-max",)),
-)
+
+def _build_picture(name: str, usd: float, **more: Any) -> ModelRow:
+    return ModelRow(
+        name=name,
+        provider="luma",
+        path=name,
+        capability=Capability.IMAGE,
+        usd=usd,
+        unit=PriceUnit.IMAGE,
+        ratios=PICTURE_RATIOS,
+        max_inputs=9,
+        formats=("png", "jpeg"),
+        fields={"prompt": "prompt", "outputFormat": "output_format"},
+        computed=SHAPE_OPTIONS,
+        **more,
+    )
+
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
-    *(
-        ModelRow(
-            name=name,
-            provider="luma",
-            path=name,
-            capability=Capability.IMAGE,
-            usd=usd,
-            unit=PriceUnit.IMAGE,
-            quality=quality,
-            ratios=PICTURE_RATIOS,
-            max_inputs=9,
-            formats=("png", "jpeg"),
-            fields={"prompt": "prompt", "outputFormat": "output_format"},
-            computed=SHAPE_OPTIONS,
-            aliases=aliases,
-        )
-        for name, usd, quality, aliases in _PICTURES
-    ),
+    _build_picture("uni-1", 0.0404, aliases=("luma-uni-1", "luma")),
+    _build_picture("uni-1-max", 0.10, quality="best", aliases=("luma-uni-1-max",)),
     ModelRow(
         name="ray-3.2",
         provider="luma",
