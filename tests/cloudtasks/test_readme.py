@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,37 +127,6 @@ def test_the_examples_for_node_and_firebase_run(
         assert expected in done.stdout, done.stderr
     tasks = remote.control.get(f"/v2/{EMAILS}/tasks").json()["tasks"]
     assert len(tasks) == 2
-
-
-#: Where Debian's packages of Go libraries are.
-GO_CODE = Path("/usr/share/gocode")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not shutil.which("go") or not (GO_CODE / "src/cloud.google.com/go/cloudtasks").is_dir(),
-    reason="apt-get install golang-go golang-google-cloud-dev brings Go and its client",
-)
-def test_the_example_for_go_runs(remote: Remote, tmp_path: Path) -> None:
-    remote.control.post(f"/v2/{LOCATION}/queues", json={"name": EMAILS})
-    remote.control.post(f"/v2/{EMAILS}:pause")
-    (code,) = examples("go", remote)
-    # Debian's client is of the time when the messages had a module of their own.
-    messages = 'cloudtaskspb "google.golang.org/genproto/googleapis/cloud/tasks/v2"'
-    code = code.replace('"cloud.google.com/go/cloudtasks/apiv2/cloudtaskspb"', messages)
-    (tmp_path / "main.go").write_text(code)
-    done = subprocess.run(
-        ["go", "run", "main.go"],
-        cwd=tmp_path,
-        env={**os.environ, "GO111MODULE": "off", "GOPATH": str(GO_CODE), "GOFLAGS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.stdout.startswith(f"{EMAILS}/tasks/"), done.stderr
-    (task,) = remote.control.get(f"/v2/{EMAILS}/tasks").json()["tasks"]
-    assert task["httpRequest"]["url"] == "http://127.0.0.1:8080/send"
 
 
 def test_every_control_and_every_fault_is_on_the_page(remote: Remote) -> None:

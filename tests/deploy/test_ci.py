@@ -20,6 +20,8 @@ PACKAGES = {
     "npm": "npm",
     "chromium": "chromium",
 }
+#: Of tests that run at night alone.
+NIGHT_PACKAGES = {"go": "golang-go"}
 
 
 def asked_of_apt(folder: Path, *present: str) -> str:
@@ -101,7 +103,11 @@ def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
         name for text in code for name in re.findall(r'(?:which|find_program)\("([\w-]+)"', text)
     }
     assert sought >= {"java", "redis-server", "node"}
-    assert sought <= BROUGHT | PACKAGES.keys()
+    assert sought <= BROUGHT | PACKAGES.keys() | NIGHT_PACKAGES.keys()
+    night = (ROOT / ".ci" / "nightly").read_text("utf-8")
+    for program, package in NIGHT_PACKAGES.items():
+        assert f"command -v {program} " in night
+        assert re.search(rf"apt-get install .* {package} ", night)
 
 
 def scan(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
