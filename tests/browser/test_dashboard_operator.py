@@ -19,7 +19,7 @@ from taskreel_local.stack.data_folder import DataFolder
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LATER = {"prompt": "dunes under a wide sky", "scheduleAt": "2030-01-01T00:00:00Z"}
-ADMIN_PAGES = ("/failures", "/users", "/audit")
+ADMIN_PAGES = ("/users", "/audit")
 
 
 def test_a_queue_is_paused_and_cleared_after_its_effect_was_said(
@@ -128,21 +128,43 @@ class Teapot(BaseHTTPRequestHandler):
 
 
 def test_a_user_who_is_no_admin_is_offered_none_of_it(browser: Browser, running: Stack) -> None:
+    fails = {"prompt": "a kite", "options": {"studio": {"mode": "fail-permanent"}}}
+    with running.client("ada") as api:
+        wait = {"Prefer": "wait=30"}
+        assert api.post("/api/jobs/image-generation", json=fails, headers=wait).is_success
     with signed_in(browser, running, "eve", "/queues") as page:
         expect(page.get_by_role("rowheader", name="Image generation")).to_be_visible(
             timeout=SECONDS
         )
         assert page.get_by_role("button", name="Pause").count() == 0
         names = page.get_by_role("navigation", name="Pages").get_by_role("link")
-        assert not {"Failures", "Users", "Audit"} & set(names.all_inner_texts())
+        assert not {"Users", "Audit"} & set(names.all_inner_texts())
         for path in ADMIN_PAGES:
             page.goto(f"{running.url}/dashboard{path}")
             expect(page.get_by_text("Only an admin may see this page.")).to_be_visible(
                 timeout=SECONDS
             )
+        # Others' failures are not among eve's.
+        page.goto(f"{running.url}/dashboard/failures")
+        expect(page.get_by_text("Nothing has failed")).to_be_visible(timeout=SECONDS)
         page.goto(f"{running.url}/dashboard/credits")
         expect(page.get_by_role("heading", name="Your credits")).to_be_visible(timeout=SECONDS)
         expect(page.get_by_text("By model")).to_have_count(0)
+
+
+def test_a_user_redrives_their_own_failures(browser: Browser, running: Stack) -> None:
+    gone = {"imageUrl": "http://127.0.0.1:9/gone.png", "scale": 2}
+    with running.client("jim") as api:
+        wait = {"Prefer": "wait=30"}
+        job = api.post("/api/jobs/image-upscale", json=gone, headers=wait).json()
+        assert job["error"]["code"] == "input_forbidden"
+    with signed_in(browser, running, "jim", "/failures") as page:
+        # A user can mend it, so it stands with the others.
+        expect(page.locator("main > ul.work")).to_contain_text("1 failed still", timeout=SECONDS)
+        page.get_by_role("button", name="Redrive…").click()
+        expect(page.get_by_role("dialog")).to_contain_text("2 credits will be held")
+        page.get_by_role("button", name="Redrive 1 job").click()
+        expect(page.get_by_text("1 job started again.")).to_be_visible(timeout=SECONDS)
 
 
 def test_several_jobs_are_replayed_after_their_cost_was_asked_for(

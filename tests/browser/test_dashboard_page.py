@@ -165,29 +165,6 @@ def test_without_a_valid_token_the_page_asks_for_one(browser: Browser, running: 
     context.close()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "/jobs",
-        "/jobs?view=sheet",
-        "/new",
-        "/schedules",
-        "/uploads",
-        "/queues",
-        "/providers",
-        "/webhooks",
-        "/performance",
-        "/credits",
-    ],
-)
-def test_each_page_fits_a_phone(browser: Browser, running: Stack, path: str) -> None:
-    with signed_in(browser, running, "ada", path, phone=True) as page:
-        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SECONDS)
-        page.wait_for_timeout(500)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-
-
 def test_the_page_goes_on_by_itself_when_the_server_is_back(
     browser: Browser, tmp_path: Path
 ) -> None:

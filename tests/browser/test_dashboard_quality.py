@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import subprocess
-import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
+from browser.seeded_stack import seeded_stack
 from browser.signed_in_page import SECONDS, signed_in
-from e2e.processes import Stack, stack
+from e2e.processes import Stack
 from installed_programs import find_program, skip_or_fail
-from taskreel_local.bench.scale import USER, seed_store
-from taskreel_local.stack.data_folder import DataFolder
+from taskreel_local.bench.scale import USER
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -27,16 +27,23 @@ PAGES = (
     "/new",
     "/schedules",
     "/uploads",
-    "/failures",
+    "/failures?own=1",
     "/queues",
     "/providers?text=flux",
     "/webhooks",
     "/performance",
     "/credits",
+    "/projects",
+    "/projects/film",
     "/users?user=ada",
     "/audit",
 )
-MANY = 100_000
+by_night = pytest.mark.skipif(not os.environ.get("NIGHTLY"), reason="minutes: NIGHTLY=1 runs it")
+
+FEW, MANY, MILLION = 1_000, 100_000, 1_000_000
+#: With a million jobs a page takes so much longer at most than with a thousand.
+MOST_RATIO = 2.0
+ROUNDS = 4
 MOST_BYTES = 250_000
 MOST_SHIFT = 0.05
 #: Adds up the layout's shifts as the browser sees them, those that an input causes left out.
@@ -71,6 +78,7 @@ def used(running: Stack) -> Stack:
     with running.client("ada") as ada, running.client("root", role="admin") as root:
         picture = {"prompt": "a lighthouse at dawn", "options": {"width": 96, "height": 64}}
         fails = {"prompt": "a red kite", "options": {"studio": {"mode": "fail-permanent"}}}
+        gone = {"imageUrl": "http://127.0.0.1:9/gone.png", "scale": 2}
         later = {"prompt": "dunes", "scheduleAt": "2030-01-01T00:00:00Z"}
         hook = {"url": "https://example.com/hooks"}
         daily = {"jobType": "image-generation", "data": later | {"scheduleAt": None}}
@@ -80,12 +88,18 @@ def used(running: Stack) -> Stack:
             ("/api/jobs/image-generation", picture),
             ("/api/jobs/image-generation", fails),
             ("/api/jobs/image-generation", later),
+            ("/api/jobs/image-upscale", gone),
             ("/api/webhook-endpoints", hook),
             ("/api/jobs/recurring", daily),
         ):
             answer = ada.post(path, json=body, headers={"Prefer": "wait=30"})
             assert answer.is_success, answer.text
         assert root.post("/api/uploads", json=upload).is_success
+        film = {"name": "The lighthouse film", "projectId": "film", "ownerId": "ada"}
+        assert root.post("/api/projects", json=film).is_success
+        for user, role in (("bob", "editor"), ("a-long-name@studio.example.com", "viewer")):
+            assert ada.put(f"/api/projects/film/members/{user}", json={"role": role}).is_success
+        assert ada.put("/api/projects/film/caps", json={"daily": 9}).is_success
         assert root.post(
             "/api/jobs/queues/image-upscale/pause", json={"reason": "a test"}
         ).is_success
@@ -119,6 +133,21 @@ def test_axe_finds_nothing_on_a_job_or_in_a_dialog(browser: Browser, used: Stack
             assert page.evaluate(VIOLATIONS) == []
 
 
+@pytest.mark.parametrize("path", [*PAGES, "job", "compare"])
+def test_each_page_fits_a_phone_and_axe_finds_nothing_there(
+    browser: Browser, used: Stack, axe: str, path: str
+) -> None:
+    if path in {"job", "compare"}:
+        with used.client("ada") as ada:
+            jobs = [one["jobId"] for one in ada.get("/api/jobs").json()["jobs"]]
+        path = f"/jobs/{jobs[-1]}" if path == "job" else f"/compare?a={jobs[0]}&b={jobs[1]}"
+    with signed_in(browser, used, "root", path, role="admin", phone=True) as page:
+        wait_for_content(page)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        page.evaluate(axe)
+        assert page.evaluate(VIOLATIONS) == []
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_nothing_on_a_page_jumps_while_it_loads(browser: Browser, used: Stack, path: str) -> None:
     with signed_in(browser, used, "root", path, role="admin") as page:
@@ -140,16 +169,7 @@ def wait_for_content(page: Page) -> None:
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with so many finished jobs."""
-    data = tmp_path_factory.mktemp("crowded") / "data"
-    data.mkdir()
-    ids = [f"job_{number:026x}" for number in range(MANY)]
-    # Playwright runs an event loop in this thread.
-    seeding = threading.Thread(
-        target=lambda: asyncio.run(seed_store(DataFolder(data).store_file, ids))
-    )
-    seeding.start()
-    seeding.join()
-    with stack(data) as started:
+    with seeded_stack(tmp_path_factory.mktemp("crowded") / "data", MANY) as started:
         yield started
 
 
@@ -202,3 +222,27 @@ def test_a_list_of_many_jobs_is_paged_and_searched(browser: Browser, crowded: St
         assert [url for url in asked if "/api/jobs/job_" in url] == []  # no request a row
         page.get_by_role("button", name="Older jobs").click()
         expect(rows).to_have_count(80, timeout=SECONDS)
+
+
+@by_night
+def test_pages_are_as_quick_with_a_million_jobs_as_with_a_thousand(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with (
+        seeded_stack(tmp_path / "few", FEW) as few,
+        seeded_stack(tmp_path / "million", MILLION) as million,
+        signed_in(browser, few, USER, role="admin") as small,
+        signed_in(browser, million, USER, role="admin") as large,
+    ):
+        sides = ((small, few.url), (large, million.url))
+        for path in ("", "/jobs", "/jobs?status=FAILED", "/jobs?view=sheet", "/credits", "/queues"):
+            times: list[list[float]] = [[], []]
+            # In turn: what else the machine does slows both.
+            for _ in range(ROUNDS):
+                for (page, url), found in zip(sides, times, strict=True):
+                    page.goto(f"{url}/dashboard{path}")
+                    wait_for_content(page)
+                    if path.startswith("/jobs"):
+                        expect(page.locator("[data-row]")).to_have_count(40, timeout=SECONDS)
+                    found.append(page.evaluate("performance.now()"))
+            assert min(times[1]) <= MOST_RATIO * min(times[0]), (path, times)

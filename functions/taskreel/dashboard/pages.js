@@ -45,7 +45,7 @@ export const GROUPS = [
   {
     name: "Operation",
     pages: [
-      { path: "/failures", name: "Failures", icon: "M12 4 21 20H3zM12 10v4M12 17v.1", key: "f", admin: true, main: true, load: () => import("./pages/dead_letters.js") },
+      { path: "/failures", name: "Failures", icon: "M12 4 21 20H3zM12 10v4M12 17v.1", key: "f", main: true, load: () => import("./pages/dead_letters.js") },
       { path: "/queues", name: "Queues", icon: "M4 6h10M4 12h16M4 18h7M18 4v4", key: "q", load: () => import("./pages/queues.js") },
       { path: "/providers", name: "Providers", icon: "M7 3v6a5 5 0 0 0 10 0V3M12 14v7", key: "p", load: () => import("./pages/providers.js") },
       { path: "/webhooks", name: "Webhooks", icon: "M5 12h14M13 6l6 6-6 6M5 5v14", key: "w", load: () => import("./pages/webhooks.js") },

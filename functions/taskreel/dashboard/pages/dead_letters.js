@@ -11,9 +11,9 @@ import { ROOT } from "../router.js";
 const MOST = 100;
 
 /** @param {import("../pages.js").PageProps} props */
-export default function DeadLetters({ query }) {
+export default function DeadLetters({ query, caller }) {
   const now = useNow();
-  const { data, error, reload } = useReading("/api/jobs/dead-letters?limit=100", { everySeconds: 15 });
+  const { data, error, reload } = useReading("/api/jobs/dead-letters?limit=100", { everySeconds: caller.admin ? 15 : 0 });
   const [plan, setPlan] = useState(/** @type {any} */ (null));
   const preview = async (/** @type {any} */ group) => {
     try {
@@ -22,15 +22,17 @@ export default function DeadLetters({ query }) {
     } catch (failure) { announce(/** @type {Error} */ (failure).message, "bad"); }
   };
   const groups = data?.groups ?? [];
-  const ours = groups.filter((/** @type {any} */ group) => !isRequestFault(group.code, group.jobType));
-  const theirs = groups.filter((/** @type {any} */ group) => isRequestFault(group.code, group.jobType));
+  // A user can mend what an operator cannot.
+  const isTheirs = (/** @type {any} */ group) => caller.admin && isRequestFault(group.code, group.jobType);
+  const ours = groups.filter((/** @type {any} */ group) => !isTheirs(group));
+  const theirs = groups.filter(isTheirs);
   const row = (/** @type {any} */ group) => html`<li key=${group.fingerprint} class=${`tone-${group.open ? "bad" : "off"}`}>
         <div><strong>${group.message}</strong><small>${formatType(group.jobType)}${group.step ? `, step ${group.step}` : ""}${group.servedBy ? ` · ${group.servedBy}` : ""} · <code>${group.code}</code> · seen ${countOf(group.seen, "time")}, last <${Time} at=${group.lastSeenAt} now=${now} /> · ${group.jobIds[0] ? html`<a href=${`${ROOT}/jobs/${group.jobIds[0]}`}>the newest</a>` : ""}</small></div>
         ${group.open ? html`<${Pill} text=${`${group.open} failed still`} tone="bad" /><button onClick=${() => preview(group)}>Redrive…</button>` : html`<${Pill} text="none left" tone="good" />`}
       </li>`;
   return html`
     <div class="title"><h1>Failures</h1><a href=${`${ROOT}/jobs?status=FAILED`}>All failed jobs</a></div>
-    <p class="lead">Failures of one kind are one line, of all users. A redrive retries the jobs that are failed still; a dry run comes first.</p>
+    <p class="lead">Failures of one kind are one line${caller.admin ? ", of all users" : ""}. A redrive retries the jobs that are failed still; a dry run comes first.</p>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} />` : data.groups.length === 0 ? html`<${Empty} title="Nothing has failed"><p>Jobs that fail for good are grouped here by their cause.</p></${Empty}>`
       : html`${ours.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> Each failure is explained by its own request, below.</p>` : html`<ul class="work">${ours.map(row)}</ul>`}

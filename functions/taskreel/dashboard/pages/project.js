@@ -36,7 +36,7 @@ export default function ProjectPage({ id, caller }) {
     <${Crumbs} />
     <div class="title job-title"><div><h1>${project.name}</h1><p class="hint"><code>${id}</code> <${CopyButton} text=${id} label="Copy id" /></p></div><a class="button" href=${jobs}>Its jobs</a><a class="button" href=${`${jobs}&status=FAILED`}>Failed</a></div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
-    <section class="panel project">
+    <section class="panel project"><h2 class="hidden">Spend, caps and limits</h2>
       <dl class="inline"><div><dt>Owner</dt><dd>${project.ownerId}</dd></div><div><dt>Your role</dt><dd>${project.role ?? "none: you see it as an admin of the deployment"}</dd></div><div><dt>Jobs at a time</dt><dd>${project.activeJobs === null ? "no limit" : project.activeJobs.toLocaleString()}</dd></div><div><dt>Created</dt><dd><${Time} at=${project.createdAt} now=${now} /></dd></div></dl>
       <${Caps} caps=${project} />
       ${!manages && [project.daily, project.monthly, project.total].every((cap) => cap.limit === null) && html`<p>${formatCredits(project.daily.spent)} spent today, ${formatCredits(project.monthly.spent)} this month. There is no cap.</p>`}
