@@ -176,12 +176,15 @@ async def _receive_body(request: Request, most_bytes: int) -> bytes:
     received = 0
     while size <= most_bytes and received <= most_bytes:
         message = await request.receive()
-        chunk = message.get("body", b"")
+        chunk: bytes = message.get("body", b"")
         received += len(chunk)
-        chunks.append(chunk)
         if not message.get("more_body", False):
+            if not chunks and received <= most_bytes:
+                return chunk  # nearly every body comes whole
+            chunks.append(chunk)
             break
-    if max(size, received) > most_bytes:
+        chunks.append(chunk)
+    if size > most_bytes or received > most_bytes:
         limit = f"{most_bytes >> 20} MiB"
         raise TooLargeError(f"The body is larger than {limit}. Pass large files by URL.")
     return b"".join(chunks)

@@ -356,7 +356,8 @@ class SqliteStore:
 
     def next_version(self) -> int:
         """The time, but later than every earlier version, even if the clock goes back."""
-        self._last_version = max(time.time_ns(), self._last_version + 1)
+        now = time.time_ns()
+        self._last_version = now if now > self._last_version else self._last_version + 1
         return self._last_version
 
     def commit(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -16,6 +17,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    # Imports make no garbage: without the collector they take a seventh less. wiring turns it on.
+    gc.disable()
 
 import uvicorn
 from starlette.applications import Starlette
