@@ -141,3 +141,40 @@ async def test_a_refusal_by_the_provider_is_not_charged_and_not_tried_again(
     assert setup.fakes["bfl"].creates <= 1
     assert setup.fakes["fal"].creates == 0
     assert await list_settlements(ada) == [("release", job["credits"]["held"])]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.FAILED,
+        Fault.NO_RESULT,
+        Fault.EXPIRED,
+        Fault.LOST_ANSWER,
+        Fault.GATEWAY_TIMEOUT,
+        Fault.SERVER_ERROR,
+        Fault.NO_CREDIT,
+    ],
+    ids=lambda fault: str(fault.name).lower(),
+)
+async def test_a_failure_without_a_result_costs_nothing_and_the_job_says_what_was_moved(
+    start_providers: StartProviders, fault: Fault
+) -> None:
+    """image-router#39, pollinations#12201, sub2api#4837: charged for nothing; civitai/cli#278: the
+    message told another story than the money."""
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].fault = fault
+    ada = setup.user()
+    job = await submit_job(ada, {**KITE, "retry": {"maxAttempts": 2}})
+    for _ in range(30):
+        await setup.world.advance(600)
+        await setup.world.sweep()
+    ended = await read_job(ada, job)
+    assert ended["status"] == "FAILED"
+    assert ended["error"]["message"]
+    assert ended["credits"] == {"held": 0, "captured": 0, "released": job["credits"]["held"]}
+    assert await list_settlements(ada) == [("release", job["credits"]["held"])]
+    balance = await read_balance(ada)
+    assert (balance["available"], balance["captured"]) == (balance["granted"], 0)
+    history = (await ada.get(f"/api/jobs/{job['jobId']}/history")).json()
+    assert history["changes"][-1]["credits"] == 0
+    assert history["failedAttempts"], "the attempts that failed are there to be shown"
