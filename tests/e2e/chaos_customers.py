@@ -1,4 +1,4 @@
-"""The customers of a chaos run: threads that submit a mix of jobs and cancel some of them."""
+"""The customers of a chaos run: threads that submit a mix of jobs, cancel and replay some."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from typing import Any
 
 import httpx
 
+#: Of seconds, from the submission to the first run and to the end: some pass, most do not.
+DEADLINES: tuple[dict[str, int], ...] = (
+    {},
+    {},
+    {},
+    {"deadlineSeconds": 4},
+    {"deadlineSeconds": 30},
+    {"startWithinSeconds": 2},
+)
 RETRY = {"maxAttempts": 20, "minBackoffSeconds": 0.5, "maxBackoffSeconds": 1}
 
 
 def draw_request(draw: random.Random, name: str) -> tuple[str, dict[str, Any]]:
+    """A job type and a request: one of the mix, with or without deadlines."""
+    job_type, request = _draw_work(draw, name)
+    return job_type, request | draw.choice(DEADLINES)
+
+
+def _draw_work(draw: random.Random, name: str) -> tuple[str, dict[str, Any]]:
     """A job type and a request: mostly small pictures, by providers that are well or not.
 
     Some are bought from a provider that takes no idempotency keys: their prompts contain
@@ -63,8 +78,12 @@ def draw_request(draw: random.Random, name: str) -> tuple[str, dict[str, Any]]:
     return "image-generation", {**picture, "retry": RETRY}
 
 
+#: It has not ended; may have been bought without an answer; was removed.
+_NO_REPLAY = frozenset({409, 403, 404})
+
+
 class Customer(threading.Thread):
-    """Submits jobs until told to stop, each until it is accepted; cancels some of them."""
+    """Submits jobs until told to stop, each until it is accepted; cancels and replays some."""
 
     def __init__(
         self, name: str, url: str, token: str, draw: random.Random, jobs_per_second: float
@@ -75,7 +94,10 @@ class Customer(threading.Thread):
         self._draw = draw
         self._pause = 1 / jobs_per_second
         self.jobs: dict[str, str] = {}
+        #: The jobs that buy, whose replay must have a prompt of its own.
+        self.buying: set[str] = set()
         self.cancelled = 0
+        self.replayed = 0
         #: DELETE removes a job that has ended already, and its answer may be lost.
         self.maybe_removed: set[str] = set()
         self.refused: list[str] = []
@@ -90,6 +112,8 @@ class Customer(threading.Thread):
                 self._submit_until_accepted(client, number)
                 if self.jobs and self._draw.random() < 0.1:
                     self._cancel_one(client)
+                if self.jobs and self._draw.random() < 0.15:
+                    self._replay_one(client, number)
                 self.stopped.wait(self._pause)
 
     def _submit_until_accepted(self, client: httpx.Client, number: int) -> None:
@@ -104,12 +128,42 @@ class Customer(threading.Thread):
                 self.stopped.wait(0.1)
                 continue
             if answer.is_success:
-                self.jobs[answer.json()["jobId"]] = job_type
+                self._note_job(
+                    answer.json()["jobId"], job_type, buys=request.get("provider") == "bfl"
+                )
                 return
             if answer.status_code != 503:
                 self.refused.append(f"{answer.status_code} {answer.text[:300]}")
                 return
             self.stopped.wait(0.2)
+
+    def _note_job(self, job_id: str, job_type: str, *, buys: bool) -> None:
+        self.jobs[job_id] = job_type
+        if buys:
+            self.buying.add(job_id)
+
+    def _replay_one(self, client: httpx.Client, number: int) -> None:
+        """Replay a job, which takes over what it had done, if it has ended and may be repeated."""
+        job_id = self._draw.choice(list(self.jobs)[-12:])
+        buys = job_id in self.buying
+        edit = {"prompt": f"kite number {self.name}-{number}-replay"} if buys else {}
+        key = {"Idempotency-Key": f"chaos-replay-{self.name}-{number}"}
+        path = f"/api/jobs/{self.jobs[job_id]}/{job_id}/replay"
+        while not self.stopped.is_set():
+            try:
+                answer = client.post(path, json={"edit": edit}, headers=key)
+            except httpx.TransportError:
+                self.stopped.wait(0.1)
+                continue
+            if answer.is_success:
+                self._note_job(answer.json()["jobId"], self.jobs[job_id], buys=buys)
+                self.replayed += 1
+            elif answer.status_code == 503:
+                self.stopped.wait(0.2)
+                continue
+            elif answer.status_code not in _NO_REPLAY:
+                self.refused.append(f"{answer.status_code} {answer.text[:300]}")
+            return
 
     def _cancel_one(self, client: httpx.Client) -> None:
         job_id = self._draw.choice(list(self.jobs)[-5:])

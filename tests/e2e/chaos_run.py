@@ -1,8 +1,9 @@
 """Kill and stop the server processes at random under a mix of jobs, then check the store.
 
-On Google's adapters the store also goes away for seconds, in several ways. `scripts/chaos` runs
-this. All choices come from one seed; the moments at which they meet the
-processes do not, so a seed repeats the events and their order, not each interleaving.
+The store also goes away, for up to a minute: on Google's adapters in several ways, on the embedded
+stack by a disk that is full. `scripts/chaos` runs this. All choices come from one seed; the moments
+at which they meet the processes do not, so a seed repeats the events and their order, not each
+interleaving.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import httpx
 
 from e2e.chaos_customers import Customer
+from e2e.disk_outages import DiskOutages
 from e2e.processes import Stack, find_processes, stack, wait_for_processes_to_end
 from e2e.store_invariants import (
     StoreContent,
@@ -53,14 +56,20 @@ SETTINGS = {
     "INITIAL_CREDITS": "1000000",
 }
 SERVER = b"taskreel_local.stack.server_main"
+#: A breaker that has opened for the third time rests so long, as does one whose probe was killed.
+LONGEST_REST_SECONDS = 120.0
 #: Threads that submit: while one waits for a store that is away, others go on.
 CUSTOMERS = 4
 StackKind = Literal["embedded", "google"]
 EVENTS = ("kill", "kill", "freeze", "freeze all", "kill stack")
+DISK_FULL = "disk full"
 #: One of them about every ten seconds.
 STORE_EVENTS = tuple(OutageKind)
 #: Shorter and longer than a lease, and than the ten seconds after which a call is given up.
 OUTAGE_SECONDS = (0.5, 3.0, 6.0, 14.0)
+#: Every so many outages one of these, in turn: longer than everything but a run that has bought.
+LONG_OUTAGE_SECONDS = (20.0, 60.0)
+_LONG_OUTAGE_EVERY = 4
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
 
 
@@ -84,6 +93,8 @@ class ChaosRun:
     calm_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
     _proxy: OutageProxy | None = None
+    _disk: DiskOutages | None = None
+    _outages: int = 0
     _provider_url: str = ""
 
     def execute(self) -> StoreContent:
@@ -93,6 +104,8 @@ class ChaosRun:
                 # Outside the stack, whose end it must survive: it stands for a managed service.
                 firestore = around.enter_context(firestore_emulator())
                 self._proxy = around.enter_context(OutageProxy(firestore).running())
+            else:
+                self._disk = around.enter_context(DiskOutages(self.data).running())
             provider = FakeBfl(polls=2)
             self._provider_url = around.enter_context(serve_on_port(provider))
             self._run_events()
@@ -127,11 +140,13 @@ class ChaosRun:
             self._disturb_until(draw, until, first)
         while time.monotonic() < until:
             wait_for_processes_to_end(self.data)
+            self._end_disk_outage()
             with self._start_stack(port) as found:
                 self._disturb_until(draw, until, found)
         wait_for_processes_to_end(self.data)
         if self._proxy is not None:
             self._proxy.end_outage()
+        self._end_disk_outage()
         with self._start_stack(port) as last:
             for customer in customers:
                 customer.stopped.set()
@@ -143,6 +158,7 @@ class ChaosRun:
             self.refused += customer.refused
             self.maybe_removed |= customer.maybe_removed
             self.events["cancel"] += customer.cancelled
+            self.events["replay"] += customer.replayed
 
     @contextmanager
     def _start_stack(self, port: int) -> Iterator[Stack]:
@@ -164,8 +180,9 @@ class ChaosRun:
         while time.monotonic() < until:
             time.sleep(min(draw.uniform(0.2, 3.0), max(0.0, until - time.monotonic())))
             servers = sorted(find_servers(self.data))
-            event = draw.choice(EVENTS if self._proxy is None else 3 * EVENTS + STORE_EVENTS)
-            if isinstance(event, OutageKind):
+            outages = (DISK_FULL, DISK_FULL) if self._proxy is None else STORE_EVENTS
+            event = draw.choice(3 * EVENTS + outages)
+            if event in outages:
                 self._begin_outage(event, draw.choice(OUTAGE_SECONDS))
                 continue
             if event == "kill stack":
@@ -182,21 +199,41 @@ class ChaosRun:
                 chosen = servers if event == "freeze all" else [draw.choice(servers)]
                 freeze_processes(chosen, draw.uniform(0.2, 2 * LEASE_SECONDS))
 
-    def _begin_outage(self, kind: OutageKind, seconds: float) -> None:
+    def _begin_outage(self, kind: str, seconds: float) -> None:
         """Begin an outage that lasts while other events happen, unless there is one."""
-        if self._proxy is not None and not self._proxy.has_outage:
-            self.events[kind] += 1
-            self._proxy.begin_outage(kind, seconds)
+        if any(one is not None and one.has_outage for one in (self._proxy, self._disk)):
+            return
+        long, is_short = divmod(self._outages + 1, _LONG_OUTAGE_EVERY)
+        self._outages += 1
+        if not is_short:
+            seconds = LONG_OUTAGE_SECONDS[(long - 1) % len(LONG_OUTAGE_SECONDS)]
+        self.events[f"{kind}, {seconds:g} s"] += 1
+        if self._disk is not None:
+            self._disk.begin_outage(seconds)
+        elif self._proxy is not None:
+            self._proxy.begin_outage(OutageKind(kind), seconds)
+
+    def _end_disk_outage(self) -> None:
+        """Of a stack that was killed no process has the limit any more: the disk has room."""
+        if self._disk is not None:
+            self._disk.end_outage()
 
     def _wait_until_all_ended(self, last: Stack, token: str) -> None:
-        """Wait until no job is open, for as long as `find_calm_limit` says."""
+        """Wait until no job is open, for as long as `find_calm_limit` says.
+
+        A frozen process takes a provider for one that cannot be reached. A job that waits for the
+        breaker says until when, and is waited for so much longer.
+        """
         started = time.monotonic()
         limit = find_calm_limit(self.stack)
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=last.url, headers=headers, timeout=30) as client:
             open_jobs = list_open_jobs(client)
             while open_jobs and time.monotonic() - started < limit:
-                client.get(f"/api/jobs/{open_jobs[0]}", headers={"Prefer": "wait=5"})
+                job = client.get(f"/api/jobs/{open_jobs[0]}", headers={"Prefer": "wait=5"}).json()
+                rest = find_rest_seconds(job)
+                if rest is not None:
+                    limit = max(limit, time.monotonic() - started + rest + WORK_SECONDS)
                 open_jobs = list_open_jobs(client)
         self.calm_seconds = time.monotonic() - started
         if open_jobs:
@@ -230,6 +267,18 @@ def find_calm_limit(kind: StackKind) -> float:
     """
     grace = ANSWER_GRACE.total_seconds() if kind == "google" else 0.0
     return LEASE_SECONDS + grace + SWEEP_SECONDS + WORK_SECONDS
+
+
+def find_rest_seconds(job: Mapping[str, Any]) -> float | None:
+    """The seconds until a job is tried again that waits for its provider's breaker; else None."""
+    error = job.get("error") or {}
+    next_attempt_at = job.get("nextAttemptAt")
+    if job["status"] != "RETRYING" or next_attempt_at is None:
+        return None
+    if error.get("code") not in {"provider_resting", "provider_down"}:
+        return None
+    rest = (datetime.fromisoformat(next_attempt_at) - datetime.now(UTC)).total_seconds()
+    return min(max(rest, 0.0), LONGEST_REST_SECONDS)
 
 
 def find_servers(data: Path) -> list[int]:

@@ -98,6 +98,7 @@ def _check_ends(content: StoreContent) -> Iterator[str]:
                 f"job {job.job_id} ({job.job_type}) has not ended: it is {job.status}, "
                 f"attempt {job.attempt}, fence {job.fence}, {job.crashes} crashes, leased until "
                 f"{job.lease_until}, updated at {job.updated_at}, wake at {job.wake_at}, "
+                f"next attempt at {job.next_attempt_at}, error {job.error}, "
                 f"options {job.payload.get('options')}"
             )
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import socket
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from e2e.chaos_run import LEASE_SECONDS, WORK_SECONDS, ChaosRun, find_calm_limit
+from e2e.chaos_run import (
+    LEASE_SECONDS,
+    WORK_SECONDS,
+    ChaosRun,
+    find_calm_limit,
+    find_rest_seconds,
+)
+from e2e.disk_outages import DiskOutages
 from e2e.store_invariants import StoreContent, find_purchase_violations, find_violations
 from e2e.store_outages import OutageKind, OutageProxy
 from taskreel.domain.artifact import Artifact
@@ -89,6 +100,44 @@ def test_on_googles_adapters_outages_of_the_store_violate_no_invariant_either(
     run.execute()
     assert run.violations == []
     assert run.jobs
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 100),
+        ({"error": {"code": "temporary_failure"}}, None),
+        ({"status": "QUEUED"}, None),
+        ({"error": {"code": "provider_resting"}, "nextAttemptAt": "2999-01-01T00:00:00Z"}, 120),
+    ],
+)
+def test_a_job_that_waits_for_a_breaker_is_waited_for_and_no_other(
+    changes: dict[str, Any], seconds: float | None
+) -> None:
+    later = datetime.now(UTC) + timedelta(seconds=100)
+    job = {"status": "RETRYING", "error": {"code": "provider_down"}, **changes}
+    found = find_rest_seconds({"nextAttemptAt": later.isoformat(), **job})
+    assert found == (None if seconds is None else pytest.approx(seconds, abs=5))
+
+
+def test_while_the_disk_is_full_no_process_of_the_stack_writes(tmp_path: Path) -> None:
+    """Also none that it starts meanwhile; afterwards all do."""
+    write = f"import pathlib; pathlib.Path({str(tmp_path / 'file')!r}).write_text('x')"
+    shell = "echo ready; read line; exec " + shlex.join([sys.executable, "-c", write])
+    outages = DiskOutages(tmp_path)
+    for expected in (1, 0):
+        with subprocess.Popen(
+            ["/bin/sh", "-c", shell], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            outages.begin_outage(60)
+            if expected == 0:
+                outages.end_outage()
+            process.stdin.write(b"go\n")
+            process.stdin.close()
+            assert process.wait(20) == expected
 
 
 def test_the_proxy_of_outages_leaves_no_socket_and_no_loop_open() -> None:

@@ -101,9 +101,14 @@ async def fuzz_stack(
 
 
 def _list_logged_crashes(log: Path) -> list[str]:
-    """The errors that no code expected, in a log of JSON lines. Jobs that fail are logged too."""
+    """The errors that no code expected, in a log of JSON lines. Jobs that fail are logged too.
+
+    A message that gRPC cannot read is expected: Google's emulator garbles one now and then, gRPC
+    logs it, and the watch goes on with another stream (`tests/gcp/test_watch_protocol.py`).
+    """
     lines = log.read_text().splitlines()
-    return [line for line in lines if line.startswith("{") and "Traceback" in line]
+    crashes = [line for line in lines if line.startswith("{") and "Traceback" in line]
+    return [line for line in crashes if "Exception deserializing message" not in line]
 
 
 class CrashLog(logging.Handler):
