@@ -294,9 +294,8 @@ BUGS: Mapping[str, Plant] = {
     "a failed poll begins the work again": _replace(
         unit_runner.UnitRunner, "_record_error", _restart_operation
     ),
-    "operations of ended jobs go on": _replace_all(
-        _replace(cancel_operations, "cancel_operation", _drop_operations_at_end),
-        _replace(job_run, "cancel_operation", _drop_operations_at_end),
+    "operations of ended jobs go on": _replace(
+        cancel_operations, "cancel_operation", _drop_operations_at_end
     ),
     "a settlement captures the whole hold": _replace(
         finish_job, "settle_movement", _capture_everything
