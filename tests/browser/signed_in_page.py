@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,3 +66,12 @@ def store_picture(page: Page, name: str, *, height: int = 860) -> None:
         path = Path(folder) / f"{name}.jpg"
         top = {"x": 0.0, "y": 0.0, "width": 1280.0, "height": float(height)}
         page.screenshot(path=path, type="jpeg", quality=82, clip=top)  # type: ignore[arg-type]
+
+
+def store_page(page: Page, path: str, variant: str) -> None:
+    """Store all of a page in the folder of SCREENSHOTS, if set, to be looked at."""
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        name = re.sub(r"\W+", "_", path.partition("?")[0].strip("/")) or "overview"
+        view = "_sheet" if "view=sheet" in path else ""
+        page.screenshot(path=Path(folder) / f"{name}{view}.{variant}.png", full_page=True)

@@ -46,6 +46,41 @@ def test_a_person_makes_a_picture_replays_it_with_another_prompt_and_compares(
         expect(row).to_contain_text("a lighthouse at night")
 
 
+PIPELINE = {
+    "steps": {
+        "picture": {
+            "type": "image-generation",
+            "payload": {"prompt": "a lighthouse", "options": {"width": 96, "height": 64}},
+        },
+        "larger": {
+            "type": "image-upscale",
+            "payload": {"imageUrl": "{{steps.picture.artifacts[0].ref}}", "scale": 2},
+        },
+    }
+}
+
+
+def test_a_pipelines_graph_shows_each_step_while_it_runs(browser: Browser, running: Stack) -> None:
+    order = {"reason": "to see the graph"}
+    with running.client("root", role="admin") as root, running.client("ned") as api:
+        # It stops between its steps for as long as one looks.
+        assert root.post("/api/jobs/queues/image-upscale/pause", json=order).is_success
+        job = api.post("/api/jobs/pipeline", json=PIPELINE).json()["jobId"]
+        with signed_in(browser, running, "ned", f"/jobs/{job}") as page:
+            picture, larger = (page.locator(f"[data-step={one}]") for one in ("picture", "larger"))
+            expect(picture).to_contain_text("Done", timeout=SECONDS)
+            expect(picture).to_contain_text("1 credit")
+            expect(picture.get_by_role("link", name="Job 1 of picture")).to_be_visible()
+            expect(picture.locator("img")).to_be_visible(timeout=SECONDS)
+            expect(larger).to_contain_text("Running", timeout=SECONDS)
+            expect(page.locator(".graph > svg path")).to_have_count(1)
+            assert root.post("/api/jobs/queues/image-upscale/resume", json=order).is_success
+            expect(larger).to_contain_text("Done", timeout=SECONDS)  # without a reload
+            expect(page.locator(".reason")).to_contain_text("Completed", timeout=SECONDS)
+            preview = page.locator(".preview img").first
+            expect(preview).to_be_visible(timeout=SECONDS)
+
+
 def test_jobs_appear_while_one_looks_and_several_are_cancelled_at_once(
     browser: Browser, running: Stack
 ) -> None:

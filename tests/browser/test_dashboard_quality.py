@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from browser.seeded_stack import seeded_stack
-from browser.signed_in_page import SECONDS, signed_in
+from browser.signed_in_page import SECONDS, signed_in, store_page
 from e2e.processes import Stack
 from installed_programs import find_program, skip_or_fail
 from taskreel_local.bench.scale import USER
@@ -116,6 +116,7 @@ def test_axe_finds_nothing_on_a_page(
 ) -> None:
     with signed_in(browser, used, "root", path, role="admin", scheme=scheme) as page:
         wait_for_content(page)
+        store_page(page, path, scheme)
         page.evaluate(axe)
         assert page.evaluate(VIOLATIONS) == []
 
@@ -143,6 +144,7 @@ def test_each_page_fits_a_phone_and_axe_finds_nothing_there(
         path = f"/jobs/{jobs[-1]}" if path == "job" else f"/compare?a={jobs[0]}&b={jobs[1]}"
     with signed_in(browser, used, "root", path, role="admin", phone=True) as page:
         wait_for_content(page)
+        store_page(page, path, "phone")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         page.evaluate(axe)
         assert page.evaluate(VIOLATIONS) == []
