@@ -41,8 +41,8 @@ def test_every_command_has_help_that_says_how_it_is_used(name: str) -> None:
     assert "\\b" not in told.stdout
 
 
-#: They print a token, a script, or what a stack does.
-WITHOUT_JSON = {"dev", "demo", "token", "cost", "cloud-tasks", "import", "completion"}
+#: They print a token, a script, a computation, or what a stack does.
+WITHOUT_JSON = {"dev", "demo", "token", "cost", "capacity", "cloud-tasks", "import", "completion"}
 
 
 @pytest.mark.parametrize(
