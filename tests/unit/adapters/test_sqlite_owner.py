@@ -103,6 +103,19 @@ async def test_what_follows_a_long_turn_at_once_shares_its_commit(
     await store.close()
 
 
+async def test_one_who_waits_alone_waits_for_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_GATHER_SECONDS", 3600.0)
+    store = SqliteStore(tmp_path / "a.db")
+    async with asyncio.timeout(60):
+        for n in range(3):
+            await put_row(store, "a", {"n": n})
+            await store.durable()
+            assert read_file(tmp_path / "a.db") == {"a": f'{{"n":{n}}}'}
+    await store.close()
+
+
 async def test_a_value_that_cannot_be_stored_fails_its_own_transaction_only(
     tmp_path: Path,
 ) -> None:
