@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from taskreel.domain.webhook import FINAL_EVENTS
 from taskreel.web.uploads import UploadPage, UploadView
-from taskreel.web.webhooks import (
+from taskreel.web.webhook_views import (
     DeliveryPage,
     DeliveryView,
     EndpointPage,
