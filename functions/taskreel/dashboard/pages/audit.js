@@ -16,8 +16,8 @@ export default function Audit() {
     <div class="filter-row"><label class="search"><span class="hidden">Search the log</span><input data-search type="search" placeholder="Search names, acts and reasons  ( / )" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} /></label></div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} lines=${8} />` : rows.length === 0 ? html`<${Empty} title=${wanted ? "No entry matches" : "No entries yet"}><p>${wanted ? "The search is in users, acts, subjects and reasons." : "The first pause, override or limit is written here."}</p></${Empty}>`
-      : html`<div class="table-wrap"><table><thead><tr><th>When</th><th>Who</th><th>Did</th><th>To</th><th class="wide-only">Reason</th></tr></thead>
-        <tbody>${rows.map((one) => html`<tr key=${one.entryId}><td class="nowrap"><${Time} at=${one.at} now=${now} /></td><td>${one.userId}</td><td>${one.action}</td><td><${Subject} entry=${one} /></td><td class="wide-only">${one.reason || html`<span class="zero">–</span>`}</td></tr>`)}</tbody></table></div>`}
+      : html`<div class="table-wrap"><table><thead><tr><th>When</th><th>Who</th><th>Did</th><th class="wide-only">To</th><th class="wide-only">Reason</th></tr></thead>
+        <tbody>${rows.map((one) => html`<tr key=${one.entryId}><td class="nowrap"><${Time} at=${one.at} now=${now} /></td><td>${one.userId}</td><td>${one.action}<span class="narrow-only">: <${Subject} entry=${one} /></span></td><td class="wide-only"><${Subject} entry=${one} /></td><td class="wide-only">${one.reason || html`<span class="zero">–</span>`}</td></tr>`)}</tbody></table></div>`}
     <${More} more=${more} text="Older entries" />`;
 }
 
