@@ -28,8 +28,9 @@ SAMPLE = (
     "an older revision drops unknown fields",
     "a replay takes over units that were not done",
 )
-#: Seeds that CI runs, each of them so many hours: 33 kinds of faults happen in them.
-CI_SEEDS, CI_HOURS = 60, 0.3
+#: Seeds that CI runs, from the first on, each of them so many hours: 33 kinds of faults happen in
+#: them. An outage at a moment when a run writes is in one of 30 seeds, so two of these have it.
+CI_FIRST_SEED, CI_SEEDS, CI_HOURS = 71, 60, 0.3
 #: Rare branches of the product, by the actions of their log lines.
 BRANCHES = (
     "log enqueue_failed",
@@ -64,7 +65,8 @@ def run_simulations(*arguments: str, seconds: float = 1500) -> subprocess.Comple
 
 
 def test_no_seed_of_ci_breaks_an_invariant_and_together_they_meet_every_fault() -> None:
-    done = run_simulations("--seeds", str(CI_SEEDS), "--hours", str(CI_HOURS))
+    seeds = ("--seed", str(CI_FIRST_SEED), "--seeds", str(CI_SEEDS))
+    done = run_simulations(*seeds, "--hours", str(CI_HOURS))
     assert done.returncode == 0, done.stdout + done.stderr
     happened = set(re.findall(r"^ +[\d,]+ × (.*)$", done.stdout, re.MULTILINE))
     missed = {*map(str, Fault), *BRANCHES} - happened
