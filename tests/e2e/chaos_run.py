@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,6 +56,8 @@ SETTINGS = {
     "LOG_LEVEL": "ERROR",
     "INITIAL_CREDITS": "1000000",
 }
+#: The longest audit of a store that one run has filled, on a loaded machine.
+AUDIT_SECONDS = 120
 SERVER = b"taskreel_local.stack.server_main"
 #: A breaker that has opened for the third time rests so long, as does one whose probe was killed.
 LONGEST_REST_SECONDS = 120.0
@@ -153,6 +156,9 @@ class ChaosRun:
             for customer in customers:
                 customer.join()
             self._wait_until_all_ended(last, token)
+            report = audit_running_stack(self.data)
+        self.events["audited job"] = report["jobs"]
+        self.violations += [f"taskreel audit: {one}" for one in report["violations"]]
         for customer in customers:
             self.jobs |= customer.jobs
             self.refused += customer.refused
@@ -279,6 +285,24 @@ def find_rest_seconds(job: Mapping[str, Any]) -> float | None:
         return None
     rest = (datetime.fromisoformat(next_attempt_at) - datetime.now(UTC)).total_seconds()
     return min(max(rest, 0.0), LONGEST_REST_SECONDS)
+
+
+def audit_running_stack(data: Path) -> dict[str, Any]:
+    """The report of `taskreel audit`, as an operator runs it on a store in use."""
+    command = [sys.executable, "-m", "taskreel_local.cli.main", "audit", "--files", "--json"]
+    done = subprocess.run(
+        [*command, "--data", str(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=AUDIT_SECONDS,
+    )
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        problem = done.stderr.strip() or done.stdout.strip()
+        return {"jobs": 0, "violations": [f"it did not answer: {problem}"]}
+    return report
 
 
 def find_servers(data: Path) -> list[int]:

@@ -61,12 +61,12 @@ def audit(
 
 
 def _audit_folder(folder: DataFolder, order: dict[str, bool]) -> dict[str, Any]:
-    """Ask the stack that owns the folder's store; read the file if none runs."""
-    if not folder.store_file.exists():
-        raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
+    """Ask the stack of the folder, whatever its store is; read the file if none runs."""
     url = folder.read_url()
     report = None if url is None else _ask_stack(url, folder, order)
     if report is None:
+        if not folder.store_file.exists():
+            raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
         urls = f"sqlite:///{folder.store_file}", f"file:///{folder.files_folder}"
         report = asyncio.run(_audit_store(*urls, order))
     return report
