@@ -113,6 +113,8 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
             aliases=("lumalabs", "luma-ai"),
             other_key_variables=("LUMA_AGENTS_API_KEY",),
         ),
+        ProviderEntry("minimax", "MiniMax", "MINIMAX_API_KEY"),
+        ProviderEntry("openrouter", "OpenRouter", "OPENROUTER_API_KEY", aliases=("open-router",)),
         ProviderEntry("xai", "XAI", "XAI_API_KEY", aliases=("grok", "x-ai")),
         ProviderEntry(
             "fal", "Fal", "FAL_KEY", WebhookKind.PER_JOB, aliases=("fal-ai",), any_model=True

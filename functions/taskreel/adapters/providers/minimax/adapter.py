@@ -1,0 +1,143 @@
+"""MiniMax: clips (H3, also known as Hailuo 3), by version 2 of its API.
+
+Source: the requests of the AI SDK's package for MiniMax. Every clip is polled. Input files go
+inline: the first frame, and the last one where there are two; a clip between frames has their
+shape. Version 1 answers errors with status 200 and a `base_resp`; should version 2 do so too, a
+create without an id is read in that way. MiniMax takes no idempotency key; no way to stop a clip is
+documented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.model_body import build_model_body
+from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.provider_client import (
+    ProviderClient,
+    moderation_error,
+    no_output_error,
+    operation_failed_error,
+    sanitise_text,
+)
+from taskreel.domain.errors import PermanentError, RateLimitedError
+from taskreel.ports import Done, Generation, Pending
+
+POLL_AFTER = timedelta(seconds=10)
+RATE_LIMIT_WAIT = timedelta(seconds=60)
+#: The codes of `base_resp` and of a task's error.
+RATE_LIMITED, NO_CREDIT = "1002", "1008"
+BAD_KEY, MODERATED = frozenset({"1004", "2049"}), frozenset({"1026", "1027"})
+
+
+class MiniMax:
+    """The MiniMax API."""
+
+    name = "minimax"
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        base_url: str = "https://api.minimax.io",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._client = ProviderClient(
+            self.name,
+            base_url=base_url,
+            hosts=("api.minimax.io",),
+            headers={"authorization": f"Bearer {key}"},
+            transport=transport,
+        )
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
+        del idempotency_key  # MiniMax takes none
+        row = find_row_for(self.name, request)
+        body = _build_body(row, request)
+        reply = await self._client.request_json(
+            "POST", "/v2/video_generation", creates=row.path, json=body
+        )
+        with self._client.parsing_reply(row.path):
+            refused = reply.get("base_resp") or {}
+            if not reply.get("task_id") and refused.get("status_code"):
+                raise self._build_error(refused["status_code"], refused.get("status_msg"))
+        id_ = self._client.require_text(reply, "task_id", row.path)
+        return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        del request  # the operation has all that is needed
+        reply = await self._client.request_json(
+            "GET", f"/v2/query/video_generation/{operation['id']}"
+        )
+        with self._client.parsing_reply():
+            task = reply["task"]
+            match task.get("status"):
+                case "succeeded":
+                    url = (task.get("content") or {}).get("url")
+                    if not url:
+                        raise no_output_error(self.name)
+                    return Done(outputs=(payloads.link_output(url),))
+                case "failed" | "expired" as status:
+                    error = task.get("error") or {}
+                    code = str(error.get("code") or status)
+                    reason = error.get("message") or status
+                    if code in MODERATED or "sensitive" in str(reason).lower():
+                        raise moderation_error(self.name, failure=code)
+                    raise operation_failed_error(self.name, reason, failure=code)
+                case "cancelled":
+                    raise PermanentError(
+                        "the clip was cancelled at minimax", code="provider_cancelled"
+                    )
+                case _:
+                    return Pending(operation=operation, poll_after=POLL_AFTER)
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Do nothing: a clip runs on without being read."""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _build_error(self, code: Any, reason: Any) -> Exception:
+        code = str(code)
+        if code in MODERATED:
+            return moderation_error(self.name, failure=code)
+        if code == RATE_LIMITED:
+            return RateLimitedError(
+                "minimax reports that it is called too often",
+                code="rate_limited",
+                retry_after=RATE_LIMIT_WAIT,
+                provider=self.name,
+            )
+        if code == NO_CREDIT:
+            return PermanentError(
+                "minimax has no credit left on our account", code="provider_out_of_credit"
+            )
+        if code in BAD_KEY:
+            return PermanentError(
+                "minimax does not accept the API key that is configured here", code="provider_auth"
+            )
+        text = sanitise_text(str(reason or "no reason given"))
+        return PermanentError(
+            f"minimax rejected the request: {text}", code="provider_rejected", failure=code
+        )
+
+
+def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    fields = build_model_body(row, request, ())
+    ratio = fields.pop("aspect_ratio", None)
+    content: list[dict[str, Any]] = [
+        {"type": "text", "text": str(request.params.get("prompt") or "")}
+    ]
+    for role, item in zip(("first_frame", "last_frame"), request.inputs, strict=False):
+        url = payloads.build_data_uri(item, payloads.MAX_INPUT_BYTES)
+        content.append({"type": "image_url", "image_url": {"url": url}, "role": role})
+    body = {"model": row.path, "content": content, "duration": row.durations[0], **fields}
+    if not request.inputs:  # a text alone needs one
+        body["ratio"] = ratio or "16:9"
+    return body | payloads.get_provider_options(row, request.params)

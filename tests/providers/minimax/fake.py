@@ -1,0 +1,92 @@
+"""api.minimax.io, version 2, as the AI SDK's package for MiniMax describes it (2026-11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
+
+
+def _is_content(value: Any) -> bool:
+    """A text, then a first frame, then a last one."""
+    if not isinstance(value, list) or not value or set(value[0]) != {"type", "text"}:
+        return False
+    roles = [item.get("role") for item in value[1:]]
+    return roles == ["first_frame", "last_frame"][: len(roles)] and all(
+        set(item) == {"type", "image_url", "role"}
+        and item["type"] == "image_url"
+        and item["image_url"]["url"].startswith(("https://", "data:image/"))
+        for item in value[1:]
+    )
+
+
+FIELDS: dict[str, Check] = {
+    "model": str,
+    "content": _is_content,
+    "resolution": one_of("768P", "2K"),
+    "duration": between(5, 15, multiple=1),
+    "ratio": one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16"),
+    "aigc_watermark": bool,
+}
+
+
+class FakeMiniMax(FakeProvider):
+    name = "minimax"
+    base_url = "https://api.minimax.io"
+    delivery = "https://cdn.hailuoai.video"
+    key = "sk-api-0123456789abcdefghijklmnop"
+    #: A `base_resp` in place of a task.
+    refusal: tuple[int, str] | None = None
+
+    def build_routes(self) -> list[Route]:
+        return [
+            Route("/v2/video_generation", self._handle_create, methods=["POST"]),
+            Route("/v2/query/video_generation/{id}", self._handle_get),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
+
+    def build_refusal(self, status: int, word: str, text: str) -> Response:
+        error = {"type": word, "message": text, "http_code": str(status)}
+        return JSONResponse({"type": "error", "error": error}, status_code=status)
+
+    async def _handle_create(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, FIELDS, ("model", "content", "resolution"))
+        if ("ratio" in body) == (len(body["content"]) > 1):
+            raise self.build_invalid_error("ratio is for a text alone, which needs one")
+        if self.refusal:
+            code, text = self.refusal
+            return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
+        id_ = self.accept_create(known=body["model"] == "MiniMax-H3")
+        return JSONResponse({} if self.fault is Fault.NO_ID else {"task_id": id_})
+
+    async def _handle_get(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        step = self.advance(id_)
+        if step is OperationState.MISSING:
+            return self.build_refusal(404, "not_found", "Task not found")
+        return JSONResponse({"task": {"id": id_, **self._build_state(request, step)}})
+
+    def _build_state(self, request: Request, step: OperationState) -> dict[str, Any]:
+        states: dict[OperationState, dict[str, Any]] = {
+            OperationState.WAITING: {"status": "running"},
+            OperationState.UNKNOWN_STATUS: {"status": "preparing"},
+            OperationState.CANCELLED: {"status": "cancelled"},
+            OperationState.MODERATED: _build_failure(1027, "output is sensitive"),
+            OperationState.FAILED: _build_failure(1000, "unknown error"),
+            OperationState.NO_RESULT: {"status": "succeeded", "content": {}},
+        }
+        url = self.build_result_url(request, "clip.mp4")
+        done = {"status": "succeeded", "content": {"url": url}, "duration": 5}
+        return states.get(step, done)
+
+
+def _build_failure(code: int, text: str) -> dict[str, Any]:
+    return {"status": "failed", "error": {"code": code, "message": text}}
