@@ -12,7 +12,7 @@ from grpc.aio import UnaryUnaryClientInterceptor
 
 from contract.rows import ROWS
 from taskreel.adapters.gcp import google_client
-from taskreel.adapters.gcp.firestore import FirestoreStore, overlay
+from taskreel.adapters.gcp.firestore import FirestoreStore, group_overlay
 from taskreel.domain.errors import (
     StoreAbsentError,
     StoreConflictError,
@@ -553,5 +553,5 @@ async def test_closing_ends_the_transactions_under_way_with_an_error(
 
 
 def test_the_limits_leave_room_below_those_of_firestore_and_of_its_emulator() -> None:
-    assert overlay.MAX_COMMIT_WRITES <= 500
-    assert overlay.MAX_COMMIT_BYTES < 4 * 2**20
+    assert group_overlay.MAX_COMMIT_WRITES <= 500
+    assert group_overlay.MAX_COMMIT_BYTES < 4 * 2**20

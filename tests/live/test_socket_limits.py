@@ -154,7 +154,7 @@ async def open_slow_client(port: int) -> tuple[ClientConnection, socket.socket]:
 
 
 async def test_a_client_that_does_not_read_gets_the_newest_states_later(live: Live) -> None:
-    """What waits for it is bounded, whatever happens meanwhile; others get theirs at once."""
+    """The states that wait for it are bounded; others get theirs at once."""
     # Long ids: a message has a kilobyte, and no buffer on the way has hundreds of them.
     jobs = [
         make_job(live, number).model_copy(update={"job_id": f"job_{number}_{'x' * 400}"})

@@ -1,4 +1,4 @@
-"""What a deployment carries is arithmetic on what is declared, so hand-made sums check it."""
+"""A deployment's capacity is arithmetic on its declarations, so hand-made sums check it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What a load takes of one thing, and what there is of it; None: as much as is asked for."""
+    """The part of one thing that a load takes, and all of it; None: as much as is asked for."""
 
     name: str
     needed: float
@@ -72,7 +72,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """What is declared: queues and services by name, and the window of a job type."""
+    """The declarations: queues and services by name, and the window of a job type."""
 
     queues: Mapping[str, QueueSettings]
     services: Mapping[str, ServiceSize]

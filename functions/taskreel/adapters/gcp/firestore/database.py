@@ -24,7 +24,7 @@ from taskreel.adapters.gcp.firestore.codec import (
     format_version,
     read_document,
 )
-from taskreel.adapters.gcp.firestore.overlay import EncodedWrite
+from taskreel.adapters.gcp.firestore.group_overlay import EncodedWrite
 from taskreel.adapters.gcp.google_client import (
     RETRY_WAITS,
     TEMPORARY_CODES,

@@ -22,7 +22,7 @@ from taskreel.adapters.gcp.firestore.buffer import (
 from taskreel.adapters.gcp.firestore.codec import decode_fields
 from taskreel.adapters.gcp.firestore.database import CommitRefusedError, Database
 from taskreel.adapters.gcp.firestore.group_member import Member
-from taskreel.adapters.gcp.firestore.overlay import (
+from taskreel.adapters.gcp.firestore.group_overlay import (
     EncodedWrite,
     Overlay,
     PostponedError,

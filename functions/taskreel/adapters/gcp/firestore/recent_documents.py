@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from taskreel.adapters.gcp.firestore.buffer import Document, Key
-from taskreel.adapters.gcp.firestore.overlay import KnownResult
+from taskreel.adapters.gcp.firestore.group_overlay import KnownResult
 
 #: Tells by collection and content if only this process is expected to write a document.
 IsLeased = Callable[[str, Mapping[str, Any]], bool]
