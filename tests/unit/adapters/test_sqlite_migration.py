@@ -18,12 +18,13 @@ import pytest
 
 from taskreel.adapters.local import sqlite_migration
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.adapters.local.sqlite_tables import load_json
+from taskreel.adapters.local.sqlite_tables import TIME, load_json
 from taskreel.app.indexes import LOCAL_INDEXES
+from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
 from taskreel.ports import Collection, Query, Transaction
-from taskreel.store_collections import ACCOUNTS, DEAD_LETTERS, JOBS, LEDGER, METRICS
+from taskreel.store_collections import ACCOUNTS, AUDIT, DEAD_LETTERS, JOBS, LEDGER, METRICS
 
 DUMP = Path(__file__).parents[2] / "data" / "store_2026_11.sql"
 COLLECTIONS: tuple[Collection[Any], ...] = (JOBS, ACCOUNTS, LEDGER, METRICS, DEAD_LETTERS)
@@ -88,6 +89,42 @@ async def test_its_times_are_compared_and_ordered_with_those_of_this_release(old
     assert {row.id for row in await store.query(due)} == {
         id_ for id_, data in expected.items() if "wakeAt" in data
     }
+    await store.close()
+
+
+async def test_times_without_a_column_are_ordered_with_those_of_this_release(
+    tmp_path: Path,
+) -> None:
+    entries = [
+        AuditEntry(
+            entry_id=f"audit.{hour}",
+            at=datetime(2026, 11, 27, hour, tzinfo=UTC),
+            user_id="root",
+            action="x",
+            subject="y",
+            reason="",
+        )
+        for hour in range(4)
+    ]
+
+    async def write(tx: Transaction) -> None:
+        for entry in entries:
+            tx.create(AUDIT, entry.entry_id, entry)
+
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, LOCAL_INDEXES)
+    await store.transaction(write)
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for hour in (0, 2):
+            text = entries[hour].at.isoformat(timespec="microseconds")
+            connection.execute(
+                f"UPDATE audit SET data = json_set(data, '$.at.\"{TIME}\"', ?) WHERE id = ?",  # noqa: S608
+                (text, f"audit.{hour}"),
+            )
+    store = SqliteStore(path, LOCAL_INDEXES)
+    found = await store.query(Query(collection=AUDIT, order=(("at", "desc"),)))
+    assert [row.value for row in found] == entries[::-1]
     await store.close()
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from taskreel.adapters.local.sqlite_migration import migrate_file, read_field
-from taskreel.adapters.local.sqlite_tables import StoredDocument, Table
+from taskreel.adapters.local.sqlite_migration import migrate_file
+from taskreel.adapters.local.sqlite_tables import StoredDocument, Table, read_field
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Index
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from taskreel.adapters.local.sqlite_tables import TIME
+from taskreel.adapters.local.sqlite_tables import TIME, to_microseconds
 
 log = logging.getLogger(__name__)
 
@@ -44,28 +44,6 @@ def migrate_file(connection: sqlite3.Connection) -> None:
         )
 
 
-def read_field(field: str) -> str:
-    """The SQL expression of a field's column value, from a document that has the field in `data`.
-
-    Times of both layouts become integers.
-    """
-    time = f"json_extract(data, '$.{field}.\"{TIME}\"')"
-    value = f"json_extract(data, '$.{field}')"
-    return (
-        f"CASE typeof({time}) WHEN 'text' THEN {_to_microseconds(time)} "
-        f"WHEN 'integer' THEN {time} ELSE {value} END"
-    )
-
-
-def _to_microseconds(text: str) -> str:
-    """The SQL expression of a time from its text of layout 1, `2026-01-01T00:00:00.000000+00:00`.
-
-    SQLite's own fractions are milliseconds, so it gets the seconds alone.
-    """
-    seconds = f"CAST(strftime('%s', substr({text}, 1, 19)) AS INTEGER)"
-    return f"{seconds} * 1000000 + CAST(substr({text}, 21, 6) AS INTEGER)"
-
-
 def _migrate_table(connection: sqlite3.Connection, table: str) -> int:
     """Convert the times in the columns of a table; return the number of its rows."""
     named = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
@@ -93,5 +71,5 @@ def _convert_column(column: str) -> str:
     """The column as layout 2 has it: a text that is the text of a time in `data` is a time."""
     time = f"json_extract(data, '$.{column.removeprefix('f_')}.\"{TIME}\"')"
     is_time = f'typeof("{column}") = \'text\' AND {time} = "{column}"'
-    converted = _to_microseconds(f'"{column}"')
+    converted = to_microseconds(f'"{column}"')
     return f'CASE WHEN {is_time} THEN {converted} ELSE "{column}" END'

@@ -93,8 +93,7 @@ class Table:
             return self._columns[field]
         if not all(_NAME.fullmatch(part) for part in field.split(".")):
             raise ValueError(f"not a field name: {field!r}")
-        value = f"json_extract(data, '$.{field}')"
-        return f"coalesce(json_extract(data, '$.{field}.\"{TIME}\"'), {value})"
+        return read_field(field)
 
     def to_sql(self, field: str, value: Any) -> Any:
         """Convert a value for a comparison with `expression(field)`."""
@@ -333,6 +332,28 @@ def _to_column(value: Any) -> Any:
     if isinstance(value, datetime):
         return _to_integer(value)
     return value if isinstance(value, str | int | float | None) else _dump_json(value)
+
+
+def read_field(field: str) -> str:
+    """The SQL expression of a field that has no column, or of what its column is to have.
+
+    Times of both layouts (see sqlite_migration) become integers, so that they compare.
+    """
+    time = f"json_extract(data, '$.{field}.\"{TIME}\"')"
+    value = f"json_extract(data, '$.{field}')"
+    return (
+        f"CASE typeof({time}) WHEN 'text' THEN {to_microseconds(time)} "
+        f"WHEN 'integer' THEN {time} ELSE {value} END"
+    )
+
+
+def to_microseconds(text: str) -> str:
+    """The SQL expression of a time from its text of layout 1, `2026-01-01T00:00:00.000000+00:00`.
+
+    SQLite's own fractions are milliseconds, so it gets the seconds alone.
+    """
+    seconds = f"CAST(strftime('%s', substr({text}, 1, 19)) AS INTEGER)"
+    return f"{seconds} * 1000000 + CAST(substr({text}, 21, 6) AS INTEGER)"
 
 
 def to_extracted(value: Any) -> Any:
