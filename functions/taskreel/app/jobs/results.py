@@ -1,4 +1,4 @@
-"""The results of jobs, as the templates of other jobs see them."""
+"""The results of jobs, as the templates of other jobs and their pipelines see them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
 
 
 def view_step(jobs: Sequence[Job]) -> dict[str, Any]:
@@ -43,3 +44,18 @@ def collect_data(job: Job) -> dict[str, Any]:
     for unit in job.units:
         data |= {name: value for name, value in (unit.data or {}).items() if uses[name] == 1}
     return {**data, **(job.result or {})}
+
+
+def build_unit(job: Job, prefix: str) -> UnitRun:
+    """A completed child job as a unit of its pipeline, which pays nothing for it again."""
+    artifacts = tuple(
+        artifact.model_copy(update={"name": f"{prefix}{artifact.name}"})
+        for artifact in job.artifacts
+    )
+    return UnitRun(
+        state=UnitState.DONE,
+        credits=0,
+        provider=job.served_by or job.job_type,
+        artifacts=artifacts,
+        data=collect_data(job),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ from taskreel.ports import MOST_IN, Operator, Query, Transaction
 from taskreel.store_collections import JOBS
 
 _JOBS_PER_COMMIT = 100
+#: Requests are served after so many child jobs at the latest.
+_JOBS_A_TURN = 20
 #: Firestore takes 10 MiB in one commit.
 _BYTES_PER_COMMIT = 6_000_000
 
@@ -95,6 +98,12 @@ async def count_ended_jobs(
     )
     failures = int(failed["count"])
     return run.adopted + failures + int(completed["count"]), failures
+
+
+async def give_turn(done: int) -> None:
+    """Let other tasks run now and then: a fan-out of a thousand jobs takes a second in all."""
+    if done % _JOBS_A_TURN == 0:
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,8 @@ async def create_child_jobs(services: Services, parent: Job, jobs: Sequence[Job]
         await enqueue_jobs(services, *ready)
         if len(ready) < len(placed):
             await admit_next(services, next(job for job in placed if job not in ready))
+        if len(some) == _JOBS_PER_COMMIT:
+            await asyncio.sleep(0)  # a step of a thousand jobs must not block the event loop
 
 
 def _split_commits(jobs: Sequence[Job]) -> Iterator[list[Job]]:

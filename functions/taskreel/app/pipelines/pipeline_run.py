@@ -10,12 +10,13 @@ from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round, total_jobs
 from taskreel.app.jobs.job_ended import act_on_job_end, end_child_jobs
 from taskreel.app.jobs.job_store import require_lease, store_job, write_for_run
-from taskreel.app.jobs.results import collect_data, view_step
+from taskreel.app.jobs.results import build_unit, collect_data, view_step
 from taskreel.app.pipelines.child_jobs import (
     StepPlace,
     count_ended_jobs,
     create_child_jobs,
     find_child_jobs,
+    give_turn,
     place_child_job,
     read_step_payload,
 )
@@ -36,7 +37,7 @@ from taskreel.domain.pipeline import (
     StepState,
     list_items,
 )
-from taskreel.domain.unit import MOST_TRIED, UnitRun, UnitState, join_names
+from taskreel.domain.unit import MOST_TRIED, UnitRun, join_names
 from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Transaction
@@ -191,10 +192,12 @@ class PipelineRun:
                 code="too_wide",
             )
         job_type = JOB_TYPES[step.type]
-        return [
-            read_step_payload(step.fill_payload({**context, **item}), job_type, name)
-            for item in items
-        ]
+        filled: list[Submission] = []
+        for item in items:
+            payload = step.fill_payload({**context, **item})
+            filled.append(read_step_payload(payload, job_type, name))
+            await give_turn(len(filled))
+        return filled
 
     def _is_done_before(self, before: Job | None, step: Step, wanted: Submission) -> bool:
         """True when an earlier round, or a replayed job, has completed the same request.
@@ -222,6 +225,7 @@ class PipelineRun:
                 self._services.providers, provider, job_type, submission, self._services.clock.now()
             )
             jobs.append(await cap.build_job(places[index], job_type, request))
+            await give_turn(len(jobs))
         return jobs
 
     def _remaining_usd(self) -> float | None:
@@ -322,7 +326,7 @@ class PipelineRun:
             done = [job for job in jobs if job.status is Status.COMPLETED]
             numbered = len(done) > 1 or len(final) > 1
             units += [
-                _as_unit(job, f"{name}-{job.index + 1:03d}-" if numbered else "") for job in done
+                build_unit(job, f"{name}-{job.index + 1:03d}-" if numbered else "") for job in done
             ]
         return tuple(units)
 
@@ -386,18 +390,3 @@ class PipelineRun:
 
 def _without(payload: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in payload.items() if name not in names}
-
-
-def _as_unit(job: Job, prefix: str) -> UnitRun:
-    """A completed child job as a unit of its pipeline, which pays nothing for it again."""
-    artifacts = tuple(
-        artifact.model_copy(update={"name": f"{prefix}{artifact.name}"})
-        for artifact in job.artifacts
-    )
-    return UnitRun(
-        state=UnitState.DONE,
-        credits=0,
-        provider=job.served_by or job.job_type,
-        artifacts=artifacts,
-        data=collect_data(job),
-    )
