@@ -27,7 +27,7 @@ from taskreel.app.jobs import (
     submit,
     unit_runner,
 )
-from taskreel.app.pipelines import child_jobs, pipeline_run
+from taskreel.app.pipelines import child_jobs
 from taskreel.app.worker import processor, sweep
 from taskreel.domain import unit, webhook
 from taskreel.domain.claim import Claim, Verdict
@@ -168,26 +168,6 @@ def _take_over_undone_units(real: Any) -> Any:
     return find_done_units
 
 
-def _take_over_first_unit(real: Any) -> Any:
-    """One finished unit stands for all that are missing."""
-
-    def find_done_units(job_type: Any, submission: Any, former: Any) -> Any:
-        found = real(job_type, submission, former)
-        first = next(iter(found.values()), None)
-        return found if first is None else dict.fromkeys(range(len(former.units)), first)
-
-    return find_done_units
-
-
-def _take_over_failed_jobs(real: Any) -> Any:
-    def is_done_before(self: Any, before: Any, step: Any, wanted: Any) -> Any:
-        if before is not None and before.status is Status.FAILED:
-            return before.parent_id != self._job.job_id
-        return real(self, before, step, wanted)
-
-    return is_done_before
-
-
 # ── Waking, queues and admission ─────────────────────────────────────────────────────────────────
 
 
@@ -312,12 +292,6 @@ BUGS: Mapping[str, Plant] = {
     ),
     "a replay takes over units that were not done": _replace_all(
         *(_replace(owner, "find_done_units", _take_over_undone_units) for owner in _REPLAYS)
-    ),
-    "a replay takes over one unit in the place of all": _replace_all(
-        *(_replace(owner, "find_done_units", _take_over_first_unit) for owner in _REPLAYS)
-    ),
-    "a replayed pipeline takes over failed jobs": _replace(
-        pipeline_run.PipelineRun, "_is_done_before", _take_over_failed_jobs
     ),
     "a crashed job is never woken": _replace(crashes, "_put_off_crashed_job", _forget_wake_time),
     "a poll whose task is lost is never made up for": _replace(
