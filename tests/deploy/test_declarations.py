@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import itertools
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import yaml
 
@@ -196,6 +199,49 @@ def test_every_service_is_an_entry_point_and_has_its_account() -> None:
     services = declared("services.yaml")["services"].values()
     assert {service["function"] for service in services} <= entry_points
     assert {service["account"] for service in services} <= declared("iam.yaml")["accounts"].keys()
+
+
+#: The permissions that a call of `CloudStorageBlobs` needs, beside `get` and `list` of every role.
+BUCKET_PERMISSIONS = {
+    "put": {"create", "delete"},  # a file that is there already is replaced
+    "open_upload": {"create", "delete"},
+    "renew": {"update"},
+    "delete": {"delete"},
+}
+#: What Google's roles allow; https://cloud.google.com/storage/docs/access-control/iam-roles
+BUCKET_ROLES = {
+    "roles/storage.objectViewer": set[str](),
+    "roles/storage.objectUser": {"create", "update", "delete"},
+    "roles/storage.objectAdmin": {"create", "update", "delete"},
+}
+#: The code that a service enters; what it imports at any place is found.
+ENTERED = {"taskreel-api": "taskreel.web", "taskreel-processor": "taskreel.app.worker.processor"}
+
+
+def list_bucket_calls(entered: str) -> set[str]:
+    """The methods of `Blobs` that the code calls which this package imports, at any place."""
+    graph = grimp.build_graph("taskreel")
+    entries = {entered, *graph.find_descendants(entered)}
+    for entry in list(entries):
+        entries |= graph.find_upstream_modules(entry)
+    calls = set[str]()
+    for module in entries:
+        if module.startswith(("taskreel.app.", "taskreel.web.")):
+            spec = importlib.util.find_spec(module)
+            assert spec is not None
+            assert spec.origin is not None
+            calls.update(re.findall(r"\bblobs\.(\w+)\(", Path(spec.origin).read_text()))
+    return calls
+
+
+@pytest.mark.parametrize("account", ENTERED)
+def test_an_account_may_do_to_the_bucket_what_the_code_of_its_service_does(account: str) -> None:
+    roles = declared("iam.yaml")["accounts"][account].get("bucket", [])
+    allowed = set[str]().union(*(BUCKET_ROLES[role] for role in roles))
+    calls = list_bucket_calls(ENTERED[account])
+    needed = set[str]().union(*(BUCKET_PERMISSIONS.get(call, set()) for call in calls))
+    assert roles
+    assert needed <= allowed, calls
 
 
 def test_the_gateway_has_an_account_of_its_own_that_only_reads() -> None:
