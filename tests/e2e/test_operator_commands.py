@@ -305,6 +305,16 @@ def test_a_project_has_members_in_roles_and_caps(commands: Commands) -> None:
     assert (caps["daily"]["limit"], caps["monthly"]["limit"]) == (9, None)
     limits = commands.json("projects", "limits", project, "--active-jobs", "5", "--credits", "50")
     assert (limits["activeJobs"], limits["total"]["limit"]) == (5, 50)
+    # What is not named stays, and a command that names nothing changes nothing.
+    limits = commands.json("projects", "limits", project, "--credits", "60")
+    assert (limits["activeJobs"], limits["total"]["limit"]) == (5, 60)
+    limits = commands.json("projects", "limits", project, "--credits", "50")
+    caps = commands.json("projects", "caps", project, "--monthly", "70")
+    assert (caps["daily"]["limit"], caps["monthly"]["limit"]) == (9, 70)
+    caps = commands.json("projects", "caps", project, "--monthly", "none")
+    assert (caps["daily"]["limit"], caps["monthly"]["limit"]) == (9, None)
+    for name in ("limits", "caps"):
+        assert commands.run("projects", name, project).exit_code == 2
     shown = commands.text("projects", "show", project)
     assert "Spent in all: 0 credits, of 50" in shown
     assert "Jobs at a time: 5" in shown

@@ -123,7 +123,9 @@ function explainFailed(job) {
   const error = job.error;
   if (!error) return { tone: "bad", text: `It failed. ${describeSettlement(job)}` };
   const where = error.step ? `Its step ${error.step} failed` : job.attempt > 1 ? `It failed after ${job.attempt} attempts` : "It failed";
-  const reason = `${where}: ${trimStop(error.message)}.`;
+  const said = `Step ${error.step} failed: `;
+  const message = error.message.startsWith(said) ? error.message.slice(said.length) : error.message;
+  const reason = `${where}: ${trimStop(message)}.`;
   const link = error.jobId ? { href: `/dashboard/jobs/${error.jobId}`, link: "See the job that failed" } : {};
   return { tone: "bad", text: `${reason} ${describeSettlement(job)}`, ...link };
 }

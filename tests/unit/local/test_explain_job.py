@@ -112,6 +112,15 @@ ERROR = {"code": "c", "category": "temporary", "message": "The provider is busy.
             {},
             "Its step cut failed: The provider is busy. What was finished is stored, for 1 credit.",
         ),
+        (
+            make_job(
+                "FAILED",
+                error=ERROR | {"step": "cut", "message": "Step cut failed: It is busy."},
+                credits={"captured": 1},
+            ),
+            {},
+            "Its step cut failed: It is busy. What was finished is stored, for 1 credit.",
+        ),
         (make_job("CANCELLED"), {}, "It was cancelled. Nothing was charged."),
         (make_job("PAUSED"), {}, "Its status PAUSED is newer than this command."),
     ],

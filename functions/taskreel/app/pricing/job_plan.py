@@ -354,7 +354,7 @@ def _sum_usd(prices: Iterable[float | None]) -> float | None:
         if price is None:
             return None
         total += price
-    return total
+    return round(total, 6)
 
 
 async def _choose_for_unit(

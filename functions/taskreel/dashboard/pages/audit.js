@@ -12,7 +12,7 @@ export default function Audit() {
   const { rows, data, error, reload, more } = usePages(`/api/audit?limit=50${wanted && `&text=${encodeURIComponent(wanted)}`}`, "entries", "entryId", { everySeconds: 15 });
   return html`
     <div class="title"><h1>Audit</h1></div>
-    <p class="lead">Each order of an admin to a queue, a provider or a user's limits is written here with its reason, and stays.</p>
+    <p class="lead">Each order of an admin and each change of a project is written here with its reason, and stays.</p>
     <div class="filter-row"><label class="search"><span class="hidden">Search the log</span><input data-search type="search" placeholder="Search names, acts and reasons  ( / )" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} /></label></div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} lines=${8} />` : rows.length === 0 ? html`<${Empty} title=${wanted ? "No entry matches" : "No entries yet"}><p>${wanted ? "The search is in users, acts, subjects and reasons." : "The first pause, override or limit is written here."}</p></${Empty}>`
@@ -24,6 +24,7 @@ export default function Audit() {
 /** A subject with the page that shows it. @param {{entry: any}} props */
 function Subject({ entry }) {
   const { subject, action } = entry;
+  if (action === "result cache purged") return subject;
   if (action.startsWith("project ")) return html`<a href=${`${ROOT}/projects/${subject}`}>${subject}</a>`;
   if (subject.endsWith("-queue")) return html`<a href=${`${ROOT}/queues`}>${subject}</a>`;
   if (subject.includes("/")) return html`<a href=${`${ROOT}/providers?text=${encodeURIComponent(subject.replace("/", " "))}`}>${subject}</a>`;

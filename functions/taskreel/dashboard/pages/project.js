@@ -94,7 +94,7 @@ function LimitsForm({ project, path, done }) {
     announce("The limits are changed.");
     done();
   };
-  return html`<${SmallForm} title="Limits of all its jobs" verb="Set the limits" ready=${jobs !== before[0] || credits !== before[1]} act=${act} hint=${`${project.total.spent.toLocaleString()} credits spent in all. More jobs at a time wait; empty is no limit.`}>
+  return html`<${SmallForm} title="Limits of all its jobs" verb="Set the limits" ready=${jobs !== before[0] || credits !== before[1]} act=${act} hint=${`Spent in all: ${formatCredits(project.total.spent)}. More jobs at a time wait; empty is no limit.`}>
     <${NumberField} label="Jobs at a time" value=${jobs} placeholder="none" change=${setJobs} /><${NumberField} label="Credits in all" least=${0} value=${credits} placeholder="none" change=${setCredits} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
 }
 

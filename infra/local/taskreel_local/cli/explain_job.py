@@ -180,7 +180,8 @@ def _explain_failed(job: Job, _around: Surroundings) -> str:
     elif job.attempt > 1:
         where = f"It failed after {job.attempt} attempts"
     other = f" See {job.error.job_id}." if job.error.job_id else ""
-    return f"{where}: {_without_stop(job.error.message)}. {settled}{other}"
+    message = job.error.message.removeprefix(f"Step {job.error.step} failed: ")
+    return f"{where}: {_without_stop(message)}. {settled}{other}"
 
 
 def _explain_cancelled(job: Job, _around: Surroundings) -> str:

@@ -9,7 +9,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
-from taskreel_local.cli.user_commands import print_caps
+from taskreel_local.cli.user_commands import NUMBER_OR_NONE, print_caps, read_changes
 
 _PATH = "/api/projects"
 #: As the API names them; each may do what those before it may.
@@ -154,39 +154,43 @@ def set_owner(session: Session, project_id: str, user_id: str, *, yes: bool) -> 
 
 @project_commands.command("caps")
 @_project
-@click.option("--daily", type=click.IntRange(0), help="Credits a day (UTC); absent: no cap.")
-@click.option("--monthly", type=click.IntRange(0), help="Credits a month; absent: no cap.")
+@click.option("--daily", type=NUMBER_OR_NONE, help="Credits a day (UTC), or none.")
+@click.option("--monthly", type=NUMBER_OR_NONE, help="Credits a month, or none.")
 @click.option("--reason", default="", help="A reason, for the audit log.")
 @connected
 def set_caps(
-    session: Session, project_id: str, *, daily: int | None, monthly: int | None, reason: str
+    session: Session, project_id: str, *, daily: str | None, monthly: str | None, reason: str
 ) -> None:
-    """Set both caps on a project's spend.
+    """Set the caps on a project's spend. A cap that is not named stays.
 
     A job above one is refused; the members still pay their own jobs.
     """
-    body = {"daily": daily, "monthly": monthly, "reason": reason}
-    project = session.call("PUT", f"{_find_path(project_id)}/caps", body)
+    changes = read_changes(daily=daily, monthly=monthly)
+    path = _find_path(project_id)
+    stored = session.call("GET", path)
+    caps = {name: stored[name]["limit"] for name in ("daily", "monthly")}
+    project = session.call("PUT", f"{path}/caps", {**caps, **changes, "reason": reason})
     session.show(project, lambda: print_caps(project))
 
 
 @project_commands.command("limits")
 @_project
-@click.option("--active-jobs", type=click.IntRange(1), help="Jobs at a time; absent: no limit.")
-@click.option(
-    "--credits", "total", type=click.IntRange(0), help="Credits of all jobs; absent: no limit."
-)
+@click.option("--active-jobs", type=NUMBER_OR_NONE, help="Jobs at a time, or none.")
+@click.option("--credits", "total", type=NUMBER_OR_NONE, help="Credits of all jobs, or none.")
 @click.option("--reason", default="", help="A reason, for the audit log.")
 @connected
 def set_limits(
-    session: Session, project_id: str, *, active_jobs: int | None, total: int | None, reason: str
+    session: Session, project_id: str, *, active_jobs: str | None, total: str | None, reason: str
 ) -> None:
-    """Set both limits of a project: its jobs at a time, and its credits in all.
+    """Set a project's jobs at a time, and its credits in all. A limit that is not named stays.
 
     More jobs are accepted and wait; a job above the credits is refused.
     """
-    body = {"activeJobs": active_jobs, "credits": total, "reason": reason}
-    project = session.call("PUT", f"{_find_path(project_id)}/limits", body)
+    changes = read_changes(activeJobs=active_jobs, credits=total)
+    path = _find_path(project_id)
+    stored = session.call("GET", path)
+    limits = {"activeJobs": stored["activeJobs"], "credits": stored["total"]["limit"]}
+    project = session.call("PUT", f"{path}/limits", {**limits, **changes, "reason": reason})
     session.show(project, lambda: _print_limits(project))
 
 

@@ -92,6 +92,36 @@ def show_user(session: Session, user_id: str) -> None:
     session.show(found, show_text)
 
 
+class _NumberOrNone(click.ParamType):
+    """A whole number from 0 on, or the word none."""
+
+    name = "NUMBER|none"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != "none" and not (value.isascii() and value.isdecimal()):
+            self.fail(f"{value!r} is neither a whole number nor none.", param, ctx)
+        return value
+
+
+NUMBER_OR_NONE = _NumberOrNone()
+
+
+def read_changes(**options: str | None) -> dict[str, int | None]:
+    """The options that were given, None for none. Raises UsageError without any.
+
+    An option that is absent changes nothing: else a command without options, by which one wants to
+    look, would remove everything.
+    """
+    changes = {
+        name: None if value == "none" else int(value)
+        for name, value in options.items()
+        if value is not None
+    }
+    if not changes:
+        raise click.UsageError("Name what to set; the command show shows what is set.")
+    return changes
+
+
 def print_caps(caps: dict[str, Any]) -> None:
     """Print what a user or a project has spent of the caps of its day and month."""
     from taskreel_local.cli.text_output import format_credits
@@ -119,16 +149,19 @@ def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
 
 @user_commands.command("caps")
 @_user
-@click.option("--daily", type=click.IntRange(0), help="Credits a day (UTC); absent: no cap.")
-@click.option("--monthly", type=click.IntRange(0), help="Credits a month; absent: no cap.")
+@click.option("--daily", type=NUMBER_OR_NONE, help="Credits a day (UTC), or none.")
+@click.option("--monthly", type=NUMBER_OR_NONE, help="Credits a month, or none.")
 @_reason
 @connected
 def set_caps(
-    session: Session, user_id: str, *, daily: int | None, monthly: int | None, reason: str
+    session: Session, user_id: str, *, daily: str | None, monthly: str | None, reason: str
 ) -> None:
-    """Set both of a user's spend caps; a job above one is refused."""
-    body = {"daily": daily, "monthly": monthly, "reason": reason}
-    found = session.call("PUT", f"/api/credits/{quote(user_id, safe='')}/caps", body)
+    """Set a user's spend caps; a job above one is refused. A cap that is not named stays."""
+    changes = read_changes(daily=daily, monthly=monthly)
+    path = f"/api/credits/{quote(user_id, safe='')}/caps"
+    caps = session.call("GET", path)
+    stored = {name: caps[name]["limit"] for name in ("daily", "monthly")}
+    found = session.call("PUT", path, {**stored, **changes, "reason": reason})
     session.show(found, lambda: print_caps(found))
 
 
