@@ -57,6 +57,37 @@ class JobId(click.ParamType[str]):
 JOB_ID = JobId()
 
 
+class NumberOrNone(click.ParamType[str]):
+    """A whole number from 0 on, or the word none."""
+
+    name = "NUMBER|none"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse everything else."""
+        if value != "none" and not (value.isascii() and value.isdecimal()):
+            self.fail(f"{value!r} is neither a whole number nor none.", param, ctx)
+        return value
+
+
+NUMBER_OR_NONE = NumberOrNone()
+
+
+def read_changes(**options: str | None) -> dict[str, int | None]:
+    """The options that were given, None for none. Raises UsageError without any.
+
+    An option that is absent changes nothing: else a command without options, by which one wants to
+    look, would remove everything.
+    """
+    changes = {
+        name: None if value == "none" else int(value)
+        for name, value in options.items()
+        if value is not None
+    }
+    if not changes:
+        raise click.UsageError("Name what to set; the command show shows what is set.")
+    return changes
+
+
 def find_named(rows: Sequence[dict[str, Any]], field: str, name: str, kind: str) -> dict[str, Any]:
     """The row that the user named. Raises UsageError with all names for one that there is not."""
     for row in rows:

@@ -9,7 +9,8 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
-from taskreel_local.cli.user_commands import NUMBER_OR_NONE, print_caps, read_changes
+from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes
+from taskreel_local.cli.user_commands import print_caps
 
 _PATH = "/api/projects"
 #: As the API names them; each may do what those before it may.

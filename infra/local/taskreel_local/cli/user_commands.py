@@ -9,6 +9,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
+from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes
 
 _user = click.argument("user_id", metavar="USER")
 _limit = click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
@@ -90,36 +91,6 @@ def show_user(session: Session, user_id: str) -> None:
         print_caps(found["caps"])
 
     session.show(found, show_text)
-
-
-class _NumberOrNone(click.ParamType):
-    """A whole number from 0 on, or the word none."""
-
-    name = "NUMBER|none"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value != "none" and not (value.isascii() and value.isdecimal()):
-            self.fail(f"{value!r} is neither a whole number nor none.", param, ctx)
-        return value
-
-
-NUMBER_OR_NONE = _NumberOrNone()
-
-
-def read_changes(**options: str | None) -> dict[str, int | None]:
-    """The options that were given, None for none. Raises UsageError without any.
-
-    An option that is absent changes nothing: else a command without options, by which one wants to
-    look, would remove everything.
-    """
-    changes = {
-        name: None if value == "none" else int(value)
-        for name, value in options.items()
-        if value is not None
-    }
-    if not changes:
-        raise click.UsageError("Name what to set; the command show shows what is set.")
-    return changes
 
 
 def print_caps(caps: dict[str, Any]) -> None:
