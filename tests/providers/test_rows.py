@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from providers.openai.fake import explain_size
 from taskreel.adapters.providers import load_adapter
 from taskreel.adapters.providers.model_limits import list_ignored_options
 from taskreel.adapters.providers.model_lookup import find_row, list_rows
-from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.model_prices import estimate_cost
+from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
 from taskreel.adapters.providers.payloads import fit_size, meet_least_size
 from taskreel.ports import Capability, Done
 
@@ -121,3 +124,52 @@ async def test_runway_gets_a_square_only_with_a_picture(
     await adapter.close()
     (created,) = (call for call in fake.calls if call.method == "POST")
     assert created.body["ratio"] == ratio
+
+
+TIMED = [
+    row
+    for row in ROWS
+    if row.capability in {Capability.VIDEO, Capability.MUSIC}
+    and row.unit in {PriceUnit.SECOND, PriceUnit.MINUTE}
+    and row.usd is not None
+    and "duration" in row.options
+]
+
+
+def find_seconds(value: Any) -> Iterator[float]:
+    """The lengths anywhere in a body, in seconds."""
+    if isinstance(value, list):
+        for one in value:
+            yield from find_seconds(one)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            if name in {"duration", "durationSeconds"}:
+                yield float(str(one).removesuffix("s"))
+            elif name == "music_length_ms":
+                yield one / 1000
+            else:
+                yield from find_seconds(one)
+
+
+@pytest.mark.parametrize("wished", [2.0, 4.6, 5.0, 9.0, 59.9, 61.0])
+@pytest.mark.parametrize("row", TIMED, ids=lambda row: f"{row.provider} {row.name}")
+async def test_the_estimate_is_the_price_of_the_length_in_the_request_that_is_sent(
+    row: ModelRow, wished: float, tmp_path: Path
+) -> None:
+    fake = FAKES[row.provider]()
+    base_url = FakeGoogle.vertex_url if row.keyless_only else fake.base_url
+    adapter = load_adapter(row.provider)(
+        key=fake.key, transport=fake.transport(), base_url=base_url
+    )
+    params = {**PARAMS[row.capability], "duration": wished}
+    pictures = 1 if row.needs_input else 0
+    request = build_generation(tmp_path, row.capability, row.name, params, pictures)
+    await adapter.start(request, idempotency_key="job-1.0.0")
+    await adapter.close()
+
+    (bought,) = [seconds for call in fake.calls for seconds in find_seconds(call.body)]
+    price = next((usd for most, usd in row.usd_by_side if most >= 1280), row.usd)
+    assert price is not None
+    expected = price * (math.ceil(bought / 60) if row.unit is PriceUnit.MINUTE else bought)
+    expected = row.usd_by_seconds.get(round(bought), expected)
+    assert estimate_cost(row, params) == pytest.approx(expected)

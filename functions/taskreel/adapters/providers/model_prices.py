@@ -53,7 +53,8 @@ def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) 
 
 
 def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
-    seconds = params.get("duration") or (row.durations or (_SECONDS,))[0]
+    # The length that is bought, which the model may make longer or shorter than the wished one.
+    seconds = row.find_seconds(params.get("duration") or (row.durations or (_SECONDS,))[0])
     if row.usd_by_seconds:
         nearest = min(row.usd_by_seconds, key=lambda able: (abs(able - seconds), -able))
         return row.usd_by_seconds[nearest]

@@ -8,6 +8,7 @@ request for it can be answered with its successor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -133,6 +134,14 @@ class ModelRow:
     def options(self) -> frozenset[str]:
         """All of our options that it takes; every model takes `providerOptions`, word for word."""
         return self.computed | self.fields.keys() | {"providerOptions"}
+
+    def find_seconds(self, wished: float) -> float:
+        """The length that is bought of a model that takes one: the nearest that it makes."""
+        if self.durations:
+            return min(self.durations, key=lambda able: (abs(able - wished), -able))
+        least, most = self.ranges.get("duration", (1, math.inf))
+        seconds = min(max(wished, least), most)
+        return seconds if self.seconds_form is SecondsForm.MILLISECONDS else round(seconds)
 
     def is_current(self, on: date) -> bool:
         """True while the provider has it, on a given day."""

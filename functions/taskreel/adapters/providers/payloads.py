@@ -155,8 +155,7 @@ def build_seconds(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
     seconds = params.get("duration")
     if seconds is None or "duration" not in row.computed:
         return {}
-    least, most = row.ranges.get("duration", (1, math.inf))
-    able = choose_nearest(seconds, row.durations) or min(max(seconds, least), most)
+    able = row.find_seconds(seconds)
     whole = round(able)
     values: dict[SecondsForm, Any] = {
         SecondsForm.NUMBER: whole,

@@ -86,7 +86,8 @@ class ElevenLabs:
 
 def _build_music(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     body = payloads.rename_fields(params, row.fields, row.ranges)
-    body["music_length_ms"] = int((params.get("duration") or DEFAULT_MUSIC_SECONDS) * 1000)
+    seconds = row.find_seconds(params.get("duration") or DEFAULT_MUSIC_SECONDS)
+    body[row.seconds_field] = round(seconds * 1000)
     body["model_id"] = row.path
     return "/v1/music", body
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
+from taskreel.adapters.providers.model_row import ModelRow, PriceUnit, SecondsForm
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -22,6 +22,15 @@ SPEECH_OPTIONS: dict[str, Any] = {
     "fields": {"text": "text", "seed": "seed"},
     "computed": frozenset({"voice", "language", "outputFormat", *VOICE_SETTING_FIELDS}),
     "ranges": {"speed": (0.7, 1.2)},
+}
+MUSIC_OPTIONS: dict[str, Any] = {
+    "capability": Capability.MUSIC,
+    "unit": PriceUnit.SECOND,
+    "fields": {"prompt": "prompt"},
+    "computed": frozenset({"duration", "outputFormat"}),
+    "seconds_field": "music_length_ms",
+    "seconds_form": SecondsForm.MILLISECONDS,
+    "ranges": {"duration": (3, 600)},
 }
 
 
@@ -58,25 +67,7 @@ MODELS: tuple[ModelRow, ...] = (
         aliases=("elevenlabs", "multilingual-v2"),
     ),
     _build_row("eleven_v3", 0.18, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
-    _build_row(
-        "music_v1",
-        0.80 / 60,
-        capability=Capability.MUSIC,
-        unit=PriceUnit.SECOND,
-        fields={"prompt": "prompt"},
-        computed=frozenset({"duration", "outputFormat"}),
-        aliases=("music", "eleven-music"),
-    ),
+    _build_row("music_v1", 0.80 / 60, **MUSIC_OPTIONS, aliases=("music", "eleven-music")),
     # By the types of elevenlabs 2.78, without prices: they serve only where they are named.
-    *(
-        _build_row(
-            name,
-            None,
-            capability=Capability.MUSIC,
-            unit=PriceUnit.SECOND,
-            fields={"prompt": "prompt"},
-            computed=frozenset({"duration", "outputFormat"}),
-        )
-        for name in ("music_v2", "music_v2_5")
-    ),
+    *(_build_row(name, None, **MUSIC_OPTIONS) for name in ("music_v2", "music_v2_5")),
 )
