@@ -11,7 +11,10 @@ import pytest
 
 from functions.job_requests import IMAGE, NOOP, expect_problem, image_request, submit_job
 from simulation.world import ROOT, World, running
+from taskreel import store_collections as collections
 from taskreel.app.flow.slots import PROJECT_LIMIT
+from taskreel.domain.job import Job
+from taskreel.ports import Transaction
 
 PROJECTS = "/api/projects"
 SLOW = image_request("sleep", seconds=10)
@@ -110,6 +113,40 @@ async def test_all_jobs_of_a_project_together_spend_no_more_than_its_credits(
     expect_problem(await ada.post(IMAGE, json=body), 402, "spend_cap_reached")
     await set_limits(ada, project, credits=None)
     await submit_job(ada, body)
+
+
+async def test_holds_of_the_last_release_are_not_taken_out_of_what_was_never_counted(
+    limited: World,
+) -> None:
+    ada = limited.as_user("ada", tier="enterprise")
+    project = await make_project(ada)
+    body = {**SLOW, "projectId": project}
+    jobs = [await submit_job(ada, body) for _ in range(3)]
+
+    async def make_older(tx: Transaction) -> None:
+        """As the last release stored them: the days counted, but not all that is spent."""
+        stored = await tx.get(collections.PROJECTS, project)
+        held: list[Job] = []
+        for job in jobs:
+            found = await tx.get(collections.JOBS, job["jobId"])
+            assert found is not None
+            held.append(found)
+        assert stored is not None
+        assert stored.total_spent == 3
+        tx.set(collections.PROJECTS, project, stored.model_copy(update={"total_spent": 0}))
+        for one in held:
+            assert one.in_total
+            tx.set(collections.JOBS, one.job_id, one.model_copy(update={"in_total": False}))
+
+    await limited.services.store.transaction(make_older)
+    await set_limits(ada, project, credits=2)
+    for job in jobs:
+        assert (await ada.delete(job["urls"]["cancel"])).status_code == 200
+    shown = (await ada.get(f"{PROJECTS}/{project}")).json()
+    assert shown["total"] == {"limit": 2, "spent": 0, "remaining": 2}
+    for _ in range(2):
+        await submit_job(ada, body)
+    expect_problem(await ada.post(IMAGE, json=body), 402, "spend_cap_reached")
 
 
 @pytest.mark.parametrize(

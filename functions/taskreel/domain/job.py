@@ -140,6 +140,9 @@ class Job(StoredValue):
     burned: tuple[GrantShare, ...] = Field(default=(), exclude_if=lambda value: not value)
     #: True where the hold counts as spent in the stored project, to which a release gives back.
     in_project: bool = Field(default=False, exclude_if=lambda value: not value)
+    #: True where it counts in what the project has spent in all, too; holds of older releases do
+    #: not, and a release of one must not take credits out that were never counted.
+    in_total: bool = Field(default=False, exclude_if=lambda value: not value)
     served_by: str | None = None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...] = ()
@@ -488,6 +491,7 @@ class JobChanges(TypedDict, total=False):
     held_on: str | None
     burned: tuple[GrantShare, ...]
     in_project: bool
+    in_total: bool
     served_by: str | None
     tried: tuple[TriedProvider, ...]
     result: dict[str, Any] | None

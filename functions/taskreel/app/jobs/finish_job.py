@@ -114,9 +114,11 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
         released = count_release(job.held_on, held - captured)
         increments.update(released)
         if job.in_project and job.project_id is not None:
-            from taskreel.domain.project import TOTAL_FIELD  # of few jobs: cold start
+            of_project = dict(released)
+            if job.in_total:
+                from taskreel.domain.project import TOTAL_FIELD  # of few jobs: cold start
 
-            of_project = {**released, TOTAL_FIELD: captured - held}
+                of_project[TOTAL_FIELD] = captured - held
             back = {name: Increment(amount) for name, amount in of_project.items()}
             tx.update(PROJECTS, job.project_id, back)
     if job.burned:

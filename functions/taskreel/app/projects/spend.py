@@ -32,10 +32,10 @@ async def hold_in_project(
     if caller is not None:
         require_editor(caller, project)
     if not cost:
-        return job.with_changes(job.updated_at, in_project=False), None
+        return job.with_changes(job.updated_at, in_project=False, in_total=False), None
     project, alerts = project.hold(cost, at), None
     if project.has_caps and project.find_alerts(at):
         owner = await load_account(services, tx, project.owner_id)
         project, alerts = create_project_alerts(tx, project, owner, at)
     tx.set(PROJECTS, project.project_id, project)
-    return job.with_changes(job.updated_at, in_project=True), alerts
+    return job.with_changes(job.updated_at, in_project=True, in_total=True), alerts
