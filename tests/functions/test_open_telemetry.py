@@ -251,6 +251,54 @@ async def test_a_trace_that_is_not_sampled_is_carried_on_and_not_sent(
     assert CALLER not in seen[0]
 
 
+async def _send(_message: Any) -> None: ...
+
+
+async def _refuse(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 405})
+
+
+async def test_methods_that_a_caller_makes_up_are_one_method(
+    receiver: Receiver, telemetry: Telemetry
+) -> None:
+    served = telemetry.trace_requests(_refuse)
+    for method in [*(f"MADEUP{number}" for number in range(50)), "get", "GET"]:
+        scope = {"type": "http", "method": method, "path": "/x", "headers": []}
+        await served(scope, None, _send)  # type: ignore[arg-type]
+    telemetry.flush()
+    (durations,) = receiver.metrics
+    methods = [
+        attributes(point)["http.request.method"] for point in durations.histogram.data_points
+    ]
+    assert sorted(methods) == ["GET", "_OTHER"]
+    assert {span.name for span in receiver.spans} == {"GET", "HTTP"}
+    assert "MADEUP" not in str(receiver.spans)
+
+
+async def test_a_caller_cannot_have_recorded_what_our_sampler_does_not_take(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.0")
+    built = telemetry_setting.build_telemetry.__wrapped__(receiver.url, "sampled")
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(dict(scope["headers"])[b"traceparent"].decode())
+        await send({"type": "http.response.start", "status": 200})
+
+    headers = [(b"traceparent", f"00-{TRACE}-{CALLER}-01".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": headers}
+    await built.trace_requests(app)(scope, None, _send)  # type: ignore[arg-type]
+    # A task has the flag that we gave it: its delivery is recorded.
+    with built.record_delivery("q", "t", f"00-{TRACE}-{CALLER}-01"):
+        pass
+    built.close()
+    assert [span.name for span in receiver.spans] == ["process q"]
+    assert seen[0].startswith(f"00-{TRACE}-")
+    assert seen[0].endswith("-00")
+
+
 def test_a_log_line_names_the_span_that_is_recorded(telemetry: Telemetry) -> None:
     import json
     import logging

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Histogram
@@ -33,18 +34,18 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
     SpanContext,
     SpanKind,
     StatusCode,
-    TraceFlags,
-    format_span_id,
     format_trace_id,
     set_span_in_context,
 )
 
+from taskreel.adapters.span_contexts import format_trace_parent, parse_trace_parent
 from taskreel.app.request_trace import trace_id, trace_parent
 from taskreel.domain.webhook import SigningKey, WebhookAnswer
 from taskreel.ports import Capability, Done, Generation, Pending, Provider, SendWebhook
@@ -93,14 +94,11 @@ class Telemetry:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
-            attributes: _Attributes = {"http.request.method": scope["method"]}
-            recording = _Recording(
-                scope["method"],
-                SpanKind.SERVER,
-                attributes,
-                self._requests,
-                _read_parent(scope["headers"]),
-            )
+            method = scope["method"] if scope["method"] in _METHODS else None
+            attributes: _Attributes = {"http.request.method": method or "_OTHER"}
+            parent = self._sample_parent(_read_parent(scope["headers"]))
+            name = method or "HTTP"
+            recording = _Recording(name, SpanKind.SERVER, attributes, self._requests, parent)
             await self._serve(app, scope, receive, send, recording)
 
         return serve
@@ -143,7 +141,7 @@ class Telemetry:
     @contextmanager
     def record_delivery(self, queue: str, task_id: str, parent: str | None) -> Iterator[Span]:
         """Record a delivery of the queues in this process during the block."""
-        recording = self._describe_delivery(queue, task_id, _parse(parent or ""))
+        recording = self._describe_delivery(queue, task_id, parse_trace_parent(parent or ""))
         with self._record(recording) as span:
             yield span
 
@@ -162,6 +160,19 @@ class Telemetry:
         )
         with self._record(recording) as span:
             yield span
+
+    def _sample_parent(self, parent: SpanContext | None) -> SpanContext | None:
+        """A caller's span, which anybody may call sampled: then our own sampler decides.
+
+        By an id of ours, since a caller could choose theirs so that a ratio takes it.
+        """
+        if parent is None or not parent.trace_flags.sampled:
+            return parent
+        id_ = self._tracers.id_generator.generate_trace_id()
+        found = self._tracers.sampler.should_sample(Context(), id_, _NAME)
+        if found.decision is Decision.RECORD_AND_SAMPLE:
+            return parent
+        return SpanContext(parent.trace_id, parent.span_id, is_remote=True)
 
     def _describe_delivery(
         self, queue: str, task_id: str, parent: SpanContext | None
@@ -199,7 +210,7 @@ class Telemetry:
                 route = _find_route(scope, *host) if is_request else None
                 if route is not None:
                     _set(span, recording.attributes, "http.route", route)
-                    span.update_name(f"{scope['method']} {route}")
+                    span.update_name(f"{recording.name} {route}")
 
     @contextmanager
     def _record(self, recording: _Recording) -> Iterator[Span]:
@@ -210,7 +221,10 @@ class Telemetry:
         # Ids of tasks are as many as tasks: they are no attributes of a metric.
         attributes.pop("messaging.message.id", None)
         own = span.get_span_context()
-        before = trace_id.set(format_trace_id(own.trace_id)), trace_parent.set(_format(own))
+        before = (
+            trace_id.set(format_trace_id(own.trace_id)),
+            trace_parent.set(format_trace_parent(own)),
+        )
         started = time.perf_counter()
         try:
             yield span
@@ -336,34 +350,20 @@ class _TracedWebhooks:
         await self._sender.close()
 
 
+#: OpenTelemetry's conventions: any other method, of which a caller may make up many, is `_OTHER`.
+_METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+)
 _TRACE_HEADERS = (b"traceparent", b"x-cloud-trace-context")
 
 
 def _find_parent() -> SpanContext | None:
     """The span that is recorded now; None outside of one."""
-    return _parse(trace_parent.get() or "")
+    return parse_trace_parent(trace_parent.get() or "")
 
 
 def _read_parent(headers: Iterable[tuple[bytes, bytes]]) -> SpanContext | None:
-    return _parse(_text(dict(headers), b"traceparent"))
-
-
-def _parse(text: str) -> SpanContext | None:
-    """Parse a `traceparent`; None for a text that is none."""
-    parts = text.split("-")
-    if [len(part) for part in parts[:4]] != [2, 32, 16, 2]:
-        return None
-    try:
-        trace, span, flags = (int(part, 16) for part in parts[1:4])
-    except ValueError:
-        return None
-    found = SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(flags & 1))
-    return found if found.is_valid else None
-
-
-def _format(span: SpanContext) -> str:
-    flags = int(span.trace_flags)
-    return f"00-{format_trace_id(span.trace_id)}-{format_span_id(span.span_id)}-{flags:02x}"
+    return parse_trace_parent(_text(dict(headers), b"traceparent"))
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
