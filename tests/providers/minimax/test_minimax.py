@@ -59,6 +59,13 @@ async def test_a_clip_between_frames_has_their_shape(tmp_path: Path) -> None:
         (1008, "provider_out_of_credit"),
         (1026, "moderation"),
         (2013, "provider_rejected"),
+        (2045, "rate_limited"),
+        (1000, "provider_down"),
+        (1033, "provider_down"),
+        # It may have been accepted, as after a 504.
+        (1001, "ambiguous_create"),
+        # One that is not documented: nothing was bought, so another try is safe.
+        (4321, "temporary_failure"),
     ],
 )
 async def test_an_error_with_status_200(tmp_path: Path, status: int, code: str) -> None:

@@ -20,20 +20,30 @@ from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
+    AmbiguousError,
     ProviderClient,
     moderation_error,
     no_output_error,
     operation_failed_error,
     sanitise_text,
 )
-from taskreel.domain.errors import PermanentError, RateLimitedError
+from taskreel.domain.errors import (
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    TemporaryError,
+)
 from taskreel.ports import Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=10)
 RATE_LIMIT_WAIT = timedelta(seconds=60)
-#: The codes of `base_resp` and of a task's error.
-RATE_LIMITED, NO_CREDIT = "1002", "1008"
+#: The codes of `base_resp` and of a task's error (platform.minimax.io/docs, "Error Codes").
+TIMED_OUT, NO_CREDIT = "1001", "1008"
+RATE_LIMITED = frozenset({"1002", "1039", "1041", "2045", "2056"})
 BAD_KEY, MODERATED = frozenset({"1004", "2049"}), frozenset({"1026", "1027"})
+FAULTY = frozenset({"1000", "1024", "1033"})
+#: Refusals that the same request would meet again.
+REJECTED = frozenset({"1042", "1043", "1044", "2013", "20132", "2037", "2039", "2042", "2048"})
 
 
 class MiniMax:
@@ -66,7 +76,7 @@ class MiniMax:
         with self._client.parsing_reply(row.path):
             refused = reply.get("base_resp") or {}
             if not reply.get("task_id") and refused.get("status_code"):
-                raise self._build_error(refused["status_code"], refused.get("status_msg"))
+                raise self._build_error(refused["status_code"], refused.get("status_msg"), row.path)
         id_ = self._client.require_text(reply, "task_id", row.path)
         return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
 
@@ -103,29 +113,49 @@ class MiniMax:
     async def close(self) -> None:
         await self._client.close()
 
-    def _build_error(self, code: Any, reason: Any) -> Exception:
+    def _build_error(self, code: Any, reason: Any, creates: str) -> Exception:
         code = str(code)
         if code in MODERATED:
             return moderation_error(self.name, failure=code)
-        if code == RATE_LIMITED:
+        if code in RATE_LIMITED:
             return RateLimitedError(
                 "minimax reports that it is called too often",
                 code="rate_limited",
                 retry_after=RATE_LIMIT_WAIT,
                 provider=self.name,
             )
-        if code == NO_CREDIT:
-            return PermanentError(
-                "minimax has no credit left on our account", code="provider_out_of_credit"
+        if code == NO_CREDIT or code in BAD_KEY or code in REJECTED:
+            return _build_permanent_error(code, reason)
+        if code == TIMED_OUT:
+            # As after a 504, the clip may be in the making: it must not be bought twice.
+            return AmbiguousError(
+                f"minimax timed out after a request for {creates}; it may have been accepted",
+                provider=self.name,
             )
-        if code in BAD_KEY:
-            return PermanentError(
-                "minimax does not accept the API key that is configured here", code="provider_auth"
+        if code in FAULTY:
+            return ProviderDownError(
+                f"minimax answered with the server error {code}", provider=self.name, failure=code
             )
+        # A definite refusal without a task, so nothing was bought; another try may succeed.
         text = sanitise_text(str(reason or "no reason given"))
-        return PermanentError(
-            f"minimax rejected the request: {text}", code="provider_rejected", failure=code
+        return TemporaryError(
+            f"minimax cannot take the request now: {text}", provider=self.name, failure=code
         )
+
+
+def _build_permanent_error(code: str, reason: Any) -> PermanentError:
+    if code == NO_CREDIT:
+        return PermanentError(
+            "minimax has no credit left on our account", code="provider_out_of_credit"
+        )
+    if code in BAD_KEY:
+        return PermanentError(
+            "minimax does not accept the API key that is configured here", code="provider_auth"
+        )
+    text = sanitise_text(str(reason or "no reason given"))
+    return PermanentError(
+        f"minimax rejected the request: {text}", code="provider_rejected", failure=code
+    )
 
 
 def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
