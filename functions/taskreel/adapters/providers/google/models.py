@@ -82,7 +82,7 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     "pubsub_topic",
     "max_output_tokens",
     *("input", "response_format", "response_modalities", "speech_config", "webhook_config"),
-    "previous_interaction_id",
+    *("previous_interaction_id", "agent", "agent_config"),
 }
 
 #: The first of a capability is its default.

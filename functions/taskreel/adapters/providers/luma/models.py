@@ -14,8 +14,12 @@ from taskreel.ports import Capability
 
 PICTURE_RATIOS = ("3:1", "2:1", "16:9", "3:2", "1:1", "2:3", "9:16", "1:2", "1:3")
 CLIP_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
-#: Search of the web, layers and their sizes, and the clip's settings cost more.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"type", "web_search", "layering", "video", "hdr"}
+#: Search of the web, layers and their sizes, and the clip's settings cost more. The input files are
+#: those that were checked.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {
+    *("type", "web_search", "layering", "video", "hdr"),
+    *("source", "image_ref", "start_frame", "end_frame", "keyframes", "keyframe_indexes"),
+}
 
 
 def _build_picture(name: str, usd: float, **more: Any) -> ModelRow:

@@ -11,10 +11,11 @@ from taskreel.adapters.providers.model_row import TEXT_OPTIONS, ModelRow, PriceU
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
-#: What the texts say, other models, and plug-ins, which have prices of their own.
+#: What the texts say, other models, and plug-ins and hosts (`provider`) with prices of their own.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     *("messages", "prompt", "models", "route", "plugins", "tools", "tool_choice", "max_tokens"),
     *("max_completion_tokens", "response_format", "web_search_options", "modalities", "preset"),
+    "provider",
 }
 
 #: The first is the default.

@@ -30,10 +30,12 @@ VOICE_WORDS = {
     "warm": "ara",
     "story": "ara",
 }
-#: What the texts say, and tools and searches, which have prices of their own.
+#: What the texts say, the input files that were checked, and tools and searches, which have prices
+#: of their own.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     *("messages", "text", "tools", "tool_choice", "search_parameters", "max_tokens"),
     *("max_completion_tokens", "deferred", "response_format", "video", "storage_options"),
+    *("image", "images"),
 }
 
 
