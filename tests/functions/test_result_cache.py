@@ -319,3 +319,40 @@ async def test_a_purge_is_an_admins_and_in_the_audit_log(
     assert (await admin.get("/api/jobs/queues/stats")).json()["queues"][0]["queue"][
         "paused"
     ] is False
+
+
+async def test_a_prompt_that_looks_like_a_file_is_a_text(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    plain = await ask(ada, prompt="data:,a cat")
+    digest = hashlib.sha256(b"a cat").hexdigest()
+    for prompt in ("data:text/x;base64,YSBjYXQ=", f"sha256:{digest}"):
+        other = await ask(ada, prompt=prompt)
+        assert other["jobId"] != plain["jobId"]
+    await world.advance(30)
+
+
+async def test_a_file_in_a_list_is_known_by_its_content(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    picture = build_png(16, 16)
+    as_data = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    made = await ask(ada, imageUrls=[await upload(ada, picture)])
+    assert (await ask(ada, imageUrls=[as_data]))["jobId"] == made["jobId"]
+    as_prompt = await ask(ada, prompt=as_data, imageUrls=[as_data])
+    assert as_prompt["jobId"] != made["jobId"]
+    await world.advance(30)
+
+
+async def test_the_units_of_a_first_round_are_as_old_as_the_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    made = await ask(ada)
+    await world.advance(30)
+    await world.put((await world.job(made["jobId"])).with_changes(world.now(), round=2))
+    await world.advance(3550)
+    assert (await ask(world.as_user("ada")))["jobId"] == made["jobId"]
+    await world.advance(40)
+    # An hour after its completion has not passed yet, but since it was created.
+    assert (await ask(world.as_user("ada")))["jobId"] != made["jobId"]
+    await world.advance(30)

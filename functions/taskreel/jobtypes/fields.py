@@ -14,7 +14,8 @@ from taskreel.domain.pipeline import OnFailure
 from taskreel.domain.value import Value
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str) -> str:
+    """Return the address of an input file. Raises ValueError for any other text."""
     if url.startswith(("https://", "http://", "job:", "data:", "upload:")):
         return url
     raise ValueError(
@@ -69,7 +70,8 @@ def _check_range(given: datetime) -> datetime:
 ProjectId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_project)]
 #: A date and time with a time zone, as RFC 3339 writes them.
 Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp), AfterValidator(_check_range)]
-MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]
+#: An input file. `app.jobs.input_hashes` knows it by its validator.
+MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(check_url)]
 Prompt = Annotated[
     str,
     Field(

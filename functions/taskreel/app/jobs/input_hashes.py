@@ -10,7 +10,9 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.input_files import decode_data_url
@@ -19,35 +21,67 @@ from taskreel.app.jobs.uploads import find_upload
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, PermanentError
 from taskreel.domain.upload import is_upload_reference, read_upload_id
+from taskreel.jobtypes.fields import check_url
+from taskreel.jobtypes.submission import Submission
 
-_JOB_FILE = re.compile(r"job:(job_\w+)(?:/([^/\s]+))?")
-_UPLOAD = re.compile(r"upload:\w+")
+_OWN_FILE = re.compile(r"data:.*|job:job_\w+(?:/[^/\s]+)?|upload:\w+", re.DOTALL)
+
+#: The names and indexes that lead to a value of a payload.
+_Path = tuple[str | int, ...]
 
 
 async def replace_own_files(
-    services: Services, caller: Caller, payload: Mapping[str, Any]
+    services: Services, caller: Caller, submission: Submission, payload: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Copy a payload with `sha256:…` in the place of each file whose hash is known.
+    """Copy a request's payload with `{"sha256": …}` for each input file whose hash is known.
 
-    One read for each job and each upload that it names.
+    Only fields that name input files are replaced, and by what no text equals: a prompt that looks
+    like an address is a text. One read for each job and each upload that is named.
     """
-    named = sorted(set(_find_references(payload)))
+    inputs = {path: url for path, url in _find_inputs(submission, ()) if _is_own(url)}
+    named = sorted(set(inputs.values()))
     hashes = await asyncio.gather(*(_read_hash(services, caller, one) for one in named))
-    known = {one: f"sha256:{found}" for one, found in zip(named, hashes, strict=True) if found}
-    replaced: dict[str, Any] = _replace(payload, known) if known else dict(payload)
-    return replaced
+    known = {one: found for one, found in zip(named, hashes, strict=True) if found}
+    replaced = {path: {"sha256": known[url]} for path, url in inputs.items() if url in known}
+    copied: dict[str, Any] = _copy_with(payload, replaced, ())
+    return copied
 
 
-def _find_references(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        if value.startswith("data:") or _JOB_FILE.fullmatch(value) or _UPLOAD.fullmatch(value):
-            yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _find_references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _find_references(inner)
+def _is_own(url: str) -> bool:
+    return _OWN_FILE.fullmatch(url) is not None
+
+
+def _find_inputs(submission: BaseModel, at: _Path) -> Iterator[tuple[_Path, str]]:
+    """The input files of a request, or of a part of it, with their places in its payload."""
+    for name, field in type(submission).model_fields.items():
+        if name in submission.model_fields_set:
+            value = getattr(submission, name)
+            place = (*at, field.serialization_alias or field.alias or name)
+            if isinstance(value, str) and any(map(_checks_url, field.metadata)):
+                yield place, value
+            else:
+                yield from _find_inputs_within(value, field.annotation, place)
+
+
+def _find_inputs_within(value: Any, kind: Any, at: _Path) -> Iterator[tuple[_Path, str]]:
+    """The input files in a value of the type `kind`."""
+    arguments = get_args(kind)
+    if isinstance(value, BaseModel):
+        yield from _find_inputs(value, at)
+    elif get_origin(kind) is Annotated and any(map(_checks_url, arguments)):
+        if isinstance(value, str):
+            yield at, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            for inner in arguments or (None,):
+                yield from _find_inputs_within(item, inner, (*at, index))
+    else:
+        for inner in arguments:  # of a union, or what is annotated
+            yield from _find_inputs_within(value, inner, at)
+
+
+def _checks_url(annotation: Any) -> bool:
+    return isinstance(annotation, AfterValidator) and annotation.func is check_url
 
 
 async def _read_hash(services: Services, caller: Caller, reference: str) -> str | None:
@@ -67,11 +101,11 @@ async def _read_hash(services: Services, caller: Caller, reference: str) -> str 
     return next((file.sha256 for file in files if not name or file.name == name), None)
 
 
-def _replace(value: Any, known: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return known.get(value, value)
+def _copy_with(value: Any, replaced: Mapping[_Path, Any], at: _Path) -> Any:
+    if at in replaced:
+        return replaced[at]
     if isinstance(value, Mapping):
-        return {name: _replace(inner, known) for name, inner in value.items()}
+        return {name: _copy_with(one, replaced, (*at, name)) for name, one in value.items()}
     if isinstance(value, list):
-        return [_replace(inner, known) for inner in value]
+        return [_copy_with(one, replaced, (*at, index)) for index, one in enumerate(value)]
     return value

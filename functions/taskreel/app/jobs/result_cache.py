@@ -5,7 +5,8 @@ credits, shares its files with no other job, and is gone when that job is remove
 but the job's `cacheKey`, and only for requests that ask.
 
 A step of a pipeline that asks for it takes over the finished work of an equal step, as a replay
-does: it is a job of its own, with its files, and costs nothing.
+does: it is a job of its own, with its files, and costs nothing. A job that has taken over work has
+no `cacheKey`: it would answer for longer than its work is recent.
 
 Equal requests at the same time make one job: its id follows from the key and from the newest job
 that has it, and the second one to create it finds the first.
@@ -67,7 +68,7 @@ async def look_up_result(
     webhooks: the earlier job has times and webhooks of its own.
     """
     _check_combination(submission)
-    compared = await replace_own_files(services, caller, payload)
+    compared = await replace_own_files(services, caller, submission, payload)
     key = _build_key(caller.user_id, job_type, compared)
     newest = await _find_newest(services, key)
     job_id = keyed_job_id(caller.user_id, f"{key} after {newest.job_id if newest else ''}")
@@ -87,7 +88,8 @@ async def look_up_step(
     `provider` is that of the pipeline, which a step without one of its own has.
     """
     given = {"provider": provider, **submission.payload(), "projectId": parent.project_id}
-    compared = await replace_own_files(services, Caller(user_id=parent.user_id), given)
+    owner = Caller(user_id=parent.user_id)
+    compared = await replace_own_files(services, owner, submission, given)
     # No job of its own answers for a step, nor the reverse: each is shown, and deleted, by itself.
     key = _build_key(parent.user_id, f"step {job_type}", compared)
     newest = await _find_newest(services, key)
@@ -130,7 +132,9 @@ def _is_recent(job: Job, submission: Submission, now: datetime) -> bool:
     if job.expire_at is not None and job.expire_at <= now:
         return False
     longest = timedelta(seconds=submission.cache_seconds or 0)
-    return now - job.status_at[Status.COMPLETED] <= longest
+    # A job that was retried may show units that were done in its first round.
+    made_at = job.created_at if job.round > 1 else job.status_at[Status.COMPLETED]
+    return now - made_at <= longest
 
 
 def _build_key(user_id: str, job_type: str, payload: Mapping[str, Any]) -> str:
