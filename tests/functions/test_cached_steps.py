@@ -10,6 +10,8 @@ import pytest
 from functions.job_requests import IMAGE, expect_problem, read_balance, submit_job
 from functions.test_audit import audit
 from simulation.world import World
+from taskreel.app.jobs import remove
+from taskreel.app.pipelines import child_jobs, pipeline_run
 from taskreel.domain.job import Job
 from taskreel.ports import Query
 from taskreel.store_collections import JOBS
@@ -158,3 +160,53 @@ async def test_the_audit_finds_the_work_and_its_payment(
         await make(world, ada, draw=step())
     report = await audit(world, with_files=True)
     assert (report.jobs, report.violations) == (7, [])
+
+
+async def test_what_was_taken_over_answers_no_longer_than_it_is_recent(
+    world: World,
+) -> None:
+    captured = []
+    for _ in range(4):  # at 0, 51, 102 and 153 minutes
+        made = await make(world, world.as_user("ada"), draw=step())
+        captured.append(made["credits"]["captured"])
+        await world.advance(3000)
+    assert captured == [1, 0, 1, 0]
+
+
+async def test_work_that_is_removed_before_a_step_takes_it_over_is_done_again(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await make(world, ada, draw=step())
+    create, answers = child_jobs.create_child_jobs, []
+
+    async def remove_first(*given: Any) -> None:
+        answers.append((await ada.delete(f"{PIPELINE}/{first['jobId']}")).status_code)
+        await create(*given)
+
+    monkeypatch.setattr(pipeline_run, "create_child_jobs", remove_first)
+    second = await make(world, ada, draw=step())
+    assert answers == [204, 404]
+    assert second["credits"] == {"held": 0, "captured": 1, "released": 0}
+    (child,) = await find_children(world, second)
+    assert child.lineage == ()
+    assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
+    assert (await audit(world, with_files=True)).violations == []
+
+
+async def test_work_that_is_taken_over_while_it_is_being_removed_stays(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await make(world, ada, draw=step())
+    delete, made = remove.delete_answers, []
+
+    async def take_over_first(*given: Any) -> None:
+        # Between the check that nobody uses it and the transaction that deletes it.
+        made.append(await make(world, ada, draw=step()))
+        await delete(*given)
+
+    monkeypatch.setattr(remove, "delete_answers", take_over_first)
+    expect_problem(await ada.delete(f"{PIPELINE}/{first['jobId']}"), 409, "conflict")
+    assert made[0]["credits"]["captured"] == 0
+    (child,) = await find_children(world, made[0])
+    assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
+    assert (await audit(world, with_files=True)).violations == []

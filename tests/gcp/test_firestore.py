@@ -68,6 +68,29 @@ async def test_a_transaction_runs_again_when_what_it_read_has_changed(new_store:
     assert (seen, await read_row(store, "a")) == ([1, 10], {"n": 11})
 
 
+async def test_a_deletion_runs_again_when_what_it_read_was_updated_without_a_read(
+    new_store: NewStore,
+) -> None:
+    store, other = new_store(), new_store()
+    await put_row(store, "a", {"n": 1})
+    seen = []
+
+    async def touch(tx: Transaction) -> None:
+        tx.update(ROWS, "a", {"n": 2})
+
+    async def delete(tx: Transaction) -> None:
+        document = await tx.get(ROWS, "a")
+        seen.append(document)
+        if len(seen) == 1:
+            await other.transaction(touch)
+        tx.delete(ROWS, "a")
+
+    await store.transaction(delete)
+    assert seen == [{"n": 1}, {"n": 2}]
+    with pytest.raises(StoreAbsentError):
+        await other.transaction(touch)
+
+
 async def test_it_runs_again_when_a_document_read_as_absent_was_created(
     new_store: NewStore,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -38,14 +39,14 @@ async def remove_job(services: Services, job: Job) -> None:
     last, children = removed[:1], removed[1:]
     while len(children) > _REMOVED_AT_ONCE:
         batch, children = children[-_REMOVED_AT_ONCE:], children[:-_REMOVED_AT_ONCE]
-        await services.store.transaction(partial(_delete_documents, ids=batch))
+        await services.store.transaction(partial(_delete_documents, ids=batch, seen_at=descendants))
 
     async def delete_all(tx: Transaction) -> None:
         # A retry may have opened another round meanwhile: then the job is not ended any more.
         found = await load_job(tx, job.job_id)
         if found is not None:
             _require_ended(found)
-            await _delete_documents(tx, [*children, *last])
+            await _delete_documents(tx, [*children, *last], descendants)
 
     await services.store.transaction(delete_all)
     log.info(
@@ -75,7 +76,23 @@ async def _delete_from(collection: Collection[Any], ids: Sequence[str], tx: Tran
         tx.delete(collection, id_)
 
 
-async def _delete_documents(tx: Transaction, ids: list[str]) -> None:
+async def _delete_documents(
+    tx: Transaction, ids: list[str], seen_at: Mapping[str, datetime | None]
+) -> None:
+    """Delete jobs. Raises ConflictError where a step has taken over the work of one meanwhile.
+
+    Such a step writes the job that it takes from: either that write is seen here, or it conflicts
+    with this transaction, or it finds the job gone.
+    """
+    for job_id in ids:
+        if seen_at.get(job_id) is not None:
+            found = await load_job(tx, job_id)
+            if found is not None and found.updated_at != seen_at[job_id]:
+                raise ConflictError(
+                    "Another pipeline has just found the result of a step of this one in the "
+                    "cache. Delete this one again to learn which it is.",
+                    jobId=job_id,
+                )
     for job_id in ids:
         tx.delete(JOBS, job_id)
 
@@ -96,10 +113,12 @@ async def _require_unused(services: Services, job: Job) -> None:
         )
 
 
-async def _require_unshared(services: Services, job: Job, descendants: Mapping[str, bool]) -> None:
+async def _require_unshared(
+    services: Services, job: Job, descendants: Mapping[str, datetime | None]
+) -> None:
     """Raise ConflictError while a step of another pipeline uses the files of one of this one."""
-    for id_, is_cached in descendants.items():
-        if not is_cached:
+    for id_, seen_at in descendants.items():
+        if seen_at is None:
             continue
         for user in await services.store.query(_query_replays(job.user_id, id_)):
             if user.id not in descendants:
@@ -132,9 +151,12 @@ def _require_ended(job: Job) -> None:
         )
 
 
-async def _list_descendants(services: Services, job_id: str) -> dict[str, bool]:
-    """The ids of the job's child jobs, and of theirs; True for those that others may have found."""
-    found: dict[str, bool] = {}
+async def _list_descendants(services: Services, job_id: str) -> dict[str, datetime | None]:
+    """The ids of the job's child jobs, and of theirs.
+
+    With the time of the last change of those that the cache may give to others, else None.
+    """
+    found: dict[str, datetime | None] = {}
     query = Query(
         collection=JOBS,
         where=(("parentId", "==", job_id),),
@@ -143,6 +165,7 @@ async def _list_descendants(services: Services, job_id: str) -> dict[str, bool]:
     )
     async for rows in read_pages(services.store, query):
         for row in rows:
-            found[row.id] = row.data.get("cacheKey") is not None
+            is_cached = row.data.get("cacheKey") is not None
+            found[row.id] = row.value.updated_at if is_cached else None
             found |= await _list_descendants(services, row.id)
     return found

@@ -53,12 +53,12 @@ async def _take_over(
     place: StepPlace,
     provider: ProviderWish | None,
 ) -> StepPlace:
+    if place.is_stored or place.done_units:
+        # The work of an earlier round, or of the job that is replayed, comes first.
+        return place
     key, hit = await look_up_step(services, parent, job_type.name, submission, provider)
-    place = replace(place, cache_key=key)
-    # The work of an earlier round, or of the job that is replayed, comes first.
-    if hit is None or place.lineage or place.done_units:
-        return place
-    done = find_done_units(job_type, submission, hit)
-    if not done:
-        return place
+    done = find_done_units(job_type, submission, hit) if hit and not place.lineage else {}
+    if hit is None or not done:
+        return replace(place, cache_key=key)
+    # Without a key: it would give work of that age for new, again and again.
     return replace(place, lineage=(hit.job_id, *hit.lineage), done_units=done)

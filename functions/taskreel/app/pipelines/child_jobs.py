@@ -26,7 +26,7 @@ from taskreel.app.jobs.job_store import (
 from taskreel.app.jobs.new_job import ChildPlace, NewJob, build_job
 from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
-from taskreel.domain.errors import PermanentError
+from taskreel.domain.errors import PermanentError, StoreAbsentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -117,8 +117,11 @@ class StepPlace:
     index: int
     lineage: tuple[str, ...] = ()
     done_units: Mapping[int, UnitRun] = field(default_factory=dict)
-    #: By which later steps find the job's result; None unless its request asks for the cache.
+    #: By which later steps find the job's result; None unless its request asks for the cache, and
+    #: None for a job that takes over work, whose age it does not know.
     cache_key: str | None = None
+    #: True when a repeated check finds the job stored.
+    is_stored: bool = False
 
 
 def place_child_job(
@@ -138,7 +141,7 @@ def place_child_job(
     if is_of_this_round(former, parent):
         # A check that is repeated: the job is stored, with the units that it took over.
         done = {index: unit for index, unit in enumerate(former.units) if _is_taken_over(unit)}
-        return replace(place, lineage=former.lineage, done_units=done)
+        return replace(place, lineage=former.lineage, done_units=done, is_stored=True)
     done = find_done_units(job_type, submission, former)
     return replace(place, lineage=(former.job_id, *former.lineage), done_units=done)
 
@@ -216,16 +219,24 @@ def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submis
     return submission
 
 
+class WorkRemovedError(Exception):
+    """The work that a child job was to take over has been removed since it was found."""
+
+
 async def create_child_jobs(services: Services, parent: Job, jobs: Sequence[Job]) -> None:
     """Store the jobs that do not exist yet, several a commit, and enqueue them all.
 
-    Raises LeaseLostError when the pipeline has ended, or another run has it.
+    Raises LeaseLostError when the pipeline has ended, or another run has it, and WorkRemovedError,
+    with some of them stored or none.
     """
     for some in _split_commits(jobs):
         async with AsyncExitStack() as stack:
             rooms = [await stack.enter_async_context(reserve_room(services, job)) for job in some]
             placed = place_child_jobs(services, some, rooms)
-            await services.store.transaction(partial(_create_missing, services, parent, placed))
+            try:
+                await services.store.transaction(partial(_create_missing, services, parent, placed))
+            except StoreAbsentError as error:
+                raise WorkRemovedError from error
         ready = [job for job in placed if job.status is not Status.THROTTLED]
         await enqueue_jobs(services, *ready)
         if len(ready) < len(placed):
@@ -263,3 +274,9 @@ async def _create_missing(
     missing = [job for job in jobs if await load_job(tx, job.job_id) is None]
     for job in missing:
         tx.create(JOBS, job.job_id, job)
+    # A write of each job whose work a cached step takes over: it fails if that one was removed
+    # meanwhile, and a removal that has seen it before the write is refused (`jobs.remove`). A read
+    # alone is not part of what a commit is checked against.
+    sources = {job.lineage[0] for job in missing if job.lineage and "cacheSeconds" in job.payload}
+    for source in sorted(sources):
+        tx.update(JOBS, source, {"updatedAt": now})

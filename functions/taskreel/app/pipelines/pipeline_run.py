@@ -13,6 +13,7 @@ from taskreel.app.jobs.job_store import require_lease, store_job, write_for_run
 from taskreel.app.jobs.results import build_unit, collect_data, view_step
 from taskreel.app.pipelines.child_jobs import (
     StepPlace,
+    WorkRemovedError,
     count_ended_jobs,
     create_child_jobs,
     find_child_jobs,
@@ -164,7 +165,11 @@ class PipelineRun:
         adopted = [known[place] for place in done]
         paths = [artifact.path for job in (*adopted, *made) for artifact in job.artifacts]
         await self._services.blobs.renew(paths, self._services.clock.now())
-        await create_child_jobs(self._services, self._job, made)
+        try:
+            await create_child_jobs(self._services, self._job, made)
+        except WorkRemovedError:
+            self._found.pop(name, None)
+            return await self._start_step(name, step, run)
 
         jobs = [*adopted, *made]
         started: StepChanges = {
