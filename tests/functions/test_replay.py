@@ -167,8 +167,11 @@ async def test_the_files_that_a_replay_takes_over_are_retained_from_now_on(
     await world.put(stored.model_copy(update={"units": units}))
     assert renewed == []
     await world.advance(86_400)
-    await replayed(ada, job)
-    assert renewed == [([file.path], world.now())]
+    again = await replayed(ada, job)
+    assert renewed == [], "the API may only read the bucket"
+    await world.settle()
+    ((paths, at),) = renewed
+    assert (paths, at) == ([file.path], (await world.job(again["jobId"])).updated_at)
 
 
 async def test_the_files_of_jobs_that_a_pipeline_adopts_are_retained_from_now_on(

@@ -11,6 +11,9 @@ import pytest
 
 from functions.job_requests import BATCH, image_request, submit_job
 from functions.stored_documents import store_documents
+from functions.test_audit import audit
+from functions.test_pipelines import jobs_of
+from functions.test_retained_work import DAY, replay_late
 from simulation.world import World, running
 from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.worker.expiry import remove_expired
@@ -137,3 +140,29 @@ async def test_a_job_stays_while_a_replay_that_uses_its_files_does(world: World)
     stored = await world.job(replay["jobId"])
     for artifact in stored.artifacts:
         assert await world.services.blobs.info(artifact.path) is not None
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["adopted-now", "adopted-by-a-release"])
+async def test_a_replay_shows_the_steps_that_it_adopted_until_it_expires(
+    world: World, *, is_older: bool
+) -> None:
+    first_id, again = await replay_late(world, world.as_user("ada"))
+    (child,) = await jobs_of(world, first_id, "draw")
+    if is_older:  # as an earlier release adopted it: its expireAt is its own
+        ended_at = child.status_at[Status.COMPLETED]
+        await world.put(child.model_copy(update={"expire_at": ended_at + RETENTION}))
+    url = f"/api/jobs/{again.job_id}"
+    shown = (await world.as_user("ada").get(url)).json()["steps"]
+
+    await world.advance(11 * DAY)
+    await remove_expired(world.services)
+    assert (await world.as_user("ada").get(url)).json()["steps"] == shown
+    (file,) = child.artifacts
+    assert await world.services.blobs.info(file.path) is not None
+    assert (await audit(world, with_files=True)).violations == []
+
+    await world.advance(90 * DAY)
+    for _ in range(3):  # a replay goes first, then what it uses
+        await remove_expired(world.services)
+    assert await read(world, "jobs") == {}
+    assert await world.services.blobs.info(file.path) is None

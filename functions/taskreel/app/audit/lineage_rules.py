@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.job import Job
@@ -26,6 +27,7 @@ class _Work:
     """The facts of a job that tell what it made and what it took over."""
 
     job_type: str
+    created_at: datetime
     is_ended: bool
     is_completed: bool
     is_pipeline: bool
@@ -49,6 +51,7 @@ def _read_work(job: Job) -> _Work:
     folder = artifacts_folder(job.job_id)
     return _Work(
         job_type=job.job_type,
+        created_at=job.created_at,
         is_ended=job.status.final,
         is_completed=job.status is Status.COMPLETED,
         is_pipeline=bool(job.steps),
@@ -112,8 +115,11 @@ class Lineages:
         for former in work.lineage:
             self._replays[former].discard(job_id)
 
-    def check_job(self, job_id: str) -> Iterator[Fault]:
-        """Everything that a job shows and has not made was done by a job that it may take from."""
+    def check_job(self, job_id: str, expired_before: datetime | None = None) -> Iterator[Fault]:
+        """Everything that a job shows and has not made was done by a job that it may take from.
+
+        A job that ended before `expired_before` may have been removed, and is not missed.
+        """
         work = self._jobs[job_id]
         for path, place in work.files.items():
             owner = _name_owner(path)
@@ -127,7 +133,7 @@ class Lineages:
         if not work.is_pipeline and work.lineage and work.round == 1:
             yield from self._check_units(job_id, work)
         for step, count in work.adopted.items():
-            yield from self._check_adopted(job_id, work, step, count)
+            yield from self._check_adopted(job_id, work, step, count, expired_before)
 
     def _check_units(self, job_id: str, work: _Work) -> Iterator[Fault]:
         """A unit that cost nothing is the one that a former job has done at the same place."""
@@ -142,14 +148,19 @@ class Lineages:
                 text = f"unit {place} cost nothing, and no job that it replays has done it"
                 yield job_id, text
 
-    def _check_adopted(self, job_id: str, work: _Work, step: str, count: int) -> Iterator[Fault]:
+    def _check_adopted(
+        self, job_id: str, work: _Work, step: str, count: int, expired_before: datetime | None
+    ) -> Iterator[Fault]:
         """The child jobs that a step took over were completed for it or for a former pipeline."""
         parents = (job_id, *work.lineage)
         if not all(parent in self._jobs for parent in parents):
             return
         children = [self._jobs[id_] for parent in parents for id_ in self._children[parent]]
         completed = {one.index for one in children if one.step == step and one.is_completed}
-        if len(completed) < count:
+        # No child job ended before its pipeline was submitted.
+        oldest = min(self._jobs[parent].created_at for parent in parents)
+        may_have_expired = expired_before is not None and oldest <= expired_before
+        if len(completed) < count and not may_have_expired:
             text = f"step {step} took over {count} child jobs, and {len(completed)} were completed"
             yield job_id, text
 

@@ -16,6 +16,7 @@ from taskreel.app.audit.job_rules import Rule, Violation
 from taskreel.app.audit.repairs import repair
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.flow.slots import active_limit
+from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
@@ -90,8 +91,9 @@ async def _audit_user(services: Services, user_id: str, report: AuditReport) -> 
 
 async def _read_books(services: Services, user_id: str, report: AuditReport) -> list[Violation]:
     unreadable = AuditReport()
-    recent = services.clock.now() - DELIVERY_RETENTION + timedelta(days=1)
-    books = UserBooks(user_id, events_since=recent)
+    now = services.clock.now()
+    recent = now - DELIVERY_RETENTION + timedelta(days=1)
+    books = UserBooks(user_id, events_since=recent, expired_before=now - RETENTION)
     async for job in _read_all(services, _query_user(JOBS, user_id), unreadable):
         books.put_job(job)
         report.jobs += 1

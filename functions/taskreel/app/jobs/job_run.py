@@ -186,6 +186,11 @@ class JobRun:
             await act_on_job_end(self._services, job)
         else:
             await admit_next(self._services, job)
+        # A child job's are renewed by its pipeline.
+        if job.status.final and job.parent_id is None and (job.lineage or job.round > 1):
+            from taskreel.app.jobs.retained_work import renew_earlier_files  # of few: cold start
+
+            await renew_earlier_files(self._services, job)
 
     async def _write_outcome(self, tx: Transaction, outcome: Outcome) -> Job:
         job = await require_lease(tx, self._job)

@@ -286,12 +286,7 @@ async def _build_job(
         cache_key=None if cache is None else cache.key,
         webhooks=_list_own_webhooks(caller, request),
     )
-    job = build_job(services, new, plan)
-    if request.done_units:
-        # Files of the replayed job, which this one will show for as long as any other's.
-        paths = [artifact.path for artifact in job.artifacts]
-        await services.blobs.renew(paths, services.clock.now())
-    return job
+    return build_job(services, new, plan)
 
 
 def _choose_priority(services: Services, caller: Caller, submission: Submission) -> Priority:

@@ -161,10 +161,11 @@ class PipelineRun:
         )
         self._check_budget(name, cost)
         made = await self._build_jobs(step, todo, places)
-        # Files of earlier jobs, which this pipeline will show for as long as any other's.
         adopted = [known[place] for place in done]
-        paths = [artifact.path for job in (*adopted, *made) for artifact in job.artifacts]
-        await self._services.blobs.renew(paths, self._services.clock.now())
+        if shown := [*adopted, *(job for job in made if job.artifacts)]:
+            from taskreel.app.jobs.retained_work import retain_adopted_jobs  # of few: cold start
+
+            await retain_adopted_jobs(self._services, self._job, shown)
         try:
             await create_child_jobs(self._services, self._job, made)
         except WorkRemovedError:

@@ -96,8 +96,19 @@ async def _list_expired(
 
 
 async def _is_replayed(services: Services, row: Row[_Document]) -> bool:
-    """True for a job whose files a replay, which is retained for longer, uses."""
-    return await find_replay(services, str(row.data.get("userId")), row.id) is not None
+    """True for a job whose files a replay, which is retained for longer, uses.
+
+    A replay of a pipeline adopts child jobs, so one of any pipeline above the job counts.
+    """
+    user_id = str(row.data.get("userId"))
+    job_id, data = row.id, row.data
+    while await find_replay(services, user_id, job_id) is None:
+        parent_id = data.get("parentId")
+        if parent_id is None:
+            return False
+        job_id = str(parent_id)
+        data = await services.store.get(_raw(JOBS.name), job_id) or {}
+    return True
 
 
 async def _delete_expired(

@@ -1,0 +1,96 @@
+"""Earlier work that a job shows: its documents and files are retained as long as the job.
+
+A replay, a retry and a pipeline that adopts child jobs show files of jobs that ended earlier. The
+bucket and the store would remove those by their own age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from taskreel.app.jobs.finish_job import RETENTION
+from taskreel.app.jobs.job_store import load_job
+from taskreel.app.services import Services
+from taskreel.domain.errors import StoreError
+from taskreel.domain.job import Job
+from taskreel.ports import Query, Transaction
+from taskreel.store_collections import JOBS
+
+log = logging.getLogger(__name__)
+
+_CALLS_AT_ONCE = 16
+_JOBS_PER_COMMIT = 100
+#: A pipeline without a deadline ends within it: its own retention begins only then.
+_LONGEST_RUN = timedelta(days=1)
+
+
+async def renew_earlier_files(services: Services, job: Job) -> None:
+    """Let the files that the ended job took over, or made in an earlier round, live from now on.
+
+    Those are of units that cost nothing in this round.
+    """
+    units = [unit for unit in job.done_units if unit.credits == 0]
+    await _renew_files(services, job, [file.path for unit in units for file in unit.artifacts])
+
+
+async def retain_adopted_jobs(services: Services, pipeline: Job, adopted: Sequence[Job]) -> None:
+    """Let the adopted child jobs, and those below them, live as long as the pipeline.
+
+    Raises StoreError when their documents could not be changed: the check is repeated.
+    """
+    jobs = list(adopted)
+    for job in jobs:
+        if job.steps:
+            jobs += await _find_shown_children(services, job)  # the loop comes to them too
+    now = services.clock.now()
+    until = max(now + _LONGEST_RUN, pipeline.finish_by or now) + RETENTION
+    ids = [job.job_id for job in jobs if job.expire_at is not None and job.expire_at < until]
+    for start in range(0, len(ids), _JOBS_PER_COMMIT):
+        some = ids[start : start + _JOBS_PER_COMMIT]
+        await services.store.transaction(partial(_extend_retention, ids=some, until=until))
+    paths = [file.path for job in jobs for file in job.artifacts]
+    await _renew_files(services, pipeline, paths)
+
+
+async def _find_shown_children(services: Services, pipeline: Job) -> list[Job]:
+    """The child jobs of an inner pipeline; and of those that it replays, if it adopted some."""
+    adopts = any(run.adopted for run in pipeline.steps.values())
+    parents = [pipeline.job_id, *(pipeline.lineage if adopts else ())]
+    found: list[Job] = []
+    for parent_id in parents:
+        query = Query(collection=JOBS, where=(("parentId", "==", parent_id),))
+        found += [row.value for row in await services.store.query(query)]
+    return found
+
+
+async def _extend_retention(tx: Transaction, ids: Sequence[str], until: datetime) -> None:
+    for job_id in ids:
+        job = await load_job(tx, job_id)
+        # A retry may have opened another round meanwhile, whose end sets it again.
+        if job is not None and job.expire_at is not None and job.expire_at < until:
+            tx.update(JOBS, job_id, {"expireAt": until})
+
+
+async def _renew_files(services: Services, job: Job, paths: Sequence[str]) -> None:
+    """Renew the files, many at once. A failure is logged: the job is not worse for it today."""
+    paths, now = list(dict.fromkeys(paths)), services.clock.now()
+    groups = [paths[first::_CALLS_AT_ONCE] for first in range(min(_CALLS_AT_ONCE, len(paths)))]
+    calls = (services.blobs.renew(group, now) for group in groups)
+    failures = [
+        one
+        for one in await asyncio.gather(*calls, return_exceptions=True)
+        if isinstance(one, BaseException)
+    ]
+    for failure in failures:
+        if not isinstance(failure, StoreError):
+            raise failure
+    if failures:
+        log.warning(
+            "files of earlier jobs could not be renewed and may be removed before this job: %s",
+            failures[0],
+            extra={"action": "files_not_renewed", "job_id": job.job_id},
+        )

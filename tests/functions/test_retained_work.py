@@ -1,0 +1,140 @@
+"""Earlier work that a replay or a retry shows is retained as long as the job that shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+
+from functions.job_requests import BATCH, submit_job
+from functions.test_audit import audit, write
+from functions.test_finished_work import slow_batch
+from functions.test_pipelines import ended, jobs_of, start, step
+from functions.test_replay import failed, replayed
+from simulation.world import World
+from taskreel.adapters.local.files import FileBlobs
+from taskreel.app.audit.job_rules import Rule
+from taskreel.domain.errors import StoreError
+from taskreel.domain.job import Job
+from taskreel.ports import Transaction
+from taskreel.store_collections import JOBS
+
+DAY = 86_400
+MENDED = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
+
+
+async def fail_half_done(world: World, client: httpx.AsyncClient) -> tuple[dict[str, str], Job]:
+    """A batch of which some pictures were made before it failed at its deadline."""
+    options = {"width": 64, "height": 64, "studio": {"mode": "slow", "seconds": 3}}
+    job = await submit_job(client, slow_batch(10, deadlineSeconds=20, options=options), BATCH)
+    await world.advance(12)
+    stored = await world.job(job["jobId"])
+    await world.put(stored.with_changes(world.now(), fence=stored.fence + 1, lease_until=None))
+    await world.advance(60)
+    await world.sweep()
+    stored = await world.job(job["jobId"])
+    assert 0 < len(stored.artifacts) < 10
+    return job["urls"], stored
+
+
+async def retry_to_the_end(
+    world: World, client: httpx.AsyncClient, urls: dict[str, str], job_id: str
+) -> Job:
+    answer = await client.post(urls["retry"])
+    assert answer.status_code == 202, answer.text
+    await world.put((await world.job(job_id)).with_changes(world.now(), finish_by=None))
+    await world.advance(120)
+    return await world.job(job_id)
+
+
+async def test_the_files_of_an_earlier_round_are_renewed_when_the_retried_job_ends(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[str] = []
+
+    async def renew(_blobs: FileBlobs, paths: Sequence[str], _at: datetime, /) -> None:
+        renewed.extend(paths)
+
+    monkeypatch.setattr(FileBlobs, "renew", renew)
+    urls, first = await fail_half_done(world, ada)
+    assert renewed == [], "a job that shows its own work alone renews nothing"
+    job = await retry_to_the_end(world, ada, urls, first.job_id)
+    assert job.status == "COMPLETED"
+    assert sorted(renewed) == sorted(file.path for file in first.artifacts)
+
+
+async def test_a_job_completes_though_the_bucket_does_not_renew_its_files(
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def renew(_blobs: FileBlobs, _paths: Sequence[str], _at: datetime, /) -> None:
+        raise StoreError("the bucket is away")
+
+    monkeypatch.setattr(FileBlobs, "renew", renew)
+    urls, first = await fail_half_done(world, ada)
+    with caplog.at_level(logging.WARNING):
+        job = await retry_to_the_end(world, ada, urls, first.job_id)
+    assert job.status == "COMPLETED"
+    actions = [getattr(record, "action", None) for record in caplog.records]
+    assert actions.count("files_not_renewed") == 1
+
+
+async def replay_late(world: World, client: httpx.AsyncClient) -> tuple[str, Job]:
+    """The id of a failed pipeline, and its replay of 80 days later that adopted a step of it."""
+    payload = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
+    draw = {"type": "image-generation", "payload": payload}
+    pictures = {"draw": draw, "last": {**step("fail-permanent"), "after": ["draw"]}}
+    first = await ended(world, client, await start(client, **pictures), "FAILED")
+    await world.advance(80 * DAY)
+    client = world.as_user("ada")
+    again = await ended(world, client, await replayed(client, first, edit=MENDED), "COMPLETED")
+    return first["jobId"], await world.job(again["jobId"])
+
+
+async def test_adopted_child_jobs_are_retained_as_long_as_the_replay(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    first_id, again = await replay_late(world, ada)
+    (child,) = await jobs_of(world, first_id, "draw")
+    assert child.artifacts
+    assert child.expire_at is not None
+    assert again.expire_at is not None
+    assert child.expire_at >= again.expire_at
+
+
+async def test_a_store_that_removes_a_replayed_pipeline_by_its_age_raises_no_alarm(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    first_id, again = await replay_late(world, ada)
+    failed_child = (await jobs_of(world, first_id, "last"))[0].job_id
+    await write(world, lambda tx: tx.delete(JOBS, first_id))
+    report = await audit(world)
+    assert [one.rule for one in report.violations].count(Rule.FAMILY) == 2, "it is too early"
+
+    await world.advance(11 * DAY)
+    await write(world, lambda tx: tx.delete(JOBS, failed_child))
+    assert (await audit(world)).violations == []
+    assert again.expire_at is not None
+    assert again.expire_at > world.now() + timedelta(days=70)
+
+
+async def test_child_jobs_that_expired_before_their_pipeline_raise_no_alarm(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await failed(world, ada)
+    children = await jobs_of(world, job["jobId"])
+
+    def remove_children(tx: Transaction) -> None:
+        for child in children:
+            tx.delete(JOBS, child.job_id)
+
+    await write(world, remove_children)
+    rules = {one.rule for one in (await audit(world)).violations}
+    assert Rule.PAID_WORK in rules, "their retention is not over"
+    await world.advance(90 * DAY)
+    assert (await audit(world)).violations == []
