@@ -74,7 +74,7 @@ def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
         parent_round=job.parent_round,
         is_pipeline=bool(job.steps),
         queued_at=job.status_at.get(Status.QUEUED, job.created_at),
-        ended_at=job.status_at[job.status] if job.status.final else None,
+        ended_at=job.status_at.get(job.status) if job.status.final else None,
         has_slot=job.slot_of is not None,
         waits=job.waits_for is WaitsFor.USER,
         entry_suffix=_find_entry_suffix(job),
