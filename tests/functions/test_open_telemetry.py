@@ -29,6 +29,7 @@ from taskreel.app.messages.job_task import build_task
 from taskreel.app.request_trace import trace_id, trace_parent
 from taskreel.domain.webhook import WebhookAnswer
 from taskreel.log import _JsonFormatter
+from taskreel.ports import WebhookMessage
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -200,8 +201,9 @@ async def test_a_webhook_carries_the_span_of_its_try(
         WebhookSender(["http://127.0.0.1:9"], transport=httpx.MockTransport(answer))
     )
     with telemetry.record_delivery("webhook-processing", "task", f"00-{TRACE}-{CALLER}-01"):
+        now = wiring.SystemClock().now()
         sent = await sender.send(
-            "http://127.0.0.1:9/hook", "{}", message_id="m", at=wiring.SystemClock().now(), keys=[]
+            WebhookMessage(url="http://127.0.0.1:9/hook", id="m", body="{}", at=now, keys=[])
         )
     await sender.close()
     assert isinstance(sent, WebhookAnswer)

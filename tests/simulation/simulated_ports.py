@@ -30,6 +30,7 @@ from taskreel.ports import (
     TaskQueue,
     Timer,
     Transaction,
+    WebhookMessage,
 )
 
 T = TypeVar("T")
@@ -342,26 +343,16 @@ class MachineWebhooks:
     def public_key(self, key: SigningKey, /) -> str | None:
         return key.secret
 
-    async def send(
-        self,
-        _url: str,
-        body: str,
-        /,
-        *,
-        message_id: str,
-        at: datetime,
-        keys: Sequence[SigningKey],
-        headers: Mapping[str, str] | None = None,
-    ) -> WebhookAnswer:
-        assert headers is None, "no webhook here has another service's form"
+    async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
+        assert message.headers == {}, "no webhook here has another service's form"
         plan = self.machine.plan
         await self.machine.pause()
-        assert keys, "a message is signed"
-        assert at.tzinfo is not None
+        assert message.keys, "a message is signed"
+        assert message.at.tzinfo is not None
         if plan.strikes(Fault.WEBHOOK_FAILS):
             status = (500, 429, None)[plan.tape.draw(3)]
             return WebhookAnswer(status=status, error=None if status else "refused")
-        self.receiver.bodies.setdefault(message_id, set()).add(body)
+        self.receiver.bodies.setdefault(message.id, set()).add(message.body)
         await self.machine.pause()
         if plan.strikes(Fault.WEBHOOK_ANSWER_LOST):
             return WebhookAnswer(error="timed out")

@@ -36,6 +36,7 @@ from taskreel.ports import (
     Store,
     Task,
     TaskQueue,
+    WebhookMessage,
 )
 
 _Message = MutableMapping[str, Any]
@@ -156,21 +157,9 @@ class DurableWebhooks:
     def public_key(self, key: SigningKey, /) -> str | None:
         return self._webhooks.public_key(key)
 
-    async def send(
-        self,
-        url: str,
-        body: str,
-        /,
-        *,
-        message_id: str,
-        at: datetime,
-        keys: Sequence[SigningKey],
-        headers: Mapping[str, str] | None = None,
-    ) -> WebhookAnswer:
+    async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
         await self._store.durable()
-        return await self._webhooks.send(
-            url, body, message_id=message_id, at=at, keys=keys, headers=headers
-        )
+        return await self._webhooks.send(message)
 
     async def close(self) -> None:
         await self._webhooks.close()

@@ -18,11 +18,9 @@ from collections.abc import (
     Iterator,
     Mapping,
     MutableMapping,
-    Sequence,
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from opentelemetry.context import Context
@@ -48,7 +46,15 @@ from opentelemetry.trace import (
 from taskreel.adapters.span_contexts import format_trace_parent, parse_trace_parent
 from taskreel.app.request_trace import trace_id, trace_parent
 from taskreel.domain.webhook import SigningKey, WebhookAnswer
-from taskreel.ports import Capability, Done, Generation, Pending, Provider, SendWebhook
+from taskreel.ports import (
+    Capability,
+    Done,
+    Generation,
+    Pending,
+    Provider,
+    SendWebhook,
+    WebhookMessage,
+)
 
 _Message = MutableMapping[str, Any]
 _Scope = MutableMapping[str, Any]
@@ -324,22 +330,10 @@ class _TracedWebhooks:
     def public_key(self, key: SigningKey, /) -> str | None:
         return self._sender.public_key(key)
 
-    async def send(
-        self,
-        url: str,
-        body: str,
-        /,
-        *,
-        message_id: str,
-        at: datetime,
-        keys: Sequence[SigningKey],
-        headers: Mapping[str, str] | None = None,
-    ) -> WebhookAnswer:
+    async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
         attributes: _Attributes = {"http.request.method": "POST"}
         with self._telemetry.record_webhook(attributes) as span:
-            answer = await self._sender.send(
-                url, body, message_id=message_id, at=at, keys=keys, headers=headers
-            )
+            answer = await self._sender.send(message)
             if answer.status is not None:
                 _set(span, attributes, "http.response.status_code", answer.status)
             if answer.error is not None:

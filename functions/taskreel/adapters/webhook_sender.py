@@ -11,7 +11,7 @@ import base64
 import email.utils
 import ipaddress
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from taskreel.app.request_trace import build_trace_parent
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.webhook import ANSWER_SECONDS, Signature, SigningKey, WebhookAnswer
+from taskreel.ports import WebhookMessage
 
 if TYPE_CHECKING:
     import httpx
@@ -53,35 +54,25 @@ class WebhookSender:
         raw = private.public_key().public_bytes_raw()
         return f"whpk_{base64.b64encode(raw).decode()}"
 
-    async def send(
-        self,
-        url: str,
-        body: str,
-        /,
-        *,
-        message_id: str,
-        at: datetime,
-        keys: Sequence[SigningKey],
-        headers: Mapping[str, str] | None = None,
-    ) -> WebhookAnswer:
-        """Post the body once, signed for the time `at` with every key. Raises nothing."""
-        problem = self._find_problem(url)
+    async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
+        """Post the message once. Raises nothing."""
+        problem = self._find_problem(message.url)
         if problem is not None:
             return WebhookAnswer(error=f"The address {problem}.")
-        sent = {
-            **(headers or {}),
+        headers = {
+            **message.headers,
             "Content-Type": "application/json",
             "User-Agent": "Taskreel-Webhooks",
             "Accept-Encoding": "identity",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": " ".join(_sign(key, message_id, at, body) for key in keys),
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(message.at.timestamp())),
+            "webhook-signature": " ".join(_sign(key, message) for key in message.keys),
         }
         parent = build_trace_parent()
         if parent is not None:
-            sent["traceparent"] = parent
+            headers["traceparent"] = parent
         started = time.perf_counter()
-        answer = await self._post(url, body, sent, at)
+        answer = await self._post(message, headers)
         took = round((time.perf_counter() - started) * 1000)
         return answer.model_copy(update={"milliseconds": took})
 
@@ -91,14 +82,12 @@ class WebhookSender:
             await self._client.aclose()
             self._client = None
 
-    async def _post(
-        self, url: str, body: str, headers: dict[str, str], at: datetime
-    ) -> WebhookAnswer:
+    async def _post(self, message: WebhookMessage, headers: dict[str, str]) -> WebhookAnswer:
         import httpx
 
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._exchange(url, body, headers, at)
+                return await self._exchange(message, headers)
         except TimeoutError:
             # It answers no message in time: the others of its messages wait, and hold no place.
             return WebhookAnswer(
@@ -109,27 +98,25 @@ class WebhookSender:
             reason = str(error)[:_LONGEST_ERROR] or type(error).__name__
             return WebhookAnswer(error=f"It could not be reached: {reason}")
 
-    async def _exchange(
-        self, url: str, body: str, headers: dict[str, str], at: datetime
-    ) -> WebhookAnswer:
+    async def _exchange(self, message: WebhookMessage, headers: dict[str, str]) -> WebhookAnswer:
         import httpx
 
         from taskreel.adapters.public_addresses import is_public, resolve_host
 
-        parts = httpx.URL(url)
+        parts = httpx.URL(message.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             addresses = await resolve_host(parts.host, port)
         except OSError:
             return WebhookAnswer(error=f"The host name {parts.host} has no address.")
-        if _origin(url) not in self._private and not all(map(is_public, addresses)):
+        if _origin(message.url) not in self._private and not all(map(is_public, addresses)):
             return WebhookAnswer(error=f"{parts.host} has a private address.")
         # To the address that was checked: a name that resolves otherwise a second time gains
         # nothing. The host's name is for TLS and for the server.
         request = httpx.Request(
             "POST",
             parts.copy_with(host=addresses[0]),
-            content=body.encode(),
+            content=message.body.encode(),
             headers={**headers, "Host": parts.netloc.decode()},
             extensions={
                 "sni_hostname": parts.host,
@@ -141,7 +128,7 @@ class WebhookSender:
             return WebhookAnswer(
                 status=response.status_code,
                 body=await _read_start(response),
-                retry_after=_read_retry_after(response, at),
+                retry_after=_read_retry_after(response, message.at),
             )
         finally:
             await response.aclose()
@@ -184,18 +171,18 @@ class WebhookSender:
         return problem
 
 
-def _sign(key: SigningKey, message_id: str, at: datetime, body: str) -> str:
+def _sign(key: SigningKey, message: WebhookMessage) -> str:
     """One signature: its version, a comma, and base64."""
     if key.kind is Signature.ED25519:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        text = f"{message_id}.{int(at.timestamp())}.{body}"
+        text = f"{message.id}.{int(message.at.timestamp())}.{message.body}"
         raw = Ed25519PrivateKey.from_private_bytes(_decode_secret(key)).sign(text.encode())
         return f"v1a,{base64.b64encode(raw).decode()}"
     from standardwebhooks.webhooks import Webhook
 
     # The package replaces the time's zone by UTC, whatever it was.
-    signature: str = Webhook(key.secret).sign(message_id, at.astimezone(UTC), body)
+    signature: str = Webhook(key.secret).sign(message.id, message.at.astimezone(UTC), message.body)
     return signature
 
 

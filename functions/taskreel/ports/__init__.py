@@ -25,6 +25,7 @@ from taskreel.ports.messages import (
     SendWebhook,
     Task,
     TaskQueue,
+    WebhookMessage,
 )
 from taskreel.ports.providers import (
     Capability,
@@ -89,6 +90,7 @@ __all__ = [
     "Timer",
     "Transaction",
     "VerifyWebhook",
+    "WebhookMessage",
     "WorkDirs",
     "WorkRequest",
 ]

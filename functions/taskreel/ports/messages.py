@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -69,6 +69,20 @@ class TaskQueue(Protocol):
         """Close all connections."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookMessage:
+    """A body for an address that a user named, signed for the time `at` with every key."""
+
+    url: str
+    #: The same in every try: the receiver knows a repetition by it.
+    id: str
+    body: str
+    at: datetime
+    keys: Sequence[SigningKey] = field(repr=False)
+    #: They go beside those of Standard Webhooks.
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class SendWebhook(Protocol):
     """Sends signed messages to addresses that users name."""
 
@@ -78,21 +92,8 @@ class SendWebhook(Protocol):
     def public_key(self, key: SigningKey, /) -> str | None:
         """The public half of a key, for the receiver; None for a shared secret."""
 
-    async def send(
-        self,
-        url: str,
-        body: str,
-        /,
-        *,
-        message_id: str,
-        at: datetime,
-        keys: Sequence[SigningKey],
-        headers: Mapping[str, str] | None = None,
-    ) -> WebhookAnswer:
-        """Send the body once, signed for the time `at` with every key. Raises nothing.
-
-        `headers` go beside those of Standard Webhooks.
-        """
+    async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
+        """Send the message once. Raises nothing."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from taskreel.app.webhooks.endpoints import open_own_endpoint
 from taskreel.domain.errors import PermanentError, RateLimitedError, RunError, TemporaryError
 from taskreel.domain.webhook import SENDER, WebhookAnswer
-from taskreel.ports import Clock, Done, Generation, Pending, SendWebhook, Store
+from taskreel.ports import Clock, Done, Generation, Pending, SendWebhook, Store, WebhookMessage
 
 #: How often an address may ask for a rest, and the least rest: it doubles up to the longest.
 _MOST_RESTS = 20
@@ -40,13 +40,14 @@ class MessageSender:
             lambda tx: open_own_endpoint(tx, request.user_id, self._clock, self._random)
         )
         now = self._clock.now()
-        answer = await self._webhooks.send(
-            request.params["url"],
-            to_json(request.params["message"]).decode(),
-            message_id=f"msg_{idempotency_key}",
+        message = WebhookMessage(
+            url=request.params["url"],
+            id=f"msg_{idempotency_key}",
+            body=to_json(request.params["message"]).decode(),
             at=now,
             keys=endpoint.valid_keys(now),
         )
+        answer = await self._webhooks.send(message)
         if not answer.succeeded:
             raise _explain_failure(answer, request.waits)
         return Done(

@@ -38,7 +38,7 @@ from taskreel.domain.webhook import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from taskreel.ports import Transaction
+from taskreel.ports import Transaction, WebhookMessage
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS
 
 log = logging.getLogger(__name__)
@@ -79,24 +79,22 @@ async def process_delivery_task(services: Services, delivery_id: str) -> bool:
         return True
 
     now = services.clock.now()
-    answer = await services.webhooks.send(
-        claimed.url,
-        claimed.body,
-        message_id=delivery_id,
+    message = WebhookMessage(
+        url=claimed.url,
+        id=delivery_id,
+        body=claimed.body,
         at=now,
         keys=claimed.endpoint.known_keys(now),
         headers=_sign_as_other_service(services, claimed, now),
     )
-    await _record(services, claimed, answer)
+    await _record(services, claimed, await services.webhooks.send(message))
     return True
 
 
-def _sign_as_other_service(
-    services: Services, made: _Try, now: datetime
-) -> Mapping[str, str] | None:
+def _sign_as_other_service(services: Services, made: _Try, now: datetime) -> Mapping[str, str]:
     """The headers of another service's signature, beside that of Standard Webhooks."""
     if made.delivery.form is None:
-        return None
+        return {}
     return services.sign_message(made.delivery, made.body, now)
 
 
