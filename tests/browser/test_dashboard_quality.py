@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from browser.seeded_stack import seeded_stack
 from browser.signed_in_page import SECONDS, signed_in, store_page
 from e2e.processes import Stack
 from installed_programs import find_program, skip_or_fail
+from nightly_tests import skip_by_day
 from taskreel_local.bench.scale import USER
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -38,8 +38,6 @@ PAGES = (
     "/users?user=ada",
     "/audit",
 )
-by_night = pytest.mark.skipif(not os.environ.get("NIGHTLY"), reason="minutes: NIGHTLY=1 runs it")
-
 FEW, MANY, MILLION = 1_000, 100_000, 1_000_000
 #: With a million jobs a page takes so much longer at most than with a thousand.
 MOST_RATIO = 2.0
@@ -226,7 +224,7 @@ def test_a_list_of_many_jobs_is_paged_and_searched(browser: Browser, crowded: St
         expect(rows).to_have_count(80, timeout=SECONDS)
 
 
-@by_night
+@skip_by_day("minutes")
 def test_pages_are_as_quick_with_a_million_jobs_as_with_a_thousand(
     browser: Browser, tmp_path: Path
 ) -> None:

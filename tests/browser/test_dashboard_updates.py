@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack
+from nightly_tests import skip_by_day
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 log = logging.getLogger(__name__)
-
-by_night = pytest.mark.skipif(not os.environ.get("NIGHTLY"), reason="measures: NIGHTLY=1 runs it")
 
 RATE = 50
 #: Rows of a page that nobody reads beyond (`MOST_LIVE` of live_rows.js).
@@ -79,7 +77,7 @@ def test_many_changes_a_second_are_drawn_and_move_rows_now_and_then(
         assert drawn["changed"] <= seconds / FLUSH_SECONDS + seconds + 5
 
 
-@by_night
+@skip_by_day("measures")
 @pytest.mark.parametrize("path", ["/jobs", "/jobs?view=sheet", ""])
 def test_fifty_changes_a_second_make_no_long_task(
     browser: Browser, listed: Stack, path: str, tmp_path: Path

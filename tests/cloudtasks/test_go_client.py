@@ -12,15 +12,13 @@ from cloudtasks.remote import Remote
 from cloudtasks.test_readme import EMAILS, examples
 from cloudtasks.worker import LOCATION
 from installed_programs import find_program, skip_or_fail
+from nightly_tests import skip_by_day
 
 INSTALL = "apt-get install golang-go golang-google-cloud-dev"
 #: Where Debian's packages of Go libraries are.
 GO_CODE = Path("/usr/share/gocode")
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("NIGHTLY"), reason="compiles gRPC: NIGHTLY=1 runs it"),
-]
+pytestmark = [pytest.mark.slow, skip_by_day("compiles gRPC")]
 
 
 def test_the_example_for_go_runs(remote: Remote, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import yaml
 from e2e.memory_cgroup import memory_cgroup
 from e2e.processes import ROOT, stack, wait_for_job
 from functions.test_inputs import mp4
+from nightly_tests import skip_by_day
 from providers.bfl.fake import FakeBfl
 from providers.fake_provider import serve_on_port
 
@@ -36,12 +37,7 @@ PURCHASE = {
 #: The services that work on files, in an instance of each.
 SERVICES = [
     "media-processor",
-    pytest.param(
-        "task-processor",
-        marks=pytest.mark.skipif(
-            not os.environ.get("NIGHTLY"), reason="the same with other numbers: NIGHTLY=1 runs it"
-        ),
-    ),
+    pytest.param("task-processor", marks=skip_by_day("the same with other numbers")),
 ]
 
 

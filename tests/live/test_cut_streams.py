@@ -14,13 +14,14 @@ import httpx
 import pytest
 
 from browser.chromium import run_page
+from nightly_tests import skip_by_day
 from simulation.world import token
 from taskreel import wiring
 from taskreel.app.caller import Caller
 
 from .conftest import Live
 from .cutting_proxy import CuttingProxy, running_proxy
-from .test_socket_client import CUTS, by_night, make_job
+from .test_socket_client import CUTS, make_job
 
 PAGE = Path(__file__).with_name("event_sources.html")
 EVENTS = "/api/jobs/events"
@@ -106,7 +107,7 @@ async def test_cuts_of_a_stream_lose_and_repeat_nothing(live: Live) -> None:
     assert client.connections > 10
 
 
-@by_night
+@skip_by_day("minutes")
 @pytest.mark.slow
 async def test_hundreds_of_cuts_of_a_stream_lose_and_repeat_nothing(live: Live) -> None:
     async with running_proxy(live.port) as proxy:

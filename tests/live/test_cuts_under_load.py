@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from nightly_tests import skip_by_day
+
 from .conftest import Client, Live
 from .cutting_proxy import CuttingProxy, running_proxy
 from .test_cut_streams import EVENTS, StreamClient
-from .test_socket_client import Connect, as_user, by_night, make_job
+from .test_socket_client import Connect, as_user, make_job
 
 USERS = [f"user{number}" for number in range(8)]
 CHANGES_PER_SECOND = 50
@@ -56,7 +58,7 @@ async def wait_for_last(
         )
 
 
-@by_night
+@skip_by_day("minutes")
 @pytest.mark.slow
 async def test_five_hundred_cuts_under_load_lose_and_repeat_nothing(
     live: Live, connect: Connect

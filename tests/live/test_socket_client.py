@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from functions.job_requests import image_request, submit_job
+from nightly_tests import skip_by_day
 from simulation.world import token
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -23,7 +23,6 @@ Connect = Callable[..., Awaitable[Client]]
 
 #: At night (.ci/nightly), a minute each; forty are made by day too.
 CUTS = 300
-by_night = pytest.mark.skipif(not os.environ.get("NIGHTLY"), reason="minutes: NIGHTLY=1 runs it")
 FIELDS = ["jobId", "status", "progress", "resultUrl", "error"]
 
 
@@ -209,7 +208,7 @@ async def test_cuts_lose_and_repeat_nothing(
     await cut_while_jobs_are_stored(live, connect, cuts=cuts, transports=transports)
 
 
-@by_night
+@skip_by_day("minutes")
 @pytest.mark.slow
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"]])
 async def test_hundreds_of_cuts_lose_and_repeat_nothing(
