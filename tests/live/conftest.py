@@ -16,14 +16,19 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from installed_programs import find_program, skip_or_fail
-from simulation.world import World, running
+from simulation.world import JWT_SECRET, World, running
 from taskreel import wiring
+from taskreel.app.live.job_feed import JobFeed
+from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.ports import Transaction
 from taskreel.store_collections import JOBS
+from taskreel.web.auth import Authenticator, TokenRules
+from taskreel.web.live.socket_gateway import SocketGateway
+from taskreel.web.live_context import ConnectionLimits, LiveContext
 
 CLIENT = Path(__file__).with_name("socket_client.mjs")
 PACKAGES = ["socket.io-client@4"]
@@ -114,9 +119,11 @@ async def _route(scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
 
-def start_server(listener: socket.socket) -> tuple[uvicorn.Server, asyncio.Task[None]]:
+def start_server(
+    listener: socket.socket, app: ASGIApp = _route
+) -> tuple[uvicorn.Server, asyncio.Task[None]]:
     config = uvicorn.Config(
-        _route,
+        app,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         lifespan="off",
@@ -139,6 +146,24 @@ async def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         if made.task is not None:
             await made.task
         listener.close()
+
+
+@asynccontextmanager
+async def running_gateway(services: Services, *, send_buffer: int = 0) -> AsyncIterator[int]:
+    """Run a gateway alone, as another instance, over these services; yield its port."""
+    feed = JobFeed(services)
+    gateway = SocketGateway(
+        LiveContext(feed, ConnectionLimits()), Authenticator(TokenRules(secret=JWT_SECRET))
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    if send_buffer:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    server, task = start_server(listener, gateway.app)
+    yield listener.getsockname()[1]
+    await feed.close()
+    server.should_exit = True
+    await task
+    listener.close()
 
 
 @pytest.fixture

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from functions.job_requests import submit_job
-from simulation.world import JWT_SECRET, token
+from simulation.world import token
 from taskreel import wiring
 from taskreel.adapters.absent_tasks import AbsentTasks
-from taskreel.app.live.job_feed import JobFeed
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.errors import QueueError
-from taskreel.web.auth import Authenticator, TokenRules
-from taskreel.web.live.socket_gateway import SocketGateway
-from taskreel.web.live_context import ConnectionLimits, LiveContext
 
-from .conftest import Live
+from .conftest import Live, running_gateway
 from .test_socket_client import Connect
 
 #: What `roles/datastore.viewer` allows.
@@ -48,17 +41,6 @@ async def test_a_gateway_that_may_only_read_serves_every_scope(
     world = live.world
     store: Any = ReadOnlyStore(world.services.store)
     services = replace(world.services, store=store, tasks=AbsentTasks())
-    feed = JobFeed(services)
-    gateway = SocketGateway(
-        LiveContext(feed, ConnectionLimits()), Authenticator(TokenRules(secret=JWT_SECRET))
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        gateway.app, ws="websockets-sansio", lifespan="off", log_config=None,
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     ada = world.as_user("ada")
     made = (await ada.post("/api/projects", json={"name": "The film"})).json()
     project = made["projectId"]
@@ -66,16 +48,13 @@ async def test_a_gateway_that_may_only_read_serves_every_scope(
     job = await submit_job(ada, small)
     wishes = [{"own": True}, {"jobId": job["jobId"]}, {"projectId": project}]
     auth = {"token": token("ada"), "subscribe": wishes}
-    client = await connect(f"ws://127.0.0.1:{listener.getsockname()[1]}", auth=auth)
-    await client.wait_until_printed("connect")
-    await world.advance(5)
-    await client.wait_for(lambda: any(one["status"] == "COMPLETED" for one in client.updates))
+    async with running_gateway(services) as port:
+        client = await connect(f"ws://127.0.0.1:{port}", auth=auth)
+        await client.wait_until_printed("connect")
+        await world.advance(5)
+        await client.wait_for(lambda: any(one["status"] == "COMPLETED" for one in client.updates))
     assert client.updates[-1]["resultUrl"].startswith("http")
     assert {"get", "watch_changes"} <= store.used
-    await feed.close()
-    server.should_exit = True
-    await serving
-    listener.close()
 
 
 async def test_it_starts_without_the_keys_of_tasks_and_links(tmp_path: Path) -> None:

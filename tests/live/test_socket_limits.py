@@ -5,52 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import uvicorn
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
-from simulation.world import JWT_SECRET, World, token
+from simulation.world import token
 from taskreel import wiring
-from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import MOST_WAITING
 from taskreel.domain.job_status import Status
-from taskreel.web.auth import Authenticator, TokenRules
-from taskreel.web.live.socket_gateway import MOST_SUBSCRIPTIONS, SocketGateway
-from taskreel.web.live_context import MOST_CONNECTIONS, ConnectionLimits, LiveContext
+from taskreel.web.live.socket_gateway import MOST_SUBSCRIPTIONS
+from taskreel.web.live_context import MOST_CONNECTIONS
 
-from .conftest import Live
+from .conftest import Live, running_gateway
 from .cutting_proxy import running_proxy
 from .test_socket_client import Connect, as_user, make_job
-
-
-@asynccontextmanager
-async def running_gateway(world: World, *, send_buffer: int = 0) -> AsyncIterator[int]:
-    """Another instance, on a port of its own."""
-    feed = JobFeed(world.services)
-    gateway = SocketGateway(
-        LiveContext(feed, ConnectionLimits()), Authenticator(TokenRules(secret=JWT_SECRET))
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    if send_buffer:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    config = uvicorn.Config(
-        gateway.app,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    yield listener.getsockname()[1]
-    await feed.close()
-    server.should_exit = True
-    await serving
-    listener.close()
 
 
 async def test_the_token_may_come_in_the_authorization_header(live: Live, connect: Connect) -> None:
@@ -111,7 +79,7 @@ async def test_a_user_has_a_limit_of_sockets(live: Live, connect: Connect) -> No
 
 async def test_each_connection_may_reach_another_instance(live: Live, connect: Connect) -> None:
     """Nothing is remembered by an instance: the client brings its place."""
-    async with running_gateway(live.world) as other, running_proxy(live.port) as proxy:
+    async with running_gateway(live.world.services) as other, running_proxy(live.port) as proxy:
         client = await connect(
             f"ws://127.0.0.1:{proxy.port}",
             transports=["websocket"],
@@ -162,7 +130,7 @@ async def test_a_client_that_does_not_read_gets_the_newest_states_later(live: Li
     ]
     assert len(jobs) < MOST_WAITING
     changes = 40
-    async with running_gateway(live.world, send_buffer=4096) as port:
+    async with running_gateway(live.world.services, send_buffer=4096) as port:
         opened, _ = await open_slow_client(port)
         for percent in range(1, changes + 1):
             now = live.world.now()
