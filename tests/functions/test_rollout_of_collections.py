@@ -8,10 +8,8 @@ accounts and the ledger have tests of their own in `test_rollout.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,16 +25,15 @@ from functions.stored_documents import (
     store_documents,
 )
 from functions.test_rollout import DATA, list_places
-from functions.test_webhooks import Hooked, Receiver
-from simulation.world import World, running
-from streamed_answers import StreamedAnswers
-from taskreel import service_building
-from taskreel.adapters.webhook_sender import WebhookSender
+from functions.test_webhooks import Hooked, hooked
+from simulation.world import World
 from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.domain.job_history import ProviderAnswer, RunAnswers
 from taskreel.domain.value import StoredValue
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS, STORED
+
+__all__ = ["hooked"]
 
 THIS_RELEASE = DATA / "documents_2026_11_27.json"
 NAMES = tuple(collection.name for collection in STORED)
@@ -50,15 +47,6 @@ SAVED = {name: value for name, value in TEMPLATE.items() if name != "name"}
 ENDPOINT = {"url": "https://93.184.216.34/hooks"}
 BREAKER = "/api/providers/bfl/flux-1.1-pro/breaker"
 QUEUE = "/api/jobs/queues/image-generation"
-
-
-@pytest.fixture
-async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
-    receiver = Receiver()
-    sender = partial(WebhookSender, transport=StreamedAnswers(receiver))
-    monkeypatch.setattr(service_building, "WebhookSender", sender)
-    async with running(tmp_path, monkeypatch) as world:
-        yield Hooked(world, receiver, world.as_user("ada"))
 
 
 @pytest.fixture
@@ -179,23 +167,13 @@ def _as_lists(value: Any) -> Any:
     return value
 
 
-def find_one(documents: Documents, collection: str, **fields: Any) -> tuple[str, dict[str, Any]]:
-    """The one document with these fields, and its id."""
-    ((id_, row),) = [
-        (id_, row)
-        for id_, row in documents[collection].items()
-        if all(row.get(name) == value for name, value in fields.items())
-    ]
-    return id_, row
-
-
 async def serve_all(
     documents: Documents, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> dict[str, Any]:
     """Read the documents of every collection by its routes."""
     jobs = await ask(ada, "GET", "/api/jobs?limit=100")
     failed = next(id_ for id_, row in documents["jobs"].items() if row["status"] == "FAILED")
-    endpoint, _ = find_one(documents, "webhook_endpoints")
+    (endpoint,) = documents["webhook_endpoints"]
     (erasure,) = documents["erasures"]
     found: dict[str, Any] = {
         "jobs": jobs["jobs"],
