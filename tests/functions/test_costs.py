@@ -15,6 +15,7 @@ import pytest
 
 from functions.fake_providers import CLIP, running_with_fakes
 from functions.job_requests import NOOP, VIDEO, read_job, submit_job
+from functions.test_project_limits import make_limited_project
 from providers.fake_provider import build_png as picture
 from simulation.world import ROOT, World, running
 from taskreel.domain.job_status import Status
@@ -161,8 +162,7 @@ async def test_a_job_of_a_project_with_limits_takes_one_read_and_one_write_more(
         wrap=lambda store: cast(Store, Counting(store)),
     ) as world:
         ada, counts = world.as_user("ada", tier="enterprise"), cast(Counting, world.services.store)
-        project = (await ada.post("/api/projects", json={"name": "The film"})).json()["projectId"]
-        await ada.put(f"/api/projects/{project}/limits", json={"activeJobs": 5, "credits": 50})
+        project = await make_limited_project(ada, activeJobs=5, credits=50)
         taken = {}
         for body in (NOOP, {**NOOP, "projectId": project}):
             await submit_job(ada, body)

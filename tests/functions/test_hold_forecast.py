@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 
 from functions.job_requests import read_balance
+from functions.test_projects import make_project
 from simulation.world import World
 from taskreel.app.jobs.hold_forecast import HoldForecast
 
@@ -25,8 +26,7 @@ async def test_the_holds_before_leave_less_of_an_account(
 async def test_the_holds_before_leave_less_of_a_project_s_cap(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    made = await ada.post("/api/projects", json={"name": "The film"})
-    project = made.json()["projectId"]
+    project = await make_project(ada)
     capped = await ada.put(f"/api/projects/{project}/caps", json={"daily": 3})
     assert capped.is_success, capped.text
     forecast = HoldForecast(world.services)

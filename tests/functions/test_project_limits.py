@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from functions.job_requests import IMAGE, NOOP, expect_problem, image_request, submit_job
+from functions.test_projects import PROJECTS, make_project, set_role
 from simulation.world import ROOT, World, running
 from taskreel import store_collections as collections
 from taskreel.app.flow.slots import PROJECT_LIMIT
 from taskreel.domain.job import Job
 from taskreel.ports import Transaction
 
-PROJECTS = "/api/projects"
 SLOW = image_request("sleep", seconds=10)
 
 
@@ -28,10 +28,9 @@ async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield made
 
 
-async def make_project(owner: httpx.AsyncClient, **limits: Any) -> str:
-    project = str((await owner.post(PROJECTS, json={"name": "The film"})).json()["projectId"])
-    if limits:
-        await set_limits(owner, project, **limits)
+async def make_limited_project(owner: httpx.AsyncClient, **limits: Any) -> str:
+    project = await make_project(owner)
+    await set_limits(owner, project, **limits)
     return project
 
 
@@ -48,8 +47,8 @@ async def list_statuses(world: World, jobs: list[dict[str, Any]]) -> list[str]:
 
 async def test_a_project_has_so_many_jobs_under_way_whoever_submits(limited: World) -> None:
     ada, eve = (limited.as_user(name, tier="enterprise") for name in ("ada", "eve"))
-    project = await make_project(ada, activeJobs=2)
-    await ada.put(f"{PROJECTS}/{project}/members/eve", json={"role": "editor"})
+    project = await make_limited_project(ada, activeJobs=2)
+    await set_role(ada, project, "eve", "editor")
     body = {**SLOW, "projectId": project}
     jobs = [await submit_job(client, body) for client in (ada, eve, ada, eve)]
     assert (await list_statuses(limited, jobs))[2:] == ["THROTTLED", "THROTTLED"]
@@ -69,7 +68,7 @@ async def test_a_project_has_so_many_jobs_under_way_whoever_submits(limited: Wor
 @pytest.mark.parametrize("raised", [3, None])
 async def test_a_higher_limit_starts_what_waits(limited: World, raised: int | None) -> None:
     ada = limited.as_user("ada", tier="enterprise")
-    project = await make_project(ada, activeJobs=1)
+    project = await make_limited_project(ada, activeJobs=1)
     jobs = [await submit_job(ada, {**SLOW, "projectId": project}) for _ in range(3)]
     assert (await list_statuses(limited, jobs)).count("THROTTLED") == 2
     shown = await set_limits(ada, project, activeJobs=raised)
@@ -81,7 +80,7 @@ async def test_a_higher_limit_starts_what_waits(limited: World, raised: int | No
 
 async def test_a_pipeline_counts_as_one_job_of_the_project(limited: World) -> None:
     ada = limited.as_user("ada", tier="enterprise")
-    project = await make_project(ada, activeJobs=1)
+    project = await make_limited_project(ada, activeJobs=1)
     step = {"type": "image-generation", "payload": NOOP}
     body = {"projectId": project, "steps": {"one": step, "two": step}}
     job = await submit_job(ada, body, "/api/jobs/pipeline")
@@ -95,7 +94,7 @@ async def test_all_jobs_of_a_project_together_spend_no_more_than_its_credits(
     limited: World,
 ) -> None:
     ada = limited.as_user("ada", tier="enterprise")
-    project = await make_project(ada, credits=2)
+    project = await make_limited_project(ada, credits=2)
     body = {**NOOP, "projectId": project}
     first = await submit_job(ada, body)
     failed = await submit_job(ada, {**image_request("fail-permanent"), "projectId": project})
@@ -171,8 +170,7 @@ async def test_a_limit_that_is_none_is_refused_by_its_name(
 
 async def test_only_admins_of_the_project_limit_it_and_it_is_audited(limited: World) -> None:
     ada, eve = limited.as_user("ada"), limited.as_user("eve")
-    project = await make_project(ada)
-    await ada.put(f"{PROJECTS}/{project}/members/eve", json={"role": "editor"})
+    project = await make_project(ada, eve="editor")
     expect_problem(
         await eve.put(f"{PROJECTS}/{project}/limits", json={"activeJobs": 5}), 403, "forbidden"
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from functions.job_requests import submit_job
+from functions.test_projects import make_project
 from simulation.world import token
 from taskreel import wiring
 from taskreel.adapters.absent_tasks import AbsentTasks
@@ -42,8 +43,7 @@ async def test_a_gateway_that_may_only_read_serves_every_scope(
     store: Any = ReadOnlyStore(world.services.store)
     services = replace(world.services, store=store, tasks=AbsentTasks())
     ada = world.as_user("ada")
-    made = (await ada.post("/api/projects", json={"name": "The film"})).json()
-    project = made["projectId"]
+    project = await make_project(ada)
     small = {"prompt": "a kite", "options": {"width": 64, "height": 64}, "projectId": project}
     job = await submit_job(ada, small)
     wishes = [{"own": True}, {"jobId": job["jobId"]}, {"projectId": project}]

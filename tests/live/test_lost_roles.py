@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from functions.job_requests import expect_problem, image_request, submit_job
+from functions.test_projects import make_project
 from simulation.world import token
 from taskreel.domain.job_status import Status
 from taskreel.web.live import event_stream, socket_gateway
@@ -25,18 +26,10 @@ def check_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_gateway, "RIGHTS_SECONDS", SOON)
 
 
-async def make_project(ada: httpx.AsyncClient) -> str:
-    """A project of ada's, with bob as a viewer."""
-    project: str = (await ada.post("/api/projects", json={"name": "The film"})).json()["projectId"]
-    added = await ada.put(f"/api/projects/{project}/members/bob", json={"role": "viewer"})
-    assert added.status_code == 200
-    return project
-
-
 async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again(
     live: Live, ada: httpx.AsyncClient
 ) -> None:
-    project = await make_project(ada)
+    project = await make_project(ada, bob="viewer")
     pending = image_request("pending", times=1, seconds=60)
     job = await submit_job(ada, {**pending, "projectId": project})
     url = f"http://127.0.0.1:{live.port}/api/jobs/{job['jobId']}/events"
@@ -60,7 +53,7 @@ async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again
 async def test_a_socket_of_a_removed_member_follows_only_their_own_jobs(
     live: Live, ada: httpx.AsyncClient, connect: Connect
 ) -> None:
-    project = await make_project(ada)
+    project = await make_project(ada, bob="viewer")
     of_project = make_job(live, 1).model_copy(update={"project_id": project})
     await live.put(of_project)
     wishes = [{"projectId": project}, {"jobId": of_project.job_id}, {"own": True}]
