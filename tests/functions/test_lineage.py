@@ -12,7 +12,7 @@ from functions.job_requests import BATCH, submit_job
 from functions.test_audit import audit, change_job, write
 from functions.test_finished_work import cancel, slow_batch
 from functions.test_pipelines import ended, fan, jobs_of, start
-from functions.test_replay import failed, replayed
+from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World, running
 from taskreel.app.audit.job_rules import Rule
 from taskreel.domain.job import Job
@@ -85,8 +85,7 @@ async def test_child_jobs_that_a_replayed_pipeline_took_over_were_completed(
     async with running(tmp_path, monkeypatch) as world:
         client = world.as_user("ada")
         job = await failed(world, client)
-        mended = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
-        again = await replayed(client, job, edit=mended)
+        again = await replayed(client, job, edit=MENDED)
         await ended(world, client, again, "COMPLETED")
         assert (await audit(world, with_files=True)).violations == []
         child, *_ = await jobs_of(world, job["jobId"], "first")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -31,11 +29,11 @@ from functions.test_pipelines import (
     step,
 )
 from simulation.world import World
-from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.jobs.replay import apply_merge_patch
-from taskreel.domain.artifact import Artifact
 from taskreel.domain.unit import UnitState
 
+#: The edit with which a replay of the pipeline of `failed` completes.
+MENDED = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
 FIRST = {"prompt": "one", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
 
 
@@ -61,8 +59,7 @@ async def test_a_replay_begins_at_the_step_that_failed(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job = await failed(world, ada)
-    mended = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
-    again = await replayed(ada, job, edit=mended)
+    again = await replayed(ada, job, edit=MENDED)
     assert again["replayOf"] == job["jobId"]
     assert again["jobId"] != job["jobId"]
     again = await ended(world, ada, again, "COMPLETED")
@@ -138,66 +135,6 @@ async def test_a_batch_makes_only_what_was_missing(world: World, ada: httpx.Asyn
     again = await read_job(ada, again)
     assert again["credits"] == {"held": 0, "captured": 1, "released": 0}
     assert [item["status"] for item in again["result"]["items"]] == ["done", "done"]
-
-
-async def test_the_files_that_a_replay_takes_over_are_retained_from_now_on(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    renewed: list[tuple[Sequence[str], datetime]] = []
-
-    async def renew(_blobs: FileBlobs, paths: Sequence[str], at: datetime, /) -> None:
-        renewed.append((paths, at))
-
-    monkeypatch.setattr(FileBlobs, "renew", renew)
-    body = {"prompts": ["a", "b"], "options": {"studio": {"mode": "noop"}}}
-    job = await submit_job(ada, body, BATCH)
-    await world.settle()
-    stored = await world.job(job["jobId"])
-    file = Artifact(
-        path="artifacts/of_the_first/a.png",
-        name="a.png",
-        content_type="image/png",
-        bytes=1,
-        sha256="0" * 64,
-    )
-    units = (
-        stored.units[0].with_changes(artifacts=(file,)),
-        stored.units[1].with_changes(state=UnitState.FAILED),
-    )
-    await world.put(stored.model_copy(update={"units": units}))
-    assert renewed == []
-    await world.advance(86_400)
-    again = await replayed(ada, job)
-    assert renewed == [], "the API may only read the bucket"
-    await world.settle()
-    ((paths, at),) = renewed
-    assert (paths, at) == ([file.path], (await world.job(again["jobId"])).updated_at)
-
-
-async def test_the_files_of_jobs_that_a_pipeline_adopts_are_retained_from_now_on(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    renewed: list[str] = []
-
-    async def renew(_blobs: FileBlobs, paths: Sequence[str], _at: datetime, /) -> None:
-        renewed.extend(paths)
-
-    monkeypatch.setattr(FileBlobs, "renew", renew)
-    job = await failed(world, ada)
-    of_step = await jobs_of(world, job["jobId"], "first")
-    for number, child in enumerate(of_step):
-        file = Artifact(
-            path=f"artifacts/{child.job_id}/a.png",
-            name="a.png",
-            content_type="image/png",
-            bytes=1,
-            sha256=str(number) * 64,
-        )
-        (unit,) = child.units
-        await world.put(child.model_copy(update={"units": (unit.with_changes(artifacts=(file,)),)}))
-    mended = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
-    await ended(world, ada, await replayed(ada, job, edit=mended), "COMPLETED")
-    assert sorted(renewed) == sorted(f"artifacts/{one.job_id}/a.png" for one in of_step)
 
 
 async def test_a_plain_job_is_simply_done_again_elsewhere(

@@ -13,17 +13,75 @@ from functions.job_requests import BATCH, submit_job
 from functions.test_audit import audit, write
 from functions.test_finished_work import slow_batch
 from functions.test_pipelines import ended, jobs_of, start, step
-from functions.test_replay import failed, replayed
+from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.audit.job_rules import Rule
+from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
+from taskreel.domain.unit import UnitState
 from taskreel.ports import Transaction
 from taskreel.store_collections import JOBS
 
 DAY = 86_400
-MENDED = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
+#: The paths of files, and the time from which on they are retained.
+Renewal = tuple[Sequence[str], datetime]
+
+
+@pytest.fixture
+def renewed(monkeypatch: pytest.MonkeyPatch) -> list[Renewal]:
+    """The calls that renew files; nothing is renewed."""
+    calls: list[Renewal] = []
+
+    async def renew(_blobs: FileBlobs, paths: Sequence[str], at: datetime, /) -> None:
+        calls.append((paths, at))
+
+    monkeypatch.setattr(FileBlobs, "renew", renew)
+    return calls
+
+
+def list_renewed_paths(renewed: list[Renewal]) -> list[str]:
+    return sorted(path for paths, _ in renewed for path in paths)
+
+
+def picture_at(path: str, sha256: str) -> Artifact:
+    return Artifact(path=path, name="a.png", content_type="image/png", bytes=1, sha256=sha256)
+
+
+async def test_the_files_that_a_replay_takes_over_are_retained_from_now_on(
+    world: World, ada: httpx.AsyncClient, renewed: list[Renewal]
+) -> None:
+    body = {"prompts": ["a", "b"], "options": {"studio": {"mode": "noop"}}}
+    job = await submit_job(ada, body, BATCH)
+    await world.settle()
+    stored = await world.job(job["jobId"])
+    file = picture_at("artifacts/of_the_first/a.png", "0" * 64)
+    units = (
+        stored.units[0].with_changes(artifacts=(file,)),
+        stored.units[1].with_changes(state=UnitState.FAILED),
+    )
+    await world.put(stored.model_copy(update={"units": units}))
+    assert renewed == []
+    await world.advance(DAY)
+    again = await replayed(ada, job)
+    assert renewed == [], "the API may only read the bucket"
+    await world.settle()
+    ((paths, at),) = renewed
+    assert (paths, at) == ([file.path], (await world.job(again["jobId"])).updated_at)
+
+
+async def test_the_files_of_jobs_that_a_pipeline_adopts_are_retained_from_now_on(
+    world: World, ada: httpx.AsyncClient, renewed: list[Renewal]
+) -> None:
+    job = await failed(world, ada)
+    of_step = await jobs_of(world, job["jobId"], "first")
+    for number, child in enumerate(of_step):
+        file = picture_at(f"artifacts/{child.job_id}/a.png", str(number) * 64)
+        (unit,) = child.units
+        await world.put(child.model_copy(update={"units": (unit.with_changes(artifacts=(file,)),)}))
+    await ended(world, ada, await replayed(ada, job, edit=MENDED), "COMPLETED")
+    assert list_renewed_paths(renewed) == sorted(f"artifacts/{one.job_id}/a.png" for one in of_step)
 
 
 async def fail_half_done(world: World, client: httpx.AsyncClient) -> tuple[dict[str, str], Job]:
@@ -51,19 +109,13 @@ async def retry_to_the_end(
 
 
 async def test_the_files_of_an_earlier_round_are_renewed_when_the_retried_job_ends(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    world: World, ada: httpx.AsyncClient, renewed: list[Renewal]
 ) -> None:
-    renewed: list[str] = []
-
-    async def renew(_blobs: FileBlobs, paths: Sequence[str], _at: datetime, /) -> None:
-        renewed.extend(paths)
-
-    monkeypatch.setattr(FileBlobs, "renew", renew)
     urls, first = await fail_half_done(world, ada)
     assert renewed == [], "a job that shows its own work alone renews nothing"
     job = await retry_to_the_end(world, ada, urls, first.job_id)
     assert job.status == "COMPLETED"
-    assert sorted(renewed) == sorted(file.path for file in first.artifacts)
+    assert list_renewed_paths(renewed) == sorted(file.path for file in first.artifacts)
 
 
 async def test_a_job_completes_though_the_bucket_does_not_renew_its_files(
