@@ -7,16 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.job_requests import IMAGE, expect_problem, read_balance, submit_job
+from functions.job_requests import IMAGE, expect_problem, read_balance, read_job, submit_job
 from functions.test_audit import audit
+from functions.test_pipelines import PIPELINE, jobs_of, start
 from simulation.world import World
 from taskreel.app.jobs import remove
 from taskreel.app.pipelines import child_jobs, pipeline_run
-from taskreel.domain.job import Job
-from taskreel.ports import Query
-from taskreel.store_collections import JOBS
-
-PIPELINE = "/api/jobs/pipeline"
 
 
 def picture(seed: int = 7, **fields: Any) -> dict[str, Any]:
@@ -28,35 +24,36 @@ def step(**fields: Any) -> dict[str, Any]:
     return {"type": "image-generation", "payload": picture(**fields)}
 
 
-async def make(world: World, user: httpx.AsyncClient, **steps: Any) -> dict[str, Any]:
-    """A pipeline of these steps, completed."""
-    job = await submit_job(user, {"steps": steps}, PIPELINE)
-    await world.advance(60)
-    made: dict[str, Any] = (await user.get(f"/api/jobs/{job['jobId']}")).json()
+async def complete_pipeline(world: World, user: httpx.AsyncClient, **steps: Any) -> dict[str, Any]:
+    """Run a pipeline of these steps; return it when it is completed."""
+    made = await read_after_a_minute(world, user, await start(user, **steps))
     assert made["status"] == "COMPLETED", made["error"]
     return made
 
 
-async def find_children(world: World, pipeline: dict[str, Any]) -> list[Job]:
-    query = Query(collection=JOBS, where=(("parentId", "==", pipeline["jobId"]),))
-    return [row.value for row in await world.services.store.query(query)]
+async def read_after_a_minute(
+    world: World, user: httpx.AsyncClient, job: dict[str, Any]
+) -> dict[str, Any]:
+    await world.advance(60)
+    return await read_job(user, job)
 
 
 async def test_an_equal_step_is_done_at_once_and_free(world: World, ada: httpx.AsyncClient) -> None:
-    first = await make(world, ada, draw=step())
+    first = await complete_pipeline(world, ada, draw=step())
     assert first["credits"]["captured"] == 1
     before = (await read_balance(ada))["available"]
-    second = await make(world, ada, draw=step())
+    second = await complete_pipeline(world, ada, draw=step())
     assert second["credits"] == {"held": 0, "captured": 0, "released": 1}
     assert (await read_balance(ada))["available"] == before
-    (child,), (earlier,) = await find_children(world, second), await find_children(world, first)
+    (earlier,) = await jobs_of(world, first["jobId"])
+    (child,) = await jobs_of(world, second["jobId"])
     assert child.lineage == (earlier.job_id,)
     assert child.artifacts == earlier.artifacts
     shown = (await ada.get(f"/api/jobs/{child.job_id}/result")).json()["artifacts"][0]
     assert shown["url"]
     # And so is one that finds this one.
-    third = await make(world, ada, draw=step())
-    (child,) = await find_children(world, third)
+    third = await complete_pipeline(world, ada, draw=step())
+    (child,) = await jobs_of(world, third["jobId"])
     assert (third["credits"]["captured"], child.lineage[-1]) == (0, earlier.job_id)
 
 
@@ -66,8 +63,8 @@ async def test_the_jobs_of_a_fan_out_are_looked_up_one_by_one(
     def draw(*words: str) -> dict[str, Any]:
         return {**step(prompt="a {{item}}"), "forEach": list(words)}
 
-    await make(world, ada, draw=draw("kite", "boat"))
-    made = await make(world, ada, draw=draw("boat", "fox", "kite"))
+    await complete_pipeline(world, ada, draw=draw("kite", "boat"))
+    made = await complete_pipeline(world, ada, draw=draw("boat", "fox", "kite"))
     assert made["credits"] == {"held": 0, "captured": 1, "released": 2}
 
 
@@ -84,17 +81,17 @@ async def test_the_jobs_of_a_fan_out_are_looked_up_one_by_one(
 async def test_another_step_is_made_anew(
     change: dict[str, Any], world: World, ada: httpx.AsyncClient
 ) -> None:
-    await make(world, ada, draw=step())
-    assert (await make(world, ada, draw=step(**change)))["credits"]["captured"] == 1
+    await complete_pipeline(world, ada, draw=step())
+    assert (await complete_pipeline(world, ada, draw=step(**change)))["credits"]["captured"] == 1
 
 
 async def test_a_step_that_does_not_ask_and_jobs_of_their_own_are_not_answered_by_steps(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    await make(world, ada, draw=step())
+    await complete_pipeline(world, ada, draw=step())
     asking = {"type": "image-generation", "payload": picture()}
     silent = {**asking, "payload": picture(cacheSeconds=None)}
-    assert (await make(world, ada, draw=silent))["credits"]["captured"] == 1
+    assert (await complete_pipeline(world, ada, draw=silent))["credits"]["captured"] == 1
     answer = await ada.post(IMAGE, json=picture())
     assert (answer.status_code, "cachedSeconds" in answer.json()) == (202, False)
 
@@ -102,21 +99,21 @@ async def test_a_step_that_does_not_ask_and_jobs_of_their_own_are_not_answered_b
 async def test_the_providers_of_pipelines_and_their_owners_are_compared(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    await make(world, ada, draw=step())
+    await complete_pipeline(world, ada, draw=step())
     body = {"steps": {"draw": step()}, "provider": "bfl"}
     job = await submit_job(ada, body, PIPELINE)
-    await world.advance(60)
-    assert (await ada.get(f"/api/jobs/{job['jobId']}")).json()["credits"]["captured"] == 1
-    assert (await make(world, world.as_user("bob"), draw=step()))["credits"]["captured"] == 1
+    assert (await read_after_a_minute(world, ada, job))["credits"]["captured"] == 1
+    of_bob = await complete_pipeline(world, world.as_user("bob"), draw=step())
+    assert of_bob["credits"]["captured"] == 1
 
 
 async def test_a_purge_is_of_steps_too(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
-    await make(world, ada, draw=step())
+    await complete_pipeline(world, ada, draw=step())
     assert (await admin.delete("/api/cache?jobType=image-generation")).status_code == 200
     await world.advance(1)
-    assert (await make(world, ada, draw=step()))["credits"]["captured"] == 1
+    assert (await complete_pipeline(world, ada, draw=step()))["credits"]["captured"] == 1
 
 
 async def test_a_pipeline_whose_files_another_uses_is_not_removed_before_that(
@@ -124,9 +121,9 @@ async def test_a_pipeline_whose_files_another_uses_is_not_removed_before_that(
 ) -> None:
     # Within one pipeline, the second step takes the work of the first.
     second_step = {**step(), "after": ["draw"]}
-    first = await make(world, ada, draw=step(), again=second_step)
+    first = await complete_pipeline(world, ada, draw=step(), again=second_step)
     assert first["credits"]["captured"] == 1
-    second = await make(world, ada, draw=step())
+    second = await complete_pipeline(world, ada, draw=step())
     refused = expect_problem(await ada.delete(f"{PIPELINE}/{first['jobId']}"), 409, "conflict")
     assert second["jobId"] in refused["detail"]
     assert (await ada.delete(f"{PIPELINE}/{second['jobId']}")).status_code == 204
@@ -136,28 +133,26 @@ async def test_a_pipeline_whose_files_another_uses_is_not_removed_before_that(
 async def test_the_round_after_a_failure_keeps_what_a_step_has_found(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    await make(world, ada, draw=step())
+    await complete_pipeline(world, ada, draw=step())
     failing = {
         "type": "image-generation",
         "payload": {"prompt": "x", "options": {"studio": {"mode": "fail-permanent"}}},
         "after": ["draw"],
     }
-    job = await submit_job(ada, {"steps": {"draw": step(), "fail": failing}}, PIPELINE)
-    await world.advance(60)
-    failed = (await ada.get(f"/api/jobs/{job['jobId']}")).json()
+    job = await start(ada, draw=step(), fail=failing)
+    failed = await read_after_a_minute(world, ada, job)
     assert (failed["status"], failed["credits"]["captured"]) == ("FAILED", 0)
     await ada.post(f"{PIPELINE}/{job['jobId']}/retry")
-    await world.advance(60)
-    failed = (await ada.get(f"/api/jobs/{job['jobId']}")).json()
+    failed = await read_after_a_minute(world, ada, job)
     assert (failed["status"], failed["credits"]["captured"]) == ("FAILED", 0)
 
 
 async def test_the_audit_finds_the_work_and_its_payment(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    await make(world, ada, draw=step(), again={**step(), "after": ["draw"]})
+    await complete_pipeline(world, ada, draw=step(), again={**step(), "after": ["draw"]})
     for _ in range(2):
-        await make(world, ada, draw=step())
+        await complete_pipeline(world, ada, draw=step())
     report = await audit(world, with_files=True)
     assert (report.jobs, report.violations) == (7, [])
 
@@ -167,7 +162,7 @@ async def test_what_was_taken_over_answers_no_longer_than_it_is_recent(
 ) -> None:
     captured = []
     for _ in range(4):  # at 0, 51, 102 and 153 minutes
-        made = await make(world, world.as_user("ada"), draw=step())
+        made = await complete_pipeline(world, world.as_user("ada"), draw=step())
         captured.append(made["credits"]["captured"])
         await world.advance(3000)
     assert captured == [1, 0, 1, 0]
@@ -176,7 +171,7 @@ async def test_what_was_taken_over_answers_no_longer_than_it_is_recent(
 async def test_work_that_is_removed_before_a_step_takes_it_over_is_done_again(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await make(world, ada, draw=step())
+    first = await complete_pipeline(world, ada, draw=step())
     create, answers = child_jobs.create_child_jobs, []
 
     async def remove_first(*given: Any) -> None:
@@ -184,10 +179,10 @@ async def test_work_that_is_removed_before_a_step_takes_it_over_is_done_again(
         await create(*given)
 
     monkeypatch.setattr(pipeline_run, "create_child_jobs", remove_first)
-    second = await make(world, ada, draw=step())
+    second = await complete_pipeline(world, ada, draw=step())
     assert answers == [204, 404]
     assert second["credits"] == {"held": 0, "captured": 1, "released": 0}
-    (child,) = await find_children(world, second)
+    (child,) = await jobs_of(world, second["jobId"])
     assert child.lineage == ()
     assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
     assert (await audit(world, with_files=True)).violations == []
@@ -196,17 +191,17 @@ async def test_work_that_is_removed_before_a_step_takes_it_over_is_done_again(
 async def test_work_that_is_taken_over_while_it_is_being_removed_stays(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await make(world, ada, draw=step())
+    first = await complete_pipeline(world, ada, draw=step())
     delete, made = remove.delete_answers, []
 
     async def take_over_first(*given: Any) -> None:
         # Between the check that nobody uses it and the transaction that deletes it.
-        made.append(await make(world, ada, draw=step()))
+        made.append(await complete_pipeline(world, ada, draw=step()))
         await delete(*given)
 
     monkeypatch.setattr(remove, "delete_answers", take_over_first)
     expect_problem(await ada.delete(f"{PIPELINE}/{first['jobId']}"), 409, "conflict")
     assert made[0]["credits"]["captured"] == 0
-    (child,) = await find_children(world, made[0])
+    (child,) = await jobs_of(world, made[0]["jobId"])
     assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
     assert (await audit(world, with_files=True)).violations == []
