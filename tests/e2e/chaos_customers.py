@@ -119,23 +119,38 @@ class Customer(threading.Thread):
     def _submit_until_accepted(self, client: httpx.Client, number: int) -> None:
         name = f"{self.name}-{number}"
         job_type, request = draw_request(self._draw, name)
-        # The key makes the repetition safe: an answer that was lost may have created the job.
-        key = {"Idempotency-Key": f"chaos-{name}"}
+        answer = self._post_until_answered(
+            client, f"/api/jobs/{job_type}", request, key=f"chaos-{name}"
+        )
+        if answer is None:
+            return
+        if answer.is_success:
+            buys = request.get("provider") == "bfl"
+            self._note_job(answer.json()["jobId"], job_type, buys=buys)
+        else:
+            self._note_refusal(answer)
+
+    def _post_until_answered(
+        self, client: httpx.Client, path: str, body: dict[str, Any], *, key: str
+    ) -> httpx.Response | None:
+        """Repeat a request until the API answers; None if this customer is stopped before.
+
+        The key makes the repetition safe: an answer that was lost may have created the job.
+        """
+        headers = {"Idempotency-Key": key}
         while not self.stopped.is_set():
             try:
-                answer = client.post(f"/api/jobs/{job_type}", json=request, headers=key)
+                answer = client.post(path, json=body, headers=headers)
             except httpx.TransportError:
                 self.stopped.wait(0.1)
                 continue
-            if answer.is_success:
-                self._note_job(
-                    answer.json()["jobId"], job_type, buys=request.get("provider") == "bfl"
-                )
-                return
             if answer.status_code != 503:
-                self.refused.append(f"{answer.status_code} {answer.text[:300]}")
-                return
+                return answer
             self.stopped.wait(0.2)
+        return None
+
+    def _note_refusal(self, answer: httpx.Response) -> None:
+        self.refused.append(f"{answer.status_code} {answer.text[:300]}")
 
     def _note_job(self, job_id: str, job_type: str, *, buys: bool) -> None:
         self.jobs[job_id] = job_type
@@ -147,23 +162,16 @@ class Customer(threading.Thread):
         job_id = self._draw.choice(list(self.jobs)[-12:])
         buys = job_id in self.buying
         edit = {"prompt": f"kite number {self.name}-{number}-replay"} if buys else {}
-        key = {"Idempotency-Key": f"chaos-replay-{self.name}-{number}"}
+        key = f"chaos-replay-{self.name}-{number}"
         path = f"/api/jobs/{self.jobs[job_id]}/{job_id}/replay"
-        while not self.stopped.is_set():
-            try:
-                answer = client.post(path, json={"edit": edit}, headers=key)
-            except httpx.TransportError:
-                self.stopped.wait(0.1)
-                continue
-            if answer.is_success:
-                self._note_job(answer.json()["jobId"], self.jobs[job_id], buys=buys)
-                self.replayed += 1
-            elif answer.status_code == 503:
-                self.stopped.wait(0.2)
-                continue
-            elif answer.status_code not in _NO_REPLAY:
-                self.refused.append(f"{answer.status_code} {answer.text[:300]}")
+        answer = self._post_until_answered(client, path, {"edit": edit}, key=key)
+        if answer is None:
             return
+        if answer.is_success:
+            self._note_job(answer.json()["jobId"], self.jobs[job_id], buys=buys)
+            self.replayed += 1
+        elif answer.status_code not in _NO_REPLAY:
+            self._note_refusal(answer)
 
     def _cancel_one(self, client: httpx.Client) -> None:
         job_id = self._draw.choice(list(self.jobs)[-5:])
