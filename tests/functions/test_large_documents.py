@@ -64,16 +64,21 @@ async def test_a_large_request_that_has_room_is_completed(
     assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
-async def test_a_result_that_does_not_fit_fails_the_job_and_says_why(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def add_to_result(monkeypatch: pytest.MonkeyPatch, characters: int) -> None:
+    """Let each finished unit have a text of so many characters."""
     record = UnitRunner._record_done
 
     async def record_done(runner: UnitRunner, answer: Any) -> None:
         await record(runner, answer)
-        runner.unit = runner.unit.with_changes(data={"text": "x" * 1_000_000})
+        runner.unit = runner.unit.with_changes(data={"text": "x" * characters})
 
     monkeypatch.setattr(UnitRunner, "_record_done", record_done)
+
+
+async def test_a_result_that_does_not_fit_fails_the_job_and_says_why(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_to_result(monkeypatch, 1_000_000)
     job = await submit_job(ada, NOOP)
     await world.advance(30)
     stored = (await read_documents(world))["jobs"][job["jobId"]]

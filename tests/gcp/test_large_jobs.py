@@ -14,20 +14,18 @@ from uuid import uuid4
 
 import pytest
 
-from functions.job_requests import NOOP
+from functions.job_requests import IMAGE, NOOP, read_balance, read_job
+from functions.test_large_documents import add_to_result
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, measure_bytes
-from taskreel.app.jobs.unit_runner import UnitRunner
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Collection, Transaction
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .deployment import Deployment, run_deployment
-from .test_end_to_end import read_job
 
 pytestmark = pytest.mark.emulator
 
-IMAGE = "/api/jobs/image-generation"
 RAW: Collection[Mapping[str, Any]] = Collection("jobs", dict, dict)
 #: A document may take 1 MiB, of which its name (`jobs/job_1`) takes 27 bytes and 32 are added.
 MOST_BYTES = 1_048_576 - 27 - 32
@@ -38,6 +36,13 @@ SHAPES: dict[str, Mapping[str, Any]] = {
 }
 
 
+async def set_document(store: FirestoreStore, job_id: str, data: Mapping[str, Any]) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.set(RAW, job_id, data)
+
+    await store.transaction(write)
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 async def test_our_count_of_a_documents_size_is_googles_to_the_byte(
     new_store: Callable[..., FirestoreStore], shape: Mapping[str, Any]
@@ -45,15 +50,9 @@ async def test_our_count_of_a_documents_size_is_googles_to_the_byte(
     store = new_store()
     room = MOST_BYTES - measure_bytes({**shape, "rest": ""})
 
-    async def write(size: int) -> None:
-        async def set_document(tx: Transaction) -> None:
-            tx.set(RAW, "job_1", {**shape, "rest": "x" * size})
-
-        await store.transaction(set_document)
-
-    await write(room)
+    await set_document(store, "job_1", {**shape, "rest": "x" * room})
     with pytest.raises(StoreError):
-        await write(room + 1)
+        await set_document(store, "job_1", {**shape, "rest": "x" * (room + 1)})
 
 
 @pytest.fixture
@@ -70,21 +69,9 @@ def payload() -> dict[str, Any]:
     return body
 
 
-def add_to_result(monkeypatch: pytest.MonkeyPatch, characters: int) -> None:
-    """Let each finished unit have a text of so many characters."""
-    record = UnitRunner._record_done
-
-    async def record_done(runner: UnitRunner, answer: Any) -> None:
-        await record(runner, answer)
-        runner.unit = runner.unit.with_changes(data={"text": "x" * characters})
-
-    monkeypatch.setattr(UnitRunner, "_record_done", record_done)
-
-
-async def read_balance(cloud: Deployment) -> tuple[int, int]:
+async def read_charges(cloud: Deployment) -> tuple[int, int]:
     """The credits that the caller's account holds, and those that were captured."""
-    balance = (await cloud.api.get("/api/credits")).json()
-    assert balance["granted"] == balance["available"] + balance["held"] + balance["captured"]
+    balance = await read_balance(cloud.api)
     return balance["held"], balance["captured"]
 
 
@@ -100,16 +87,16 @@ async def test_a_job_as_large_as_a_document_is_submitted_run_settled_and_read(
     answer = await cloud.api.post(IMAGE, json=payload)
     assert answer.status_code == 202, answer.text
     await cloud.wait_for_deliveries(1)
-    job = await read_job(cloud, answer.json())
+    job = await read_job(cloud.api, answer.json())
     listed = (await cloud.api.get("/api/jobs")).json()["jobs"]
     assert [one["status"] for one in listed] == [job["status"]] == [status]
     assert "payload" not in listed[0]
     if status == "COMPLETED":
         assert job["payload"]["options"] == payload["options"]
-        assert await read_balance(cloud) == (0, 1)
+        assert await read_charges(cloud) == (0, 1)
     else:
         assert job["error"]["code"] == "document_too_large"
-        assert await read_balance(cloud) == (0, 0)
+        assert await read_charges(cloud) == (0, 0)
 
 
 async def test_a_payload_that_leaves_no_room_is_refused_before_it_is_charged(
@@ -118,7 +105,7 @@ async def test_a_payload_that_leaves_no_room_is_refused_before_it_is_charged(
     payload["options"]["providerOptions"]["rest"] += "x"
     answer = await cloud.api.post(IMAGE, json=payload)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-    assert await read_balance(cloud) == (0, 0)
+    assert await read_charges(cloud) == (0, 0)
     assert (await cloud.api.get("/api/jobs")).json()["jobs"] == []
 
 
@@ -146,12 +133,12 @@ async def test_a_job_of_an_earlier_version_that_no_write_fits_into_still_ends(
         else:
             cloud.clock.ahead = timedelta(hours=2)
             await cloud.sweep()
-        job = await read_job(cloud, job)
+        job = await read_job(cloud.api, job)
         if is_cancelled:
             assert job["status"] == "CANCELLED"
         else:
             assert (job["status"], job["error"]["code"]) == ("FAILED", "document_too_large")
-        assert await read_balance(cloud) == (0, 0)
+        assert await read_charges(cloud) == (0, 0)
 
 
 async def fill_document(store: FirestoreStore, job_id: str) -> None:
@@ -162,9 +149,5 @@ async def fill_document(store: FirestoreStore, job_id: str) -> None:
     payload = {**found["payload"], "options": {**NOOP["options"], "providerOptions": {"x": ""}}}
     room = 1_048_576 - 32 - name_bytes - measure_bytes({**found, "payload": payload})
     payload["options"]["providerOptions"]["x"] = "x" * room
-
-    async def write(tx: Transaction) -> None:
-        tx.set(RAW, job_id, {**found, "payload": payload})
-
-    await store.transaction(write)
+    await set_document(store, job_id, {**found, "payload": payload})
     await store.close()
