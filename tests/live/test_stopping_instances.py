@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -21,6 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from simulation.world import JWT_SECRET, KEY, ROOT, token
+from taskreel_local.emulators.google_emulators import free_port
 
 #: Cloud Run kills what has not ended ten seconds after the signal.
 MOST_SECONDS = 8
@@ -30,12 +30,11 @@ pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager
-async def running(
+async def running_instance(
     folder: Path, words: list[str], **settings: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """The process, and the port on which it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     environment = {
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "HOME": str(folder),
@@ -65,7 +64,7 @@ async def running(
             await process.wait()
 
 
-async def stop(process: asyncio.subprocess.Process, begun: float) -> None:
+async def wait_for_end(process: asyncio.subprocess.Process, begun: float) -> None:
     """Wait for its end, in time."""
     async with asyncio.timeout(60):
         assert await process.wait() in {0, -signal.SIGTERM}
@@ -78,7 +77,7 @@ async def test_event_streams_of_the_api_end_on_sigterm(tmp_path: Path) -> None:
         "INTERNAL_API_KEY": KEY,
     }
     words = ["functions-framework", "--asgi", "--source", "main.py", "--target", "jobs_api"]
-    async with running(tmp_path, words, **queues) as (process, port):
+    async with running_instance(tmp_path, words, **queues) as (process, port):
         url = f"http://127.0.0.1:{port}/api/jobs/events"
         headers = {"Authorization": f"Bearer {token('ada')}"}
         async with httpx.AsyncClient(headers=headers, timeout=30) as client:
@@ -90,7 +89,7 @@ async def test_event_streams_of_the_api_end_on_sigterm(tmp_path: Path) -> None:
                 rest = [line async for line in lines]  # raises if it is cut off
                 assert time.monotonic() - begun < MOST_SECONDS
             assert not [line for line in rest if line.startswith("event:")]
-        await stop(process, begun)
+        await wait_for_end(process, begun)
 
 
 async def test_sockets_of_the_gateway_end_on_sigterm(tmp_path: Path) -> None:
@@ -99,7 +98,7 @@ async def test_sockets_of_the_gateway_end_on_sigterm(tmp_path: Path) -> None:
     service: Mapping[str, Any] = declared["services"]["jobs-gateway"]
     words: list[str] = service["entrypoint"].split()
     variables: dict[str, str] = service["env"]
-    async with running(tmp_path, words, **variables) as (process, port):
+    async with running_instance(tmp_path, words, **variables) as (process, port):
         url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
         async with connect(url, compression=None) as opened:
             await opened.recv()
@@ -111,4 +110,4 @@ async def test_sockets_of_the_gateway_end_on_sigterm(tmp_path: Path) -> None:
                 with suppress(ConnectionClosed):
                     while True:
                         await opened.recv()
-        await stop(process, begun)
+        await wait_for_end(process, begun)
