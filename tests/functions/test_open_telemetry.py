@@ -6,6 +6,8 @@ The receiver decodes what arrives with OpenTelemetry's own messages.
 from __future__ import annotations
 
 import gzip
+import json
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -93,6 +95,9 @@ def telemetry(receiver: Receiver) -> Iterator[Telemetry]:
     yield built
     built.close()
     telemetry_setting.build_telemetry.cache_clear()
+
+
+async def _send(_message: Any) -> None: ...
 
 
 def attributes(holder: Any) -> dict[str, Any]:
@@ -241,19 +246,14 @@ async def test_a_trace_that_is_not_sampled_is_carried_on_and_not_sent(
         seen.append(dict(scope["headers"])[b"traceparent"].decode())
         await send({"type": "http.response.start", "status": 500})
 
-    async def send(_message: Any) -> None: ...
-
     headers = [(b"traceparent", f"00-{TRACE}-{CALLER}-00".encode())]
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": headers}
-    await telemetry.trace_requests(app)(scope, None, send)  # type: ignore[arg-type]
+    await telemetry.trace_requests(app)(scope, None, _send)  # type: ignore[arg-type]
     telemetry.flush()
     assert receiver.spans == []
     assert seen[0].startswith(f"00-{TRACE}-")
     assert seen[0].endswith("-00")
     assert CALLER not in seen[0]
-
-
-async def _send(_message: Any) -> None: ...
 
 
 async def _refuse(_scope: Any, _receive: Any, send: Any) -> None:
@@ -302,9 +302,6 @@ async def test_a_caller_cannot_have_recorded_what_our_sampler_does_not_take(
 
 
 def test_a_log_line_names_the_span_that_is_recorded(telemetry: Telemetry) -> None:
-    import json
-    import logging
-
     record = logging.makeLogRecord({"msg": "hello", "created": 0.0})
     with telemetry.record_delivery("q", "t", f"00-{TRACE}-{CALLER}-01"):
         line = json.loads(_JsonFormatter("demo").format(record))
