@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from subprocess import CalledProcessError
-from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +14,7 @@ from .test_declarations import ROOT, planned
 POLLS = "provider-poll-queue"
 
 
-def declare(folder: Path, shards: dict[str, int], **limits: float) -> str:
+def declare_shards(folder: Path, shards: dict[str, int], **limits: float) -> str:
     """Write queues.yaml and services.yaml with shards of queues; return their folder."""
     document = yaml.safe_load((ROOT / "infra/queues.yaml").read_text("utf-8"))
     document["shards"] = shards
@@ -25,16 +24,16 @@ def declare(folder: Path, shards: dict[str, int], **limits: float) -> str:
     return str(folder)
 
 
-def plan(folder: str, found: list[dict[str, Any]] | None = None) -> dict[str, list[str]]:
+def plan_by_queue(folder: str) -> dict[str, list[str]]:
     """The steps of queues by the name of their queue."""
-    steps = planned("queues", found=json.dumps(found or []), TASKREEL_INFRA=folder)
+    steps = planned("queues", found="[]", TASKREEL_INFRA=folder)
     return {
         next((word for word in step if word.startswith(POLLS)), step[-1]): step for step in steps
     }
 
 
 def test_the_shards_share_the_limits_of_their_queue(tmp_path: Path) -> None:
-    steps = plan(declare(tmp_path, {POLLS: 4}, maxDispatchesPerSecond=1000))
+    steps = plan_by_queue(declare_shards(tmp_path, {POLLS: 4}, maxDispatchesPerSecond=1000))
     shards = (POLLS, f"{POLLS}-2", f"{POLLS}-3", f"{POLLS}-4")
     assert [name for name in steps if name.startswith(POLLS)] == list(shards)
     for name in shards:
@@ -54,7 +53,7 @@ def test_a_shard_too_many_drains(tmp_path: Path) -> None:
     (warning,) = [
         step
         for step in planned(
-            "queues", found=json.dumps([found]), TASKREEL_INFRA=declare(tmp_path, {})
+            "queues", found=json.dumps([found]), TASKREEL_INFRA=declare_shards(tmp_path, {})
         )
         if f"{POLLS}-2" in " ".join(step)
     ]
@@ -73,7 +72,7 @@ def test_a_shard_too_many_drains(tmp_path: Path) -> None:
 def test_shards_that_cannot_be_are_refused(
     tmp_path: Path, shards: dict[str, int], rate: float, wrong: str
 ) -> None:
-    folder = declare(tmp_path, shards, maxDispatchesPerSecond=rate)
+    folder = declare_shards(tmp_path, shards, maxDispatchesPerSecond=rate)
     with pytest.raises(CalledProcessError) as failed:
         planned("queues", found="[]", TASKREEL_INFRA=folder)
     assert wrong in failed.value.stderr

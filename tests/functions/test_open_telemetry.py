@@ -58,11 +58,11 @@ class Receiver:
                 self._note_service(each.resource)
                 self.metrics += [one for scope in each.scope_metrics for one in scope.metrics]
 
-    def named(self, start: str) -> list[Any]:
+    def find_spans(self, start: str) -> list[Any]:
         return [span for span in self.spans if span.name.startswith(start)]
 
     def _note_service(self, resource: Any) -> None:
-        self.services.add(attributes(resource)["service.name"])
+        self.services.add(read_attributes(resource)["service.name"])
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def telemetry(receiver: Receiver) -> Iterator[Telemetry]:
 async def _send(_message: Any) -> None: ...
 
 
-def attributes(holder: Any) -> dict[str, Any]:
+def read_attributes(holder: Any) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in holder.attributes}
 
 
@@ -115,21 +115,21 @@ async def test_a_job_is_one_trace_from_the_request_to_the_provider(
     assert (await read_job(ada, job))["status"] == "COMPLETED"
     telemetry.flush()
 
-    (submitted,) = receiver.named("POST /api/jobs/{job_type}")
+    (submitted,) = receiver.find_spans("POST /api/jobs/{job_type}")
     assert submitted.kind == SERVER
     assert (submitted.trace_id.hex(), submitted.parent_span_id.hex()) == (TRACE, CALLER)
-    assert attributes(submitted)["http.response.status_code"] == 202
-    assert attributes(submitted)["http.route"] == "/api/jobs/{job_type}"
+    assert read_attributes(submitted)["http.response.status_code"] == 202
+    assert read_attributes(submitted)["http.route"] == "/api/jobs/{job_type}"
 
-    (delivery,) = receiver.named("process image-generation-queue")
+    (delivery,) = receiver.find_spans("process image-generation-queue")
     assert delivery.kind == CONSUMER
     assert delivery.parent_span_id == submitted.span_id
-    assert attributes(delivery)["messaging.system"] == "gcp_cloud_tasks"
+    assert read_attributes(delivery)["messaging.system"] == "gcp_cloud_tasks"
 
-    (start,) = receiver.named("start bfl")
+    (start,) = receiver.find_spans("start bfl")
     assert start.kind == CLIENT
     assert start.parent_span_id == delivery.span_id
-    assert attributes(start) == {
+    assert read_attributes(start) == {
         "gen_ai.provider.name": "bfl",
         "gen_ai.operation.name": "generate_content",
         "gen_ai.request.model": "flux-1.1-pro",
@@ -138,9 +138,9 @@ async def test_a_job_is_one_trace_from_the_request_to_the_provider(
     }
     # The provider was told the span of its call.
     assert fake.calls[0].headers["traceparent"] == f"00-{TRACE}-{start.span_id.hex()}-01"
-    assert {span.trace_id.hex() for span in receiver.named("poll bfl")} == {TRACE}
+    assert {span.trace_id.hex() for span in receiver.find_spans("poll bfl")} == {TRACE}
     # Reads of the job without a trace are traces of their own.
-    assert receiver.named("GET /api/jobs/{job_id}")[0].trace_id.hex() != TRACE
+    assert receiver.find_spans("GET /api/jobs/{job_id}")[0].trace_id.hex() != TRACE
 
     durations = {one.name: one.histogram.data_points for one in receiver.metrics}
     assert durations.keys() == {
@@ -149,12 +149,12 @@ async def test_a_job_is_one_trace_from_the_request_to_the_provider(
         "gen_ai.client.operation.duration",
     }
     queues = {
-        attributes(point)["messaging.destination.name"]
+        read_attributes(point)["messaging.destination.name"]
         for point in durations["messaging.process.duration"]
     }
     assert queues == {"image-generation-queue", "provider-poll-queue"}
     assert all(
-        "messaging.message.id" not in attributes(point)
+        "messaging.message.id" not in read_attributes(point)
         for point in durations["messaging.process.duration"]
     )
     assert receiver.services == {"taskreel"}
@@ -171,7 +171,7 @@ async def test_a_delivery_of_the_queues_in_this_process_goes_on_with_its_tasks_t
         Delivery(task=task, retry_count=0, execution_count=0, eta=now, previous_response=None)
     )
     telemetry.flush()
-    (span,) = receiver.named("process provider-poll-queue")
+    (span,) = receiver.find_spans("process provider-poll-queue")
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, CALLER)
 
 
@@ -186,11 +186,11 @@ async def test_nothing_that_a_user_wrote_is_recorded(
     await setup.user().get("/api/nothing/a-secret-path")
     await setup.world.advance(60)
     telemetry.flush()
-    assert receiver.named("GET")
+    assert receiver.find_spans("GET")
     found = str(receiver.spans) + str(receiver.metrics)
     assert "a-secret" not in found
     # A path that no route has is no name: there are as many of them as anybody likes.
-    assert [span.name for span in receiver.named("GET") if " " not in span.name] == ["GET"]
+    assert [span.name for span in receiver.find_spans("GET") if " " not in span.name] == ["GET"]
 
 
 async def test_a_webhook_carries_the_span_of_its_try(
@@ -214,9 +214,9 @@ async def test_a_webhook_carries_the_span_of_its_try(
     assert isinstance(sent, WebhookAnswer)
     assert sent.status == 410
     telemetry.flush()
-    (span,) = receiver.named("send webhook")
+    (span,) = receiver.find_spans("send webhook")
     assert got == [f"00-{TRACE}-{span.span_id.hex()}-01"]
-    assert attributes(span)["http.response.status_code"] == 410
+    assert read_attributes(span)["http.response.status_code"] == 410
     assert trace_parent.get() is None
     assert trace_id.get() is None
 
@@ -232,7 +232,7 @@ async def test_a_failure_is_recorded_by_its_kind_alone(
         await telemetry.trace_requests(app)(scope, None, None)  # type: ignore[arg-type]
     telemetry.flush()
     (span,) = receiver.spans
-    assert attributes(span)["error.type"] == "RuntimeError"
+    assert read_attributes(span)["error.type"] == "RuntimeError"
     assert span.status.code == 2
     assert "what a user wrote" not in str(span)
 
@@ -270,7 +270,7 @@ async def test_methods_that_a_caller_makes_up_are_one_method(
     telemetry.flush()
     (durations,) = receiver.metrics
     methods = [
-        attributes(point)["http.request.method"] for point in durations.histogram.data_points
+        read_attributes(point)["http.request.method"] for point in durations.histogram.data_points
     ]
     assert sorted(methods) == ["GET", "_OTHER"]
     assert {span.name for span in receiver.spans} == {"GET", "HTTP"}

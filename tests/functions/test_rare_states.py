@@ -36,14 +36,10 @@ from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 PROJECTS = "/api/projects"
 
 
-async def complete(world: World, client: httpx.AsyncClient, **fields: Any) -> Job:
+async def complete_job(world: World, client: httpx.AsyncClient, **fields: Any) -> Job:
     submitted = await submit_job(client, {**NOOP, **fields})
     await world.settle()
     return await world.job(submitted["jobId"])
-
-
-async def damage(world: World, collection: str, id_: str, data: dict[str, Any]) -> None:
-    await store_documents(world, {collection: {id_: data}})
 
 
 # ── Crashes ──────────────────────────────────────────────────────────────────────────────────────
@@ -53,7 +49,7 @@ async def test_a_crash_of_a_job_that_is_gone_or_over_is_counted_on_none(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     assert await record_crash(world.services, "job_unknown", ZeroDivisionError()) is None
-    ended = await complete(world, ada)
+    ended = await complete_job(world, ada)
     assert await record_crash(world.services, ended.job_id, ZeroDivisionError()) is None
     assert await world.job(ended.job_id) == ended
     # One whose clean-up crashes is cleaned up later.
@@ -67,7 +63,7 @@ async def test_a_crash_of_a_job_that_is_gone_or_over_is_counted_on_none(
 async def test_bought_work_that_cannot_be_stored_is_named_to_an_operator(
     world: World, ada: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended = await complete(world, ada)
+    ended = await complete_job(world, ada)
     (done,) = ended.units
     todo = UnitRun(credits=1, provider="bfl")
     before = ended.model_copy(update={"units": (todo, todo)})
@@ -89,9 +85,9 @@ async def test_bought_work_that_cannot_be_stored_is_named_to_an_operator(
 async def test_an_unreadable_job_of_an_erased_user_is_erased_with_the_others(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    ended = await complete(world, ada)
+    ended = await complete_job(world, ada)
     odd = {**JOBS.encode(ended), "jobId": "job_odd", "units": "none"}
-    await damage(world, JOBS.name, "job_odd", odd)
+    await store_documents(world, {JOBS.name: {"job_odd": odd}})
     pages = [page async for page in remove_jobs(world.services, "ada")]
     assert {job_id for over, *_ in pages for job_id in over} == {ended.job_id, "job_odd"}
     assert await world.services.store.transaction(lambda tx: is_job_over(tx, "job_odd"))
@@ -101,10 +97,10 @@ async def test_an_unreadable_delivery_is_left_out_of_a_job_s(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     await world.tasks.pause("webhook-processing")
-    ended = await complete(world, ada, webhookUrl="https://93.184.216.34/hook")
+    ended = await complete_job(world, ada, webhookUrl="https://93.184.216.34/hook")
     (delivery,) = await find_job_deliveries(world.services, ended)
     data = {**WEBHOOK_DELIVERIES.encode(delivery), "createdAt": "yesterday"}
-    await damage(world, WEBHOOK_DELIVERIES.name, delivery.delivery_id, data)
+    await store_documents(world, {WEBHOOK_DELIVERIES.name: {delivery.delivery_id: data}})
     rows = await world.services.store.query(Query(collection=WEBHOOK_DELIVERIES))
     assert [row.id for row in rows] == [delivery.delivery_id]
     assert await find_job_deliveries(world.services, ended) == []

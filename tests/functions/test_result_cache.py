@@ -208,7 +208,7 @@ async def test_a_recurring_job_skips_the_cache_where_it_says_so(
 UPSCALE_PATH = "/api/jobs/image-upscale"
 
 
-async def upload(user: httpx.AsyncClient, data: bytes, *, hashed: bool = True) -> str:
+async def upload_picture(user: httpx.AsyncClient, data: bytes, *, hashed: bool = True) -> str:
     """A reference to an uploaded picture."""
     digest = {"sha256": hashlib.sha256(data).hexdigest()} if hashed else {}
     wanted = {"name": "kite.png", "contentType": "image/png", "bytes": len(data), **digest}
@@ -216,7 +216,7 @@ async def upload(user: httpx.AsyncClient, data: bytes, *, hashed: bool = True) -
     return f"upload:{made['uploadId']}"
 
 
-async def enlarge(user: httpx.AsyncClient, source: str) -> tuple[str, bool]:
+async def enlarge_picture(user: httpx.AsyncClient, source: str) -> tuple[str, bool]:
     """The job of a larger picture, and if an earlier one answered."""
     body = {"imageUrl": source, "scale": 2, "cacheSeconds": 3600}
     answer = await user.post(UPSCALE_PATH, json=body)
@@ -232,40 +232,40 @@ async def test_equal_results_of_two_jobs_are_the_same_input(
         for seed in (7, 7, 8)
     ]
     await world.advance(30)
-    made, cached = await enlarge(ada, f"job:{first['jobId']}/image.png")
+    made, cached = await enlarge_picture(ada, f"job:{first['jobId']}/image.png")
     assert not cached
     await world.advance(30)
-    assert await enlarge(ada, f"job:{second['jobId']}/image.png") == (made, True)
-    assert await enlarge(ada, f"job:{second['jobId']}") == (made, True)
-    assert (await enlarge(ada, f"job:{other['jobId']}/image.png"))[1] is False
+    assert await enlarge_picture(ada, f"job:{second['jobId']}/image.png") == (made, True)
+    assert await enlarge_picture(ada, f"job:{second['jobId']}") == (made, True)
+    assert (await enlarge_picture(ada, f"job:{other['jobId']}/image.png"))[1] is False
 
 
 async def test_a_file_is_the_same_input_as_upload_and_as_data(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     picture, another = build_png(16, 16), build_png(16, 17)
-    made, cached = await enlarge(ada, await upload(ada, picture))
+    made, cached = await enlarge_picture(ada, await upload_picture(ada, picture))
     assert not cached
     as_data = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    for source in (await upload(ada, picture), as_data):
-        assert await enlarge(ada, source) == (made, True)
-    assert (await enlarge(ada, await upload(ada, another)))[1] is False
+    for source in (await upload_picture(ada, picture), as_data):
+        assert await enlarge_picture(ada, source) == (made, True)
+    assert (await enlarge_picture(ada, await upload_picture(ada, another)))[1] is False
     # Nothing says what an upload without its hash contains.
-    unhashed = await upload(ada, picture, hashed=False)
-    assert (await enlarge(ada, unhashed))[1] is False
+    unhashed = await upload_picture(ada, picture, hashed=False)
+    assert (await enlarge_picture(ada, unhashed))[1] is False
     await world.advance(30)
 
 
 async def test_what_is_behind_a_web_address_is_not_compared(ada: httpx.AsyncClient) -> None:
-    made, _ = await enlarge(ada, "https://example.com/a.png")
-    assert await enlarge(ada, "https://example.com/a.png") == (made, True)
-    assert (await enlarge(ada, "https://example.com/b.png"))[1] is False
+    made, _ = await enlarge_picture(ada, "https://example.com/a.png")
+    assert await enlarge_picture(ada, "https://example.com/a.png") == (made, True)
+    assert (await enlarge_picture(ada, "https://example.com/b.png"))[1] is False
 
 
 async def test_a_file_that_does_not_exist_is_left_to_the_run(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job, cached = await enlarge(ada, "job:job_none/image.png")
+    job, cached = await enlarge_picture(ada, "job:job_none/image.png")
     assert not cached
     await world.advance(30)
     assert (await ada.get(f"/api/jobs/{job}")).json()["error"]["code"] == "input_not_found"
@@ -337,7 +337,7 @@ async def test_a_file_in_a_list_is_known_by_its_content(
 ) -> None:
     picture = build_png(16, 16)
     as_data = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    made = await ask(ada, imageUrls=[await upload(ada, picture)])
+    made = await ask(ada, imageUrls=[await upload_picture(ada, picture)])
     assert (await ask(ada, imageUrls=[as_data]))["jobId"] == made["jobId"]
     as_prompt = await ask(ada, prompt=as_data, imageUrls=[as_data])
     assert as_prompt["jobId"] != made["jobId"]

@@ -36,13 +36,13 @@ async def tasks(service: LocalCloudTasks) -> AsyncIterator[CloudTasks]:
         yield queue
 
 
-async def depths(service: LocalCloudTasks) -> dict[str, int]:
+async def count_tasks(service: LocalCloudTasks) -> dict[str, int]:
     """The tasks of each Cloud Tasks queue."""
     async with connect(address_of(service)) as plain:
         return {name: (await plain.stats(name)).depth for name in (*NAMES, OTHER)}
 
 
-def jobs(count: int) -> list[Task]:
+def make_tasks(count: int) -> list[Task]:
     return [make_task(f"job-{number}") for number in range(count)]
 
 
@@ -50,10 +50,10 @@ async def test_tasks_are_spread_over_the_shards_and_a_repetition_is_no_second_ta
     service: LocalCloudTasks, tasks: CloudTasks
 ) -> None:
     await tasks.pause(QUEUE)
-    await tasks.enqueue_many(jobs(60))
-    await tasks.enqueue(jobs(1)[0])
+    await tasks.enqueue_many(make_tasks(60))
+    await tasks.enqueue(make_tasks(1)[0])
     await tasks.enqueue(build_task(OTHER, "job-1", 1))
-    found = await depths(service)
+    found = await count_tasks(service)
     assert sum(found[name] for name in NAMES) == 60
     assert all(10 <= found[name] <= 30 for name in NAMES), found
     stats = await tasks.stats(QUEUE)
@@ -62,11 +62,11 @@ async def test_tasks_are_spread_over_the_shards_and_a_repetition_is_no_second_ta
 
 async def test_orders_reach_every_shard(service: LocalCloudTasks, tasks: CloudTasks) -> None:
     await tasks.pause(QUEUE)
-    await tasks.enqueue_many(jobs(12))
+    await tasks.enqueue_many(make_tasks(12))
     oldest = (await tasks.stats(QUEUE)).oldest_at
     assert oldest is not None
     await tasks.purge(QUEUE)
-    assert sum((await depths(service)).values()) == 0
+    assert sum((await count_tasks(service)).values()) == 0
     assert (await tasks.stats(QUEUE)).oldest_at is None
     await tasks.resume(QUEUE)
     async with connect(address_of(service)) as plain:

@@ -38,7 +38,7 @@ def completed(number: int, seconds: float | None) -> Job:
     return job(Status.COMPLETED, wake_at=None, units=(), **fields)
 
 
-async def put(store: SqliteStore, *jobs: Job) -> None:
+async def put_jobs(store: SqliteStore, *jobs: Job) -> None:
     async def write(tx: Any) -> None:
         for one in jobs:
             tx.set(JOBS, one.job_id, one)
@@ -49,10 +49,10 @@ async def put(store: SqliteStore, *jobs: Job) -> None:
 async def test_times_of_recent_jobs_are_read_again_after_two_minutes(store: SqliteStore) -> None:
     recent = RecentJobs()
     assert (await recent.read(store, TYPE, NOW)).running == ()
-    await put(store, completed(1, 4.0))
+    await put_jobs(store, completed(1, 4.0))
     # Nothing was known: the next question looks again.
     assert (await recent.read(store, TYPE, NOW)).running == (4.0,)
-    await put(store, completed(2, 8.0))
+    await put_jobs(store, completed(2, 8.0))
     assert (await recent.read(store, TYPE, NOW + 60 * SECOND)).running == (4.0,)
     found = await recent.read(store, TYPE, NOW + 120 * SECOND)
     assert found.running == (4.0, 8.0)
@@ -61,7 +61,7 @@ async def test_times_of_recent_jobs_are_read_again_after_two_minutes(store: Sqli
 
 
 async def test_a_job_that_never_ran_and_an_unreadable_one_are_left_out(store: SqliteStore) -> None:
-    await put(store, completed(1, None), completed(2, 3.0), completed(3, 5.0))
+    await put_jobs(store, completed(1, None), completed(2, 3.0), completed(3, 5.0))
     raw = uncoded(JOBS)
 
     async def damage(tx: Any) -> None:
@@ -75,5 +75,5 @@ async def test_the_oldest_are_forgotten_beyond_a_number(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recent_jobs, "_MOST_JOBS", 2)
-    await put(store, *(completed(number, float(number)) for number in (1, 2, 3)))
+    await put_jobs(store, *(completed(number, float(number)) for number in (1, 2, 3)))
     assert (await RecentJobs().read(store, TYPE, NOW)).running == (2.0, 3.0)

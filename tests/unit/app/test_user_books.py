@@ -58,7 +58,7 @@ def books(*documents: Job | LedgerEntry, account: Account | None = ACCOUNT) -> U
     return found
 
 
-def rules(found: UserBooks, **options: int) -> list[Rule]:
+def list_broken_rules(found: UserBooks, **options: int) -> list[Rule]:
     return sorted({one.rule for one in found.check(**options)})
 
 
@@ -132,14 +132,14 @@ def test_a_state_of_a_newer_revision_is_not_judged() -> None:
 
 def test_books_in_order_break_no_rule_and_are_checked_for_what_changed() -> None:
     found = books(ended(), GRANT, CAPTURE)
-    assert rules(found) == []
+    assert list_broken_rules(found) == []
     found.put_job(ended(credits=JobCredits(captured=2)))
-    assert rules(found) == [Rule.PAID_WORK]
+    assert list_broken_rules(found) == [Rule.PAID_WORK]
     # What has not changed since is not judged again.
-    assert rules(found) == []
+    assert list_broken_rules(found) == []
 
 
-def changed(**fields: int) -> Account:
+def change_account(**fields: int) -> Account:
     return ACCOUNT.model_copy(update=fields)
 
 
@@ -147,51 +147,51 @@ def changed(**fields: int) -> Account:
     ("account", "broken"),
     [
         (None, [Rule.LEDGER]),
-        (changed(available=8), [Rule.BALANCE]),
-        (changed(granted=11, available=10), [Rule.LEDGER]),
-        (changed(captured=2, available=8), [Rule.LEDGER]),
-        (changed(expired=1, available=8), [Rule.LEDGER]),
-        (changed(held=1, available=8), [Rule.HOLDS]),
-        (changed(active=1), [Rule.SLOTS]),
-        (changed(waiting=1), [Rule.SLOTS]),
+        (change_account(available=8), [Rule.BALANCE]),
+        (change_account(granted=11, available=10), [Rule.LEDGER]),
+        (change_account(captured=2, available=8), [Rule.LEDGER]),
+        (change_account(expired=1, available=8), [Rule.LEDGER]),
+        (change_account(held=1, available=8), [Rule.HOLDS]),
+        (change_account(active=1), [Rule.SLOTS]),
+        (change_account(waiting=1), [Rule.SLOTS]),
     ],
 )
 def test_an_account_must_agree_with_its_jobs_and_its_ledger(
     account: Account | None, broken: list[Rule]
 ) -> None:
-    assert rules(books(ended(), GRANT, CAPTURE, account=account)) == broken
+    assert list_broken_rules(books(ended(), GRANT, CAPTURE, account=account)) == broken
 
 
 def test_credits_that_expired_are_in_the_ledger_too() -> None:
     expired = entry("expiry.g.0", EntryKind.EXPIRY, 2)
-    account = changed(available=7, expired=2)
-    assert rules(books(ended(), GRANT, CAPTURE, expired, account=account)) == []
+    account = change_account(available=7, expired=2)
+    assert list_broken_rules(books(ended(), GRANT, CAPTURE, expired, account=account)) == []
 
 
 def test_a_user_without_documents_needs_no_account() -> None:
-    assert rules(books(account=None)) == []
+    assert list_broken_rules(books(account=None)) == []
 
 
 def test_a_settlement_is_written_once_and_moves_no_more_than_was_held() -> None:
-    assert rules(books(ended(), GRANT, CAPTURE, CAPTURE)) == [Rule.SETTLED_ONCE]
+    assert list_broken_rules(books(ended(), GRANT, CAPTURE, CAPTURE)) == [Rule.SETTLED_ONCE]
     more = CAPTURE.model_copy(update={"held": 0})
-    assert rules(books(ended(), GRANT, more)) == [Rule.SETTLED_ONCE]
+    assert list_broken_rules(books(ended(), GRANT, more)) == [Rule.SETTLED_ONCE]
 
 
 def test_each_round_that_ended_is_settled_and_no_open_one() -> None:
-    missing = changed(available=10, captured=0)
-    assert rules(books(ended(), GRANT, account=missing)) == [Rule.SETTLED_ONCE]
+    missing = change_account(available=10, captured=0)
+    assert list_broken_rules(books(ended(), GRANT, account=missing)) == [Rule.SETTLED_ONCE]
     open_job = job(units=(done(),), credits=JobCredits(held=0))
-    assert rules(books(open_job, GRANT, CAPTURE)) == [Rule.SETTLED_ONCE]
+    assert list_broken_rules(books(open_job, GRANT, CAPTURE)) == [Rule.SETTLED_ONCE]
 
 
 def test_the_entry_of_a_removed_job_of_the_same_key_does_not_settle_the_next() -> None:
     keyed = ended(request_hash="h")
     own = CAPTURE.model_copy(update={"entry_id": f"job_1.1.{int(NOW.timestamp() * 1000)}"})
     other = entry("job_1.1.123", EntryKind.CAPTURE, 1, held=1, job_id="job_1")
-    twice = changed(available=8, captured=2)
-    assert rules(books(keyed, GRANT, own, other, account=twice)) == []
-    assert rules(books(keyed, GRANT, other)) == [Rule.SETTLED_ONCE]
+    twice = change_account(available=8, captured=2)
+    assert list_broken_rules(books(keyed, GRANT, own, other, account=twice)) == []
+    assert list_broken_rules(books(keyed, GRANT, other)) == [Rule.SETTLED_ONCE]
 
 
 def test_a_pipeline_pays_for_its_child_jobs_and_outlives_them() -> None:
@@ -200,34 +200,34 @@ def test_a_pipeline_pays_for_its_child_jobs_and_outlives_them() -> None:
     units = (unit(UnitState.DONE, artifacts=(own,)),)
     place: dict[str, Any] = {"job_id": "job_2", "parent_id": "job_1", "parent_round": 1}
     child = ended(**place, units=units, credits=JobCredits())
-    assert rules(books(parent, child, GRANT, CAPTURE)) == []
+    assert list_broken_rules(books(parent, child, GRANT, CAPTURE)) == []
     going_on = job(**place, units=units, credits=JobCredits())
-    assert rules(books(parent, going_on, GRANT, CAPTURE)) == [Rule.FAMILY]
+    assert list_broken_rules(books(parent, going_on, GRANT, CAPTURE)) == [Rule.FAMILY]
     earlier = child.model_copy(update={"parent_round": 0})
-    assert rules(books(parent, earlier, GRANT, CAPTURE)) == [Rule.PAID_WORK]
+    assert list_broken_rules(books(parent, earlier, GRANT, CAPTURE)) == [Rule.PAID_WORK]
 
 
 def test_a_child_job_needs_its_pipeline() -> None:
     orphan = ended(parent_id="job_gone", credits=JobCredits())
-    assert Rule.FAMILY in rules(books(orphan, GRANT, CAPTURE))
+    assert Rule.FAMILY in list_broken_rules(books(orphan, GRANT, CAPTURE))
 
 
 def test_a_removed_job_leaves_the_sums_and_its_pipeline() -> None:
     parent = ended(units=(), job_type="pipeline", credits=JobCredits())
     child = ended(job_id="job_2", parent_id="job_1", parent_round=1, credits=JobCredits())
     released = entry("job_1.1", EntryKind.RELEASE, 0, held=0, job_id="job_1")
-    account = changed(available=10, captured=0)
+    account = change_account(available=10, captured=0)
     found = books(parent, child, GRANT, released, account=account)
     found.remove_job("job_2")
     found.remove_job("job_unknown")
-    assert rules(found) == []
+    assert list_broken_rules(found) == []
 
 
 def test_no_more_jobs_are_active_than_the_limit() -> None:
     active = [job(job_id=f"job_{n}", slot_of="ada", credits=JobCredits()) for n in range(3)]
-    account = changed(active=3, available=10, captured=0)
-    assert rules(books(*active, GRANT, account=account), active_limit=3) == []
-    assert rules(books(*active, GRANT, account=account), active_limit=2) == [Rule.LIMIT]
+    account = change_account(active=3, available=10, captured=0)
+    assert list_broken_rules(books(*active, GRANT, account=account), active_limit=3) == []
+    assert list_broken_rules(books(*active, GRANT, account=account), active_limit=2) == [Rule.LIMIT]
 
 
 # ── Webhooks ─────────────────────────────────────────────────────────────────────────────────────
@@ -259,10 +259,10 @@ def test_a_status_that_a_webhook_wants_has_its_delivery() -> None:
     found = books(hooked(), GRANT, CAPTURE)
     (wanted,) = found.list_wanted_deliveries()
     assert wanted == hashed_delivery_id("job_1", hooked().status_entry, "we_1")
-    assert rules(found) == [Rule.EVENTS]
+    assert list_broken_rules(found) == [Rule.EVENTS]
     found = books(hooked(), GRANT, CAPTURE)
     found.put_delivery(delivery(wanted, wake_at=NOW))
-    assert rules(found) == []
+    assert list_broken_rules(found) == []
 
 
 def test_a_status_of_long_ago_misses_no_delivery() -> None:
@@ -270,7 +270,7 @@ def test_a_status_of_long_ago_misses_no_delivery() -> None:
     for document in (GRANT, CAPTURE):
         found.put_entry(document)
     found.put_job(hooked())
-    assert rules(found) == []
+    assert list_broken_rules(found) == []
 
 
 @pytest.mark.parametrize(

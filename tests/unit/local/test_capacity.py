@@ -27,56 +27,58 @@ QUOTAS = Quotas()
 DEPLOYMENT = load_deployment()
 
 
-def limits(
+def list_limits(
     mix: dict[str, float], deployment: Deployment = DEPLOYMENT, user: float = 0.1
 ) -> list[Limit]:
     return find_limits(average_load(mix, KINDS, Numbers()), deployment, QUOTAS, user)
 
 
-def limit(start: str, found: list[Limit]) -> float:
+def find_limit(start: str, found: list[Limit]) -> float:
     return next(one.jobs_per_second for one in found if one.name.startswith(start))
 
 
 def test_the_first_limit_of_videos_is_the_window_in_which_they_wait_for_their_provider() -> None:
-    (first, *_) = limits({"video": 100})
+    (first, *_) = list_limits({"video": 100})
     # 120 s at the provider and 1.5 s of ours, 120 of them at a time.
     assert first.name == "window of video-generation: 120 jobs queued or at a provider"
     assert first.jobs_per_second == pytest.approx(120 / 121.5)
 
 
 def test_a_type_that_is_a_part_of_the_jobs_carries_more_of_the_whole() -> None:
-    alone = limit("image-generation-queue: 10 tasks a second", limits({"image": 1}))
-    half = limit("image-generation-queue: 10 tasks a second", limits({"image": 1, "video": 1}))
+    alone = find_limit("image-generation-queue: 10 tasks a second", list_limits({"image": 1}))
+    half = find_limit(
+        "image-generation-queue: 10 tasks a second", list_limits({"image": 1, "video": 1})
+    )
     assert alone == pytest.approx(10)
     assert half == pytest.approx(20)
 
 
 def test_polls_share_one_queue() -> None:
-    found = limits({"image": 1})
-    assert limit("provider-poll-queue: 500 tasks a second", found) == pytest.approx(500 / 5)
-    assert limit("provider-poll-queue: 250 tasks at a time", found) == pytest.approx(250 / 1.5)
+    found = list_limits({"image": 1})
+    assert find_limit("provider-poll-queue: 500 tasks a second", found) == pytest.approx(500 / 5)
+    assert find_limit("provider-poll-queue: 250 tasks at a time", found) == pytest.approx(250 / 1.5)
 
 
 def test_an_index_that_grows_at_its_end_takes_500_writes_a_second() -> None:
     # A plain job writes its document three times; the wake times have eight ranges.
-    found = limits({"plain": 1})
-    assert limit("index of updates of image-generation", found) == pytest.approx(500 / 3)
-    assert limit("index of wake times", found) == pytest.approx(8 * 500 / 3)
+    found = list_limits({"plain": 1})
+    assert find_limit("index of updates of image-generation", found) == pytest.approx(500 / 3)
+    assert find_limit("index of wake times", found) == pytest.approx(8 * 500 / 3)
 
 
 def test_one_busy_user_is_a_limit_of_their_own() -> None:
-    assert limit("submissions of a user", limits(MIX, user=0.5)) == pytest.approx(200)
-    assert limit("submissions of a user", limits(MIX, user=0)) == math.inf
+    assert find_limit("submissions of a user", list_limits(MIX, user=0.5)) == pytest.approx(200)
+    assert find_limit("submissions of a user", list_limits(MIX, user=0)) == math.inf
 
 
 def test_more_instances_raise_the_limits_of_their_service_alone() -> None:
     services = dict(DEPLOYMENT.services)
     services["task-processor"] = replace(services["task-processor"], max_instances=50)
-    more = limits(MIX, replace(DEPLOYMENT, services=services))
-    before = limits(MIX)
+    more = list_limits(MIX, replace(DEPLOYMENT, services=services))
+    before = list_limits(MIX)
     name = "task-processor: CPUs of "
-    assert limit(name, more) == pytest.approx(10 * limit(name, before))
-    assert limit("jobs-api: CPUs", more) == limit("jobs-api: CPUs", before)
+    assert find_limit(name, more) == pytest.approx(10 * find_limit(name, before))
+    assert find_limit("jobs-api: CPUs", more) == find_limit("jobs-api: CPUs", before)
 
 
 def test_what_a_load_needs_is_what_its_limits_allow() -> None:

@@ -36,7 +36,7 @@ MIX = {"image": 70.0, "video": 20.0, "upscale": 10.0}
 ASKED_ONCE = Numbers(client_poll_seconds=0)
 
 
-def line(bill: Bill, item: str) -> Line:
+def find_line(bill: Bill, item: str) -> Line:
     return next(each for each in (*bill.control, *bill.work) if each.item == item)
 
 
@@ -62,7 +62,7 @@ def test_writes_are_counted_above_the_free_tier() -> None:
     # 6 a job, 20,000 a day free, $0.09 for 100,000.
     bill = monthly_bill(1_000_000, {"plain": 1}, location="us-central1")
     expected = pytest.approx((6_000_000 - 600_000) * 0.9e-6)
-    assert line(bill, "Firestore writes").dollars == expected
+    assert find_line(bill, "Firestore writes").dollars == expected
 
 
 def test_a_region_of_the_second_tier_is_dearer_and_its_free_seconds_fewer() -> None:
@@ -76,7 +76,7 @@ def test_a_region_of_the_second_tier_is_dearer_and_its_free_seconds_fewer() -> N
 
 def test_a_task_that_runs_once_is_two_operations() -> None:
     bill = monthly_bill(1_000_000, {"plain": 1})
-    assert line(bill, "Cloud Tasks").dollars == pytest.approx(0.40)
+    assert find_line(bill, "Cloud Tasks").dollars == pytest.approx(0.40)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_clients_that_ask_often_are_counted() -> None:
 def test_files_are_billed_until_they_can_no_longer_be_restored() -> None:
     warm = monthly_bill(1024, {"audio": 1}, numbers=Numbers(cold_after_days=90))
     cold = monthly_bill(1024, {"audio": 1})
-    assert line(warm, "Storage capacity").used == pytest.approx(97 / 30)
-    assert line(warm, "Nearline moves").used == 0
-    assert line(cold, "Storage capacity").used == pytest.approx(1)
-    assert line(cold, "Nearline capacity").used == pytest.approx(67 / 30)
+    assert find_line(warm, "Storage capacity").used == pytest.approx(97 / 30)
+    assert find_line(warm, "Nearline moves").used == 0
+    assert find_line(cold, "Storage capacity").used == pytest.approx(1)
+    assert find_line(cold, "Nearline capacity").used == pytest.approx(67 / 30)
 
 
 def test_the_numbers_are_those_that_are_deployed() -> None:
