@@ -19,6 +19,7 @@ import yaml
 
 from e2e.memory_cgroup import memory_cgroup
 from e2e.processes import ROOT, stack, wait_for_job
+from functions.fake_providers import KITE
 from functions.test_inputs import mp4
 from nightly_tests import skip_by_day
 from providers.bfl.fake import FakeBfl
@@ -28,12 +29,6 @@ MIB = 1 << 20
 #: Twenty such files, without the declared limits, take more memory than the instance has.
 FILE_MIB, MANY, FITTING = 100, 20, 3
 PROCESSING = "/api/jobs/media-processing"
-PURCHASE = {
-    "prompt": "a kite over the sea",
-    "provider": "bfl",
-    "model": "flux-1.1-pro",
-    "options": {"width": 1024, "height": 768},
-}
 #: The services that work on files, in an instance of each.
 SERVICES = [
     "media-processor",
@@ -126,7 +121,7 @@ def test_a_job_of_large_files_is_refused_and_another_users_purchase_goes_on(
         running.client("mallory") as mallory,
         running.client("bob") as bob,
     ):
-        other = bob.post("/api/jobs/image-generation", json=PURCHASE)
+        other = bob.post("/api/jobs/image-generation", json=KITE)
         assert other.status_code == 202, other.text
         bob_id = other.json()["jobId"]
         wait_until_bought(provider)
