@@ -13,8 +13,7 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_lookup import find_row
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import moderation_error
-from taskreel.domain.errors import PermanentError
+from taskreel.adapters.providers.provider_client import moderation_error, truncated_error
 from taskreel.ports import Capability, Done, Generation
 
 #: Our options under the names that these services have in common.
@@ -45,10 +44,7 @@ def read_answer(
     if choice.get("finish_reason") == "content_filter" or message.get("refusal"):
         raise moderation_error(provider)
     if choice.get("finish_reason") == "length":
-        raise PermanentError(
-            f"{provider} cut the text off at its length limit; raise maxTokens",
-            code="output_truncated",
-        )
+        raise truncated_error(provider)
     if cost is None:
         # date.min: the model may have retired while the text was written.
         row = find_row(provider, request.model, Capability.TEXT, date.min)

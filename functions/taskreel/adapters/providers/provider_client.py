@@ -120,6 +120,36 @@ def operation_failed_error(provider: str, reason: Any, **details: Any) -> Operat
     return OperationFailedError(f"{provider} failed: {text}", provider=provider, **details)
 
 
+def rejected_error(provider: str, reason: Any, **details: Any) -> PermanentError:
+    """The provider refused the request itself, for a reason in its own words (perhaps empty)."""
+    text = sanitise_text(str(reason or "no reason given"))
+    return PermanentError(
+        f"{provider} rejected the request: {text}", code="provider_rejected", **details
+    )
+
+
+def no_credit_error(provider: str) -> PermanentError:
+    """The account at the provider needs more money; waiting does not help."""
+    return PermanentError(
+        f"{provider} has no credit left on our account",
+        code="provider_out_of_credit",
+        provider=provider,
+    )
+
+
+def cancelled_error(provider: str, work: str) -> PermanentError:
+    """The operation was stopped at the provider; `work` names it, such as "the clip"."""
+    return PermanentError(f"{work} was cancelled at {provider}", code="provider_cancelled")
+
+
+def truncated_error(provider: str) -> PermanentError:
+    """The provider ended a text before it was complete."""
+    return PermanentError(
+        f"{provider} cut the text off at its length limit; raise maxTokens",
+        code="output_truncated",
+    )
+
+
 def no_output_error(provider: str) -> OperationFailedError:
     """The provider reports success but returned no result."""
     return OperationFailedError(
@@ -247,14 +277,14 @@ class ProviderClient:
         if isinstance(body, dict):
             return body
         self._log_response("provider did not answer with a JSON object", response)
-        raise self._build_unclear_error(creates, "answered with something that is not JSON")
+        raise self.build_unclear_error(creates, "answered with something that is not JSON")
 
     def require_text(self, reply: Mapping[str, Any], field: str, creates: str) -> str:
         """A field that identifies the accepted work; AmbiguousError where it is missing."""
         value = reply.get(field)
         if isinstance(value, str) and value:
             return value
-        raise self._build_unclear_error(creates, f"answered without the field {field!r}")
+        raise self.build_unclear_error(creates, f"answered without the field {field!r}")
 
     @contextlib.contextmanager
     def parsing_reply(self, creates: str | None = None) -> Iterator[None]:
@@ -265,9 +295,21 @@ class ProviderClient:
             log.exception(
                 "provider answered in an undocumented shape", extra={"provider": self.provider}
             )
-            raise self._build_unclear_error(
+            raise self.build_unclear_error(
                 creates, "answered in a shape that is not documented"
             ) from error
+
+    def build_unclear_error(self, creates: str | None, event: str) -> RunError:
+        """The error where it is unknown whether the provider accepted the request.
+
+        Paid work must not be bought twice: an unclear create is ambiguous, and never repeated.
+        """
+        if creates is None:
+            return ProviderDownError(f"{self.provider} {event}", provider=self.provider)
+        return AmbiguousError(
+            f"{self.provider} {event} after a request for {creates}; it may have been accepted",
+            provider=self.provider,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -301,19 +343,7 @@ class ProviderClient:
             )
         if isinstance(error, NOT_SENT):
             return ProviderDownError(f"{self.provider} cannot be reached", provider=self.provider)
-        return self._build_unclear_error(creates, "did not answer")
-
-    def _build_unclear_error(self, creates: str | None, event: str) -> RunError:
-        """The error where it is unknown whether the provider accepted the request.
-
-        Paid work must not be bought twice: an unclear create is ambiguous, and never repeated.
-        """
-        if creates is None:
-            return ProviderDownError(f"{self.provider} {event}", provider=self.provider)
-        return AmbiguousError(
-            f"{self.provider} {event} after a request for {creates}; it may have been accepted",
-            provider=self.provider,
-        )
+        return self.build_unclear_error(creates, "did not answer")
 
     def _build_refusal_error(self, response: httpx.Response, creates: str | None) -> RunError:
         self._log_response("provider refused a request", response)
@@ -332,7 +362,7 @@ class ProviderClient:
         if status == 429:
             return self._build_rate_limit_error(response, reply)
         if status == 504:
-            return self._build_unclear_error(creates, "timed out")
+            return self.build_unclear_error(creates, "timed out")
         if status >= 500:
             return ProviderDownError(
                 f"{self.provider} answered with the server error {status}",

@@ -38,11 +38,12 @@ from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     ProviderClient,
+    cancelled_error,
     moderation_error,
     no_output_error,
     operation_failed_error,
+    truncated_error,
 )
-from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Input, Output, Pending
 
 POLL_AFTER = timedelta(seconds=10)
@@ -165,9 +166,7 @@ class Google:
                         raise no_output_error(self.name)
                     return Done(outputs=await payloads.save_base64_outputs(request, contents))
                 case "cancelled":
-                    raise PermanentError(
-                        "the interaction was cancelled at google", code="provider_cancelled"
-                    )
+                    raise cancelled_error(self.name, "the interaction")
                 case status if status in FAILED:
                     raise self._build_interaction_error(reply)
                 case _:
@@ -204,10 +203,7 @@ class Google:
         if (reply.get("promptFeedback") or {}).get("blockReason") or finish in MODERATED:
             raise moderation_error(self.name)
         if finish == "MAX_TOKENS":
-            raise PermanentError(
-                "google cut the text off at its length limit; raise maxTokens",
-                code="output_truncated",
-            )
+            raise truncated_error(self.name)
         parts = (candidate.get("content") or {}).get("parts") or ()
         answer = [part for part in parts if not part.get("thought")]
 

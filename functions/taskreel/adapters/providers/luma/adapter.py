@@ -22,11 +22,11 @@ from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     ProviderClient,
     moderation_error,
+    no_credit_error,
     no_output_error,
     operation_failed_error,
-    sanitise_text,
+    rejected_error,
 )
-from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Input, Pending
 
 POLL_AFTER = timedelta(seconds=4)
@@ -93,16 +93,9 @@ class Luma:
         if code == "content_moderated":
             return moderation_error(self.name, failure=code)
         if code == "budget_exhausted":
-            return PermanentError(
-                "luma has no credit left on our account",
-                code="provider_out_of_credit",
-                provider=self.name,
-            )
+            return no_credit_error(self.name)
         if code in REFUSED:
-            text = sanitise_text(str(reason or "no reason given"))
-            return PermanentError(
-                f"luma rejected the request: {text}", code="provider_rejected", failure=code
-            )
+            return rejected_error(self.name, reason, failure=code)
         return operation_failed_error(self.name, reason, failure=code)
 
 

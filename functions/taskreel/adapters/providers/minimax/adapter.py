@@ -20,11 +20,13 @@ from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
-    AmbiguousError,
     ProviderClient,
+    cancelled_error,
     moderation_error,
+    no_credit_error,
     no_output_error,
     operation_failed_error,
+    rejected_error,
     sanitise_text,
 )
 from taskreel.domain.errors import (
@@ -101,9 +103,7 @@ class MiniMax:
                         raise moderation_error(self.name, failure=code)
                     raise operation_failed_error(self.name, reason, failure=code)
                 case "cancelled":
-                    raise PermanentError(
-                        "the clip was cancelled at minimax", code="provider_cancelled"
-                    )
+                    raise cancelled_error(self.name, "the clip")
                 case _:
                     return Pending(operation=operation, poll_after=POLL_AFTER)
 
@@ -125,13 +125,10 @@ class MiniMax:
                 provider=self.name,
             )
         if code == NO_CREDIT or code in BAD_KEY or code in REJECTED:
-            return _build_permanent_error(code, reason)
+            return self._build_permanent_error(code, reason)
         if code == TIMED_OUT:
             # As after a 504, the clip may be in the making: it must not be bought twice.
-            return AmbiguousError(
-                f"minimax timed out after a request for {creates}; it may have been accepted",
-                provider=self.name,
-            )
+            return self._client.build_unclear_error(creates, "timed out")
         if code in FAULTY:
             return ProviderDownError(
                 f"minimax answered with the server error {code}", provider=self.name, failure=code
@@ -142,20 +139,14 @@ class MiniMax:
             f"minimax cannot take the request now: {text}", provider=self.name, failure=code
         )
 
-
-def _build_permanent_error(code: str, reason: Any) -> PermanentError:
-    if code == NO_CREDIT:
-        return PermanentError(
-            "minimax has no credit left on our account", code="provider_out_of_credit"
-        )
-    if code in BAD_KEY:
-        return PermanentError(
-            "minimax does not accept the API key that is configured here", code="provider_auth"
-        )
-    text = sanitise_text(str(reason or "no reason given"))
-    return PermanentError(
-        f"minimax rejected the request: {text}", code="provider_rejected", failure=code
-    )
+    def _build_permanent_error(self, code: str, reason: Any) -> PermanentError:
+        if code == NO_CREDIT:
+            return no_credit_error(self.name)
+        if code in BAD_KEY:
+            return PermanentError(
+                "minimax does not accept the API key that is configured here", code="provider_auth"
+            )
+        return rejected_error(self.name, reason, failure=code)
 
 
 def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:

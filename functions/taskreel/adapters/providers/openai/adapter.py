@@ -20,11 +20,12 @@ from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.openai.models import count_image_cost
 from taskreel.adapters.providers.provider_client import (
     ProviderClient,
+    cancelled_error,
     moderation_error,
     no_output_error,
     operation_failed_error,
+    truncated_error,
 )
-from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=3)
@@ -119,14 +120,11 @@ class OpenAI:
             case "failed":
                 raise operation_failed_error(self.name, (reply.get("error") or {}).get("message"))
             case "cancelled":
-                raise PermanentError("the text was cancelled at openai", code="provider_cancelled")
+                raise cancelled_error(self.name, "the text")
             case "incomplete":
                 if (reply.get("incomplete_details") or {}).get("reason") == "content_filter":
                     raise moderation_error(self.name)
-                raise PermanentError(
-                    "openai cut the text off at its length limit; raise maxTokens",
-                    code="output_truncated",
-                )
+                raise truncated_error(self.name)
             case _:
                 return Pending(operation={"id": str(reply["id"])}, poll_after=POLL_AFTER)
 

@@ -21,6 +21,7 @@ from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     ProviderClient,
+    cancelled_error,
     moderation_error,
     no_output_error,
     operation_failed_error,
@@ -77,9 +78,7 @@ class Runway:
                 case "FAILED":
                     raise self._build_error(reply)
                 case "CANCELLED":
-                    raise PermanentError(
-                        "the task was cancelled at runway", code="provider_cancelled"
-                    )
+                    raise cancelled_error(self.name, "the task")
                 case _:
                     return Pending(
                         operation=operation,
