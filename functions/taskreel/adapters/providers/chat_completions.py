@@ -6,15 +6,13 @@ The text comes in the answer, structured where the request has a schema.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.model_lookup import find_row
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import moderation_error, truncated_error
-from taskreel.ports import Capability, Done, Generation
+from taskreel.ports import Done, Generation
 
 #: Our options under the names that these services have in common.
 FIELDS = {"temperature": "temperature", "maxTokens": "max_tokens"}
@@ -36,9 +34,10 @@ def build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 
 def read_answer(
-    provider: str, reply: Mapping[str, Any], request: Generation, cost: float | None
+    row: ModelRow, reply: Mapping[str, Any], request: Generation, cost: float | None
 ) -> Done:
     """The text of an answer; `cost` where the service reports it, else by its count of tokens."""
+    provider = row.provider
     choice = (reply.get("choices") or [{}])[0]
     message = choice.get("message") or {}
     if choice.get("finish_reason") == "content_filter" or message.get("refusal"):
@@ -46,8 +45,6 @@ def read_answer(
     if choice.get("finish_reason") == "length":
         raise truncated_error(provider)
     if cost is None:
-        # date.min: the model may have retired while the text was written.
-        row = find_row(provider, request.model, Capability.TEXT, date.min)
         usage = reply.get("usage") or {}
         cost = count_token_cost(row, usage.get("prompt_tokens"), usage.get("completion_tokens"))
     text = str(message.get("content") or "")

@@ -64,7 +64,7 @@ class OpenRouter:
                 raise operation_failed_error(self.name, error.get("message"))
             cost = (reply.get("usage") or {}).get("cost")
             known = float(cost) if isinstance(cost, int | float) else None
-            return chat_completions.read_answer(self.name, reply, request, known)
+            return chat_completions.read_answer(row, reply, request, known)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """Raise PermanentError: OpenRouter answers at once and has no operations."""

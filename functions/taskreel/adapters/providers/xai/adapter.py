@@ -102,7 +102,7 @@ class XAI:
             "POST", "/chat/completions", creates=row.path, json=body
         )
         with self._client.parsing_reply(row.path):
-            return chat_completions.read_answer(self.name, reply, request, _read_cost(reply))
+            return chat_completions.read_answer(row, reply, request, _read_cost(reply))
 
     async def _make_speech(self, row: ModelRow, request: Generation) -> Done:
         body = build_model_body(row, request, ())
