@@ -303,9 +303,14 @@ def link_output(url: str) -> Output:
     return Output(url=url)
 
 
-def parse_progress(value: Any) -> float | None:
-    """A provider's progress as a fraction of 1; None where it gives none."""
-    return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else None
+def parse_progress(value: Any, whole: float = 1.0) -> float | None:
+    """A provider's progress, of `whole`, as a fraction of 1; None where it gives none."""
+    return min(max(value / whole, 0.0), 1.0) if isinstance(value, int | float) else None
+
+
+def parse_cost(value: Any, units_a_dollar: float = 1.0) -> float | None:
+    """A cost that a provider reports, in US dollars; None where it reports none."""
+    return value / units_a_dollar if isinstance(value, int | float) else None
 
 
 def read_input(item: Input) -> bytes:

@@ -26,6 +26,7 @@ from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=2)
+CREDITS_A_DOLLAR = 100
 
 
 class BlackForestLabs:
@@ -103,10 +104,9 @@ class BlackForestLabs:
         url = (reply.get("result") or {}).get("sample")
         if not url:
             raise no_output_error(self.name)
-        credits_ = operation.get("credits")
         return Done(
             outputs=(payloads.link_output(url),),
-            cost_usd=credits_ / 100 if isinstance(credits_, int | float) else None,
+            cost_usd=payloads.parse_cost(operation.get("credits"), CREDITS_A_DOLLAR),
         )
 
 

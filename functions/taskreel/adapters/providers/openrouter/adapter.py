@@ -62,9 +62,8 @@ class OpenRouter:
                 if error.get("code") == 403:  # flagged by moderation
                     raise moderation_error(self.name)
                 raise operation_failed_error(self.name, error.get("message"))
-            cost = (reply.get("usage") or {}).get("cost")
-            known = float(cost) if isinstance(cost, int | float) else None
-            return chat_completions.read_answer(row, reply, request, known)
+            cost = payloads.parse_cost((reply.get("usage") or {}).get("cost"))
+            return chat_completions.read_answer(row, reply, request, cost)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """Raise PermanentError: OpenRouter answers at once and has no operations."""

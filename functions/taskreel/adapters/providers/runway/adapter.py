@@ -34,6 +34,7 @@ VERSION = "2024-11-06"
 POLL_AFTER = timedelta(seconds=6)  # the specification asks for five seconds or more
 MAX_INLINE_BYTES = 3_700_000  # 5 MB as base64
 DEFAULT_VOICE = "Maya"
+CREDITS_A_DOLLAR = 100
 
 
 class Runway:
@@ -116,8 +117,7 @@ class Runway:
         if not outputs:
             raise no_output_error(self.name)
         credits_ = (reply.get("cost") or {}).get("credits")
-        cost = credits_ / 100 if isinstance(credits_, int | float) else None
-        return Done(outputs=outputs, cost_usd=cost)
+        return Done(outputs=outputs, cost_usd=payloads.parse_cost(credits_, CREDITS_A_DOLLAR))
 
     def _build_error(self, reply: Mapping[str, Any]) -> Exception:
         code = str(reply.get("failureCode") or "")

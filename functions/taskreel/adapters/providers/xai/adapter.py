@@ -81,12 +81,10 @@ class XAI:
                     reason = error.get("message") or status
                     raise operation_failed_error(self.name, reason, failure=code)
                 case _:
-                    percent = reply.get("progress")
-                    done = percent / 100 if isinstance(percent, int | float) else None
                     return Pending(
                         operation=operation,
                         poll_after=POLL_AFTER,
-                        progress=payloads.parse_progress(done),
+                        progress=payloads.parse_progress(reply.get("progress"), 100),
                     )
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
@@ -163,4 +161,4 @@ def _inline_files(request: Generation) -> list[str]:
 
 def _read_cost(reply: Mapping[str, Any]) -> float | None:
     ticks = (reply.get("usage") or {}).get("cost_in_usd_ticks")
-    return ticks / TICKS_A_DOLLAR if isinstance(ticks, int | float) else None
+    return payloads.parse_cost(ticks, TICKS_A_DOLLAR)
