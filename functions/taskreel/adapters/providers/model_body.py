@@ -6,7 +6,6 @@ ratios and input files go; an adapter adds what only its service does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,5 +53,5 @@ def _translate_voice(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]
     if "voice" in row.fields:
         changed["voice"] = choose_voice(row, params, row.voice_words["narrator"])
     if params.get("language"):
-        changed["language"] = re.split("[-_]", params["language"])[0].lower()
+        changed["language"] = payloads.strip_region(params["language"])
     return changed

@@ -7,6 +7,7 @@ import base64
 import json
 import math
 import mimetypes
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -133,6 +134,11 @@ def fit_size(
         min(max(snap(side * shrink / multiple) * multiple, least), most) for side in (width, height)
     ]
     return fit[0], fit[1]
+
+
+def strip_region(language: str) -> str:
+    """The language alone, in lower case: `pt` of `pt-BR`."""
+    return re.split("[-_]", language)[0].lower()
 
 
 def fold_seed(params: Mapping[str, Any], most: int) -> dict[str, int]:

@@ -7,7 +7,6 @@ reported with status 401.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,7 +100,7 @@ def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[s
         )
     body = {"model_id": row.path, **payloads.rename_fields(params, row.fields, row.ranges)}
     if language := params.get("language"):
-        body["language_code"] = re.split("[-_]", language)[0].lower()
+        body["language_code"] = payloads.strip_region(language)
     if settings := payloads.rename_fields(params, VOICE_SETTING_FIELDS, row.ranges):
         body["voice_settings"] = settings
     return f"/v1/text-to-speech/{voice}", body

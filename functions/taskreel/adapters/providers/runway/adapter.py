@@ -8,7 +8,6 @@ waits for a free slot (THROTTLED) counts as running.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -149,8 +148,8 @@ def _build_request(
             voice = {"type": "runway-preset", "presetId": preset}
             body = payloads.rename_fields(request.params, row.fields, row.ranges)
             language = request.params.get("language")
-            if language and "language" in row.options:  # of pt-BR the language alone
-                body["languageCode"] = re.split("[-_]", language)[0].lower()
+            if language and "language" in row.options:
+                body["languageCode"] = payloads.strip_region(language)
             return "text_to_speech", body | {"voice": voice}
         case _:
             body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
