@@ -9,7 +9,7 @@ request for it can be answered with its successor.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
@@ -185,4 +185,20 @@ FLUX_FIELDS = PROMPT_FIELDS | {"outputFormat": "output_format"}
 FLUX_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21")
 #: Gemini's pictures (Nano Banana), which several providers sell.
 GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+#: The longest side up to which one is made, and billed, as 1K, 2K or 4K.
+GEMINI_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
+#: Veo, as it is run by others than Google.
+HOSTED_VEO_FIELDS = PROMPT_FIELDS | {
+    "negativePrompt": "negative_prompt",
+    "audio": "generate_audio",
+}
+WIDE_OR_TALL = ("16:9", "9:16")
+HD_SIZES = (("720p", 1280), ("1080p", 1920))
 FOUR_MEGAPIXELS = 4_194_304
+
+
+def price_sizes(
+    sizes: Sequence[tuple[str, int]], prices: Sequence[float]
+) -> tuple[tuple[int, float], ...]:
+    """`ModelRow.usd_by_side` from the price of each of `ModelRow.sizes`."""
+    return tuple((side, usd) for (_, side), usd in zip(sizes, prices, strict=True))

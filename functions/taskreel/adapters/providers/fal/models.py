@@ -13,29 +13,25 @@ from taskreel.adapters.providers.model_row import (
     FLUX_RATIOS,
     FOUR_MEGAPIXELS,
     GEMINI_RATIOS,
+    GEMINI_SIZES,
+    HD_SIZES,
+    HOSTED_VEO_FIELDS,
     SHAPE_OPTIONS,
+    WIDE_OR_TALL,
     ModelRow,
     PriceUnit,
     SecondsForm,
+    price_sizes,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 FAL_FLUX_FIELDS = FLUX_FIELDS | {"numImages": "num_images"}
 OPEN_FLUX_FIELDS = FAL_FLUX_FIELDS | {"steps": "num_inference_steps", "guidance": "guidance_scale"}
-VEO_FIELDS = {
-    "prompt": "prompt",
-    "seed": "seed",
-    "negativePrompt": "negative_prompt",
-    "audio": "generate_audio",
-}
 KLING_FIELDS = {"prompt": "prompt", "negativePrompt": "negative_prompt", "audio": "generate_audio"}
 SEEDANCE_FIELDS = {"prompt": "prompt", "seed": "seed", "audio": "generate_audio"}
 SEEDANCE_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
-WIDE_OR_TALL = ("16:9", "9:16")
 WIDE_TALL_OR_SQUARE = ("16:9", "9:16", "1:1")
-HD = (("720p", 1280), ("1080p", 1920))
-NANO_BANANA_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
 #: fal's page counts tokens, height × width × 24 × seconds / 1024, at $2.40 a million with sound.
 SEEDANCE_USD = ((864, 0.0233), (1280, 0.0518), (1920, 0.1166))
 #: A voice that every ElevenLabs account has, and one of MiniMax's.
@@ -134,16 +130,14 @@ PICTURES: tuple[ModelRow, ...] = (
             path,
             prices[0],
             unit=PriceUnit.IMAGE,
-            usd_by_side=tuple(
-                (side, usd) for (_, side), usd in zip(NANO_BANANA_SIZES, prices, strict=True)
-            ),
+            usd_by_side=price_sizes(GEMINI_SIZES, prices),
             quality=quality,
             input_path=f"{path}/edit",
             input_fields=("image_urls[]",),
             max_inputs=14,
             max_results=4,
             ratios=GEMINI_RATIOS,
-            sizes=NANO_BANANA_SIZES,
+            sizes=GEMINI_SIZES,
             formats=("png", "jpeg", "webp"),
         )
         for name, path, prices, quality in (
@@ -209,8 +203,8 @@ CLIPS: tuple[ModelRow, ...] = (
             ratios=WIDE_OR_TALL,
             durations=(4, 6, 8),
             seconds_form=SecondsForm.TEXT_S,
-            sizes=HD,
-            fields=VEO_FIELDS,
+            sizes=HD_SIZES,
+            fields=HOSTED_VEO_FIELDS,
             aliases=(name.replace("-", "", 1),),
         )
         for name, path, usd, silent_part, quality in (
@@ -264,7 +258,7 @@ CLIPS: tuple[ModelRow, ...] = (
         ratios=SEEDANCE_RATIOS,
         durations=tuple(range(4, 13)),
         seconds_form=SecondsForm.TEXT,
-        sizes=(("480p", 864), *HD),
+        sizes=(("480p", 864), *HD_SIZES),
         fields=SEEDANCE_FIELDS,
     ),
     _build_video(

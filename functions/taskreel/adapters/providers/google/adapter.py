@@ -27,7 +27,7 @@ from taskreel.adapters.providers.google.interactions import (
     build_interaction,
     collect_media,
 )
-from taskreel.adapters.providers.google.models import GEMINI_SIZES, count_speech_cost
+from taskreel.adapters.providers.google.models import count_speech_cost
 from taskreel.adapters.providers.google.speech import (
     build_speech_config,
     wrap_samples,
@@ -287,8 +287,7 @@ def _build_file_part(item: Input, uri: str | None) -> dict[str, Any]:
 
 def _build_image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:
     ratio = payloads.choose_ratio(params, row.ratios)
-    longest = max(params.get("width") or 1024, params.get("height") or 1024)
-    size = next((name for name, side in GEMINI_SIZES if longest <= side), GEMINI_SIZES[-1][0])
+    size = payloads.choose_size_name(row, params, 1024)
     return {"imageSize": size} | ({"aspectRatio": ratio} if ratio else {})
 
 

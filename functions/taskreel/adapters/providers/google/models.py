@@ -7,21 +7,21 @@ from typing import Any
 
 from taskreel.adapters.providers.model_row import (
     GEMINI_RATIOS,
+    GEMINI_SIZES,
     SHAPE_OPTIONS,
     TEXT_OPTIONS,
+    WIDE_OR_TALL,
     ModelRow,
     PriceUnit,
     SecondsForm,
+    price_sizes,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
-#: The longest side up to which a picture is made, and billed, as 1K, 2K or 4K.
-GEMINI_SIZES = (("1K", 1440), ("2K", 2880), ("4K", 4096))
 #: By Google's price page (2026-04): $60 a million tokens, of which these sizes take 1120 to 2520.
 FLASH_IMAGE_USD = (0.067, 0.101, 0.151)
 PRO_IMAGE_USD = (0.134, 0.134, 0.24)
-VEO_RATIOS = ("16:9", "9:16")
 #: US dollars a million tokens of text read and of sound spoken, by Google's price page until
 #: 2026-12-31; then they double.
 SPEECH_TOKENS_USD = {
@@ -36,10 +36,6 @@ NARRATOR = "Kore"
 OMNI_USD = ((1280, 0.07), (1920, 0.105), (3840, 0.21))
 TEXT_FIELDS = {"temperature": "temperature", "maxTokens": "maxOutputTokens"}
 VEO_FIELDS = {"negativePrompt": "negativePrompt", "audio": "generateAudio"}
-
-
-def _price_sizes(prices: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
-    return tuple((side, usd) for (_, side), usd in zip(GEMINI_SIZES, prices, strict=True))
 
 
 def _build_row(
@@ -92,7 +88,8 @@ MODELS: tuple[ModelRow, ...] = (
         Capability.IMAGE,
         FLASH_IMAGE_USD[0],
         PriceUnit.IMAGE,
-        usd_by_side=_price_sizes(FLASH_IMAGE_USD),
+        usd_by_side=price_sizes(GEMINI_SIZES, FLASH_IMAGE_USD),
+        sizes=GEMINI_SIZES,
         ratios=GEMINI_RATIOS,
         max_inputs=14,
         aliases=("gemini-image", "nano-banana", "nano-banana-2"),
@@ -102,7 +99,8 @@ MODELS: tuple[ModelRow, ...] = (
         Capability.IMAGE,
         PRO_IMAGE_USD[0],
         PriceUnit.IMAGE,
-        usd_by_side=_price_sizes(PRO_IMAGE_USD),
+        usd_by_side=price_sizes(GEMINI_SIZES, PRO_IMAGE_USD),
+        sizes=GEMINI_SIZES,
         quality="best",
         ratios=GEMINI_RATIOS,
         max_inputs=14,
@@ -126,7 +124,7 @@ MODELS: tuple[ModelRow, ...] = (
         PriceUnit.SECOND,
         path="veo-3.1-generate-001",
         quality="best",
-        ratios=VEO_RATIOS,
+        ratios=WIDE_OR_TALL,
         durations=(4, 6, 8),
         max_inputs=2,
         # "Veo 3" is the guides' name of the line, of which 3.1 is what remains.
@@ -138,7 +136,7 @@ MODELS: tuple[ModelRow, ...] = (
         0.10,
         PriceUnit.SECOND,
         path="veo-3.1-fast-generate-001",
-        ratios=VEO_RATIOS,
+        ratios=WIDE_OR_TALL,
         durations=(4, 6, 8),
         max_inputs=2,
         aliases=("veo-3-fast", "veo-3.1-fast-generate-001"),
@@ -150,7 +148,7 @@ MODELS: tuple[ModelRow, ...] = (
         PriceUnit.SECOND,
         path="veo-3.1-lite-generate-001",
         quality="draft",
-        ratios=VEO_RATIOS,
+        ratios=WIDE_OR_TALL,
         durations=(4, 6, 8),
         max_inputs=1,
         aliases=("veo-3.1-lite-generate-001",),
@@ -161,7 +159,7 @@ MODELS: tuple[ModelRow, ...] = (
         OMNI_USD[0][1],
         PriceUnit.SECOND,
         usd_by_side=OMNI_USD,
-        ratios=VEO_RATIOS,
+        ratios=WIDE_OR_TALL,
         durations=tuple(range(3, 11)),
         seconds_form=SecondsForm.TEXT_S,
         sizes=(("720p", 1280), ("1080p", 1920), ("4k", 3840)),

@@ -12,7 +12,10 @@ from taskreel.adapters.providers.model_row import (
     FLUX_FIELDS,
     FLUX_RATIOS,
     FOUR_MEGAPIXELS,
+    HD_SIZES,
+    HOSTED_VEO_FIELDS,
     SHAPE_OPTIONS,
+    WIDE_OR_TALL,
     ModelRow,
     PriceUnit,
     SecondsForm,
@@ -27,13 +30,6 @@ OPEN_FLUX_FIELDS = FLUX_FIELDS | {"numImages": "num_outputs", "steps": "num_infe
 FLUX_2_RATIOS = ("16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
 SEEDREAM_RATIOS = ("21:9", "16:9", "3:2", "4:3", "1:1", "3:4", "2:3", "9:16")
 SEEDANCE_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16", "9:21")
-VEO_FIELDS = {
-    "prompt": "prompt",
-    "seed": "seed",
-    "negativePrompt": "negative_prompt",
-    "audio": "generate_audio",
-}
-HD = (("720p", 1280), ("1080p", 1920))
 MINIMAX_VOICES = (
     *("Wise_Woman", "Friendly_Person", "Inspirational_girl", "Deep_Voice_Man", "Calm_Woman"),
     *("Casual_Guy", "Lively_Girl", "Patient_Man", "Young_Knight", "Determined_Man", "Lovely_Girl"),
@@ -146,12 +142,12 @@ CLIPS: tuple[ModelRow, ...] = (
             unit=PriceUnit.SECOND,
             silent_part=silent_part,
             quality=quality,
-            ratios=("16:9", "9:16"),
+            ratios=WIDE_OR_TALL,
             durations=(4, 6, 8),
-            sizes=HD,
+            sizes=HD_SIZES,
             max_inputs=2,
             input_fields=("image", "last_frame"),
-            fields=VEO_FIELDS,
+            fields=HOSTED_VEO_FIELDS,
             computed=SHAPE_OPTIONS | {"duration"},
             aliases=(name.replace("-", "", 1),),
         )
@@ -170,7 +166,7 @@ CLIPS: tuple[ModelRow, ...] = (
         quality="draft",
         text_ratios=SEEDANCE_RATIOS,
         durations=tuple(range(2, 13)),
-        sizes=(("480p", 864), *HD),
+        sizes=(("480p", 864), *HD_SIZES),
         max_inputs=1,
         input_fields=("image",),
         fields={"prompt": "prompt", "seed": "seed"},
