@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
+from taskreel.adapters.providers.model_row import ModelRow, PriceUnit, find_nearest
 
 #: The assumed size of a text, whose true number of tokens is not known before it is written.
 _CHARACTERS_A_TOKEN = 4
@@ -56,8 +56,7 @@ def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> fl
     # The length that is bought, which the model may make longer or shorter than the wished one.
     seconds = row.find_seconds(params.get("duration") or (row.durations or (_SECONDS,))[0])
     if row.usd_by_seconds:
-        nearest = min(row.usd_by_seconds, key=lambda able: (abs(able - seconds), -able))
-        return row.usd_by_seconds[nearest]
+        return row.usd_by_seconds[find_nearest(seconds, row.usd_by_seconds)]
     units = math.ceil(seconds / 60) if row.unit is PriceUnit.MINUTE else seconds
     return float(price * units)
 

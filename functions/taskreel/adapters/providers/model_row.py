@@ -9,7 +9,7 @@ request for it can be answered with its successor.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
@@ -138,7 +138,7 @@ class ModelRow:
     def find_seconds(self, wished: float) -> float:
         """The length that is bought of a model that takes one: the nearest that it makes."""
         if self.durations:
-            return min(self.durations, key=lambda able: (abs(able - wished), -able))
+            return find_nearest(wished, self.durations)
         least, most = self.ranges.get("duration", (1, math.inf))
         seconds = min(max(wished, least), most)
         return seconds if self.seconds_form is SecondsForm.MILLISECONDS else round(seconds)
@@ -195,6 +195,11 @@ HOSTED_VEO_FIELDS = PROMPT_FIELDS | {
 WIDE_OR_TALL = ("16:9", "9:16")
 HD_SIZES = (("720p", 1280), ("1080p", 1920))
 FOUR_MEGAPIXELS = 4_194_304
+
+
+def find_nearest(wished: float, able: Iterable[int]) -> int:
+    """The nearest number to the wished one; of two as near, the greater."""
+    return min(able, key=lambda one: (abs(one - wished), -one))
 
 
 def price_sizes(

@@ -15,7 +15,7 @@ import httpx
 
 from taskreel.adapters.providers.file_uploads import is_outside
 from taskreel.adapters.providers.model_limits import find_reserved_options
-from taskreel.adapters.providers.model_row import ModelRow, SecondsForm
+from taskreel.adapters.providers.model_row import ModelRow, SecondsForm, find_nearest
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
 from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.domain.errors import PermanentError
@@ -150,7 +150,7 @@ def choose_nearest(value: float | None, allowed: Sequence[int]) -> int | None:
     """The allowed number nearest to `value`; of two as near, the greater."""
     if value is None or not allowed:
         return None
-    return min(allowed, key=lambda candidate: (abs(candidate - value), -candidate))
+    return find_nearest(value, allowed)
 
 
 def build_seconds(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:

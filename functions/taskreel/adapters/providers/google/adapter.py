@@ -298,9 +298,7 @@ def _build_video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 
     parameters = payloads.rename_fields(params, row.fields, row.ranges)
     parameters |= payloads.fold_seed(params, MAX_VIDEO_SEED)
-    parameters["durationSeconds"] = payloads.choose_nearest(
-        params.get("duration") or 8, row.durations
-    )
+    parameters["durationSeconds"] = row.find_seconds(params.get("duration") or 8)
     parameters["aspectRatio"] = payloads.choose_ratio(params, row.ratios) or row.ratios[0]
     if params.get("height") and params.get("width"):
         shorter = min(params["width"], params["height"])

@@ -167,8 +167,7 @@ def _build_video(
     body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
         row, request
     )
-    seconds = request.params.get("duration") or 5
-    body["duration"] = payloads.choose_nearest(seconds, row.durations) or max(round(seconds), 1)
+    body["duration"] = row.find_seconds(request.params.get("duration") or 5)
     if not request.inputs:
         return "text_to_video", body
     frames = [
