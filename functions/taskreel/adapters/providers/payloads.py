@@ -287,6 +287,13 @@ async def save_output(request: Generation, content: bytes, number: int = 1) -> O
     return Output(path=path)
 
 
+async def save_answer(provider: str, request: Generation, answer: httpx.Response) -> Output:
+    """Write an answer that is the result itself; OperationFailedError for an empty one."""
+    if not answer.content:
+        raise no_output_error(provider)
+    return await save_output(request, answer.content)
+
+
 async def save_base64_outputs(request: Generation, contents: Sequence[str]) -> tuple[Output, ...]:
     """Write results that came as base64 into the request's folder."""
     outputs = []

@@ -16,7 +16,7 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.elevenlabs.models import RACHEL, VOICE_SETTING_FIELDS
 from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import ProviderClient, no_output_error
+from taskreel.adapters.providers.provider_client import ProviderClient
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Pending
 
@@ -66,9 +66,7 @@ class ElevenLabs:
             params={"output_format": OUTPUT_FORMATS.get(output_format, OUTPUT_FORMATS["mp3"])},
             json=body | payloads.get_provider_options(row, request.params),
         )
-        if not answer.content:
-            raise no_output_error(self.name)
-        output = await payloads.save_output(request, answer.content)
+        output = await payloads.save_answer(self.name, request, answer)
         return Done(outputs=(output,), cost_usd=_count_cost(row, request, answer))
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:

@@ -108,9 +108,7 @@ class OpenAI:
         body |= payloads.rename_fields(request.params, row.fields, row.ranges)
         body |= payloads.get_provider_options(row, request.params)
         answer = await self._client.send("POST", "/audio/speech", creates=row.path, json=body)
-        if not answer.content:
-            raise no_output_error(self.name)
-        output = await payloads.save_output(request, answer.content)
+        output = await payloads.save_answer(self.name, request, answer)
         return Done(outputs=(output,))
 
     def _read_response(self, reply: Mapping[str, Any], request: Generation) -> Done | Pending:

@@ -106,9 +106,7 @@ class XAI:
         body = build_model_body(row, request, ())
         body |= payloads.get_provider_options(row, request.params)
         answer = await self._client.send("POST", "/tts", creates=row.path, json=body)
-        if not answer.content:
-            raise no_output_error(self.name)
-        output = await payloads.save_output(request, answer.content)
+        output = await payloads.save_answer(self.name, request, answer)
         return Done(outputs=(output,))
 
     async def _make_pictures(self, row: ModelRow, request: Generation) -> Done:
