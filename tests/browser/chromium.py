@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from http_handlers import serve_handler
 from installed_programs import find_program
 
 REPORT_SECONDS = 60.0
@@ -54,15 +54,9 @@ def serving_page(page: str) -> Iterator[PageServer]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_port}/"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield found
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve_handler(Handler) as origin:
+        found.url = f"{origin}/"
+        yield found
 
 
 def run_page(page: str, values: Mapping[str, str], profile: Path) -> Any:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import jwt
@@ -14,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack, stack
+from http_handlers import serve_handler
 from taskreel_local.stack.data_folder import DataFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -80,22 +78,8 @@ def test_a_user_gets_credits_a_limit_and_a_cap(browser: Browser, running: Stack)
         expect(page.get_by_text("0 of 40 credits today")).to_be_visible(timeout=SECONDS)
 
 
-@contextmanager
-def receiving() -> Iterator[str]:
-    """Run the receiver; yield its address."""
-    with HTTPServer(("127.0.0.1", 0), Teapot) as receiver:
-        thread = threading.Thread(target=receiver.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{receiver.server_port}"
-        finally:
-            # Closed without this, its thread would ask a closed socket again and again, for ever.
-            receiver.shutdown()
-            thread.join()
-
-
 def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Path) -> None:
-    with receiving() as url:
+    with serve_handler(Teapot) as url:
         settings = {"WEBHOOK_PRIVATE_ORIGINS": url}
         with (
             stack(tmp_path / "data", settings=settings) as running,

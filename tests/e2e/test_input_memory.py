@@ -8,10 +8,9 @@ import os
 import shutil
 import struct
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from e2e.memory_cgroup import memory_cgroup
 from e2e.processes import ROOT, stack, wait_for_job
 from functions.fake_providers import KITE
 from functions.test_inputs import mp4
+from http_handlers import serve_handler
 from nightly_tests import skip_by_day
 from providers.bfl.fake import FakeBfl
 from providers.fake_provider import serve_on_port
@@ -67,11 +67,8 @@ def web() -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Clips)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serve_handler(Clips) as origin:
+        yield origin
 
 
 @pytest.fixture

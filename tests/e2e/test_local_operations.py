@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
 import pytest
 
 from e2e.processes import find_processes, stack, taskreel, wait_for_job
+from http_handlers import serve_handler
 from taskreel_local.emulators.google_emulators import (
     EmulatorMissingError,
     check_firestore_emulator,
@@ -94,17 +94,12 @@ def test_a_waiting_task_and_its_key_go_to_the_new_port_and_not_to_the_old_one(
             time.sleep(0.05)
         assert running.interrupt() == 0
 
-    stranger = ThreadingHTTPServer(("127.0.0.1", old), Stranger)
-    thread = threading.Thread(target=stranger.serve_forever)
-    thread.start()
-    try:
-        begun = stack(tmp_path, "--cloud-tasks", port=free_port())
-        with begun as running, running.client() as client:
-            assert wait_for_job(client, job)["status"] == "COMPLETED"
-    finally:
-        stranger.shutdown()
-        stranger.server_close()
-        thread.join()
+    with (
+        serve_handler(Stranger, old),
+        stack(tmp_path, "--cloud-tasks", port=free_port()) as running,
+        running.client() as client,
+    ):
+        assert wait_for_job(client, job)["status"] == "COMPLETED"
     assert seen == []
 
 

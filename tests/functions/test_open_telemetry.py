@@ -8,10 +8,9 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -23,6 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from functions.fake_providers import KITE, StartProviders
 from functions.job_requests import IMAGE, read_job
+from http_handlers import serve_handler
 from taskreel import telemetry_setting, wiring
 from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.adapters.open_telemetry import Telemetry
@@ -79,14 +79,9 @@ def receiver() -> Iterator[Receiver]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve_handler(Handler) as origin:
+        made.url = origin
+        yield made
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth.credentials import Credentials
 
+from http_handlers import serve_handler
 from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.iam_signer import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
-from taskreel_local.emulators.google_emulators import LocalStorage, free_port
+from taskreel_local.emulators.google_emulators import LocalStorage
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -160,13 +160,8 @@ def iam(local_storage: LocalStorage) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = HTTPServer(("127.0.0.1", free_port()), SignBlob)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve_handler(SignBlob) as origin:
+        yield origin
 
 
 async def test_without_a_key_file_urls_are_signed_by_iam(

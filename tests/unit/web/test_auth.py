@@ -4,12 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
@@ -20,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from http_handlers import serve_handler
 from taskreel.app.caller import Caller
 from taskreel.domain.errors import UnauthenticatedError
 from taskreel.web.auth import Authenticator, TokenRules
@@ -237,14 +237,9 @@ def issuer() -> Iterator[Issuer]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}/keys"
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve_handler(Handler) as origin:
+        made.url = f"{origin}/keys"
+        yield made
 
 
 @pytest.mark.parametrize(("key", "algorithm", "kid"), [(RSA, "RS256", "r1"), (EC, "ES256", "e1")])
