@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 
 from taskreel.adapters import providers
-from taskreel.adapters.external_synchrony import (
-    DurableProvider,
-)
+from taskreel.adapters.external_synchrony import DurableProvider
 from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
 from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
@@ -34,9 +32,6 @@ from taskreel.ports import (
     Store,
     VerifyWebhook,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def build_providers(

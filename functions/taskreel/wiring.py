@@ -20,18 +20,13 @@ from urllib.parse import urlsplit
 
 from taskreel import log
 from taskreel.adapters import providers
-from taskreel.adapters.external_synchrony import (
-    DurableResponses,
-)
+from taskreel.adapters.external_synchrony import DurableResponses
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.caller import Caller
 from taskreel.app.request_trace import trace_id
 from taskreel.app.services import Services
 from taskreel.config import ConfigurationError, Settings
-from taskreel.ports import (
-    Clock,
-    Timer,
-)
+from taskreel.ports import Clock, Timer
 from taskreel.service_building import build_services, find_media_origins
 
 if TYPE_CHECKING:

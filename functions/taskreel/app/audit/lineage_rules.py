@@ -26,7 +26,6 @@ Fault = tuple[str, str]
 class _Work:
     """The facts of a job that tell what it made and what it took over."""
 
-    job_type: str
     created_at: datetime
     is_ended: bool
     is_completed: bool
@@ -50,7 +49,6 @@ def _read_work(job: Job) -> _Work:
     done = {place: unit for place, unit in enumerate(job.units) if unit.state is UnitState.DONE}
     folder = artifacts_folder(job.job_id)
     return _Work(
-        job_type=job.job_type,
         created_at=job.created_at,
         is_ended=job.status.final,
         is_completed=job.status is Status.COMPLETED,

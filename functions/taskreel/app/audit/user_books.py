@@ -27,7 +27,6 @@ from taskreel.domain.webhook import DeliveryState, WebhookDelivery
 class _JobFacts:
     """The facts of a job that the rules between documents need."""
 
-    job_type: str
     status: Status
     parent_id: str | None
     parent_round: int | None
@@ -64,7 +63,6 @@ def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
             if one.wants(event)
         )
     return _JobFacts(
-        job_type=job.job_type,
         status=job.status,
         parent_id=job.parent_id,
         round=job.round,

@@ -25,7 +25,7 @@ WEBHOOK_QUEUE = "webhook-processing"
 
 _SUFFIX = "-queue"
 #: Earlier releases had three queues a type, by priority: `image-generation-normal`.
-RETIRED_SUFFIXES = ("-high", "-normal", "-low")
+_RETIRED_SUFFIXES = ("-high", "-normal", "-low")
 
 
 def queue_of_type(job_type: str) -> str:
@@ -35,15 +35,10 @@ def queue_of_type(job_type: str) -> str:
 
 def type_of_queue(queue: str) -> str | None:
     """The job type that a queue belongs to, also one of an earlier release; else None."""
-    for suffix in (_SUFFIX, *RETIRED_SUFFIXES):
+    for suffix in (_SUFFIX, *_RETIRED_SUFFIXES):
         if queue.endswith(suffix) and queue != POLL_QUEUE:
             return queue.removesuffix(suffix)
     return None
-
-
-def is_retired(queue: str) -> bool:
-    """True for the name of a queue of an earlier release."""
-    return queue.endswith(RETIRED_SUFFIXES)
 
 
 def current_name(queue: str) -> str:
