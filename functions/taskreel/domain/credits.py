@@ -159,6 +159,12 @@ class CappedSpend(StoredValue):
         """The caps of which most is spent, and whose period has had no alert yet."""
         return [cap for cap in self.list_caps(at) if cap.is_near and cap.period not in self.alerted]
 
+    def without_stale_alerts(self, at: datetime) -> Self:
+        """The same, without the alerts of caps of which less than most is spent, after a change."""
+        near = {cap.period for cap in self.list_caps(at) if cap.is_near}
+        alerted = tuple(period for period in self.alerted if period in near)
+        return self.model_copy(update={"alerted": alerted})
+
     def _name_stale_spend(self, at: datetime) -> set[str]:
         """The numbers of past periods.
 

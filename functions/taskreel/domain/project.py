@@ -78,12 +78,6 @@ class Project(CappedSpend):
         """The caps of the day and the month, and that on all that is spent."""
         return [*super().list_caps(at), self.total]
 
-    def without_stale_alerts(self, at: datetime) -> Self:
-        """The same, without the alerts of caps of which less than most is spent, after a change."""
-        near = {cap.period for cap in self.list_caps(at) if cap.is_near}
-        alerted = tuple(period for period in self.alerted if period in near)
-        return self.model_copy(update={"alerted": alerted})
-
     def find_role(self, user_id: str) -> MemberRole | None:
         """The role of a user; None for one that is no member, or has a role of a later release."""
         for member in self.members:

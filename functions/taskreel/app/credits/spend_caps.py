@@ -42,9 +42,7 @@ async def set_spend_caps(
     async def write(tx: Transaction) -> Account:
         account = await open_account(services, tx, user_id, now)
         account = account.model_copy(update={"daily_cap": daily, "monthly_cap": monthly})
-        near = {cap.period for cap in account.find_caps(now) if cap.is_near}
-        alerted = tuple(period for period in account.alerted if period in near)
-        account = account.model_copy(update={"alerted": alerted})
+        account = account.without_stale_alerts(now)
         tx.set(ACCOUNTS, user_id, account)
         tx.create(AUDIT, entry.entry_id, entry)
         return account
