@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.grants import check_user_id
@@ -175,18 +175,9 @@ async def set_project_caps(
 
     What is spent already counts. A cap below it stops new holds, and no job that has one.
     """
-
-    def change(project: Project) -> Project:
-        now = services.clock.now()
-        capped = project.model_copy(
-            update={"daily_cap": daily, "monthly_cap": monthly, "updated_at": now}
-        )
-        return capped.without_stale_alerts(now)
-
-    named = ("none" if cap is None else str(cap) for cap in (daily, monthly))
-    action = "project caps set: daily {}, monthly {}".format(*named)
-    entry = _record(services, caller, project_id, action, reason)
-    return await _change(services, caller, project_id, change, entry)
+    caps = {"daily_cap": daily, "monthly_cap": monthly}
+    action = "project caps set: daily {}, monthly {}"
+    return await _set_limits(services, caller, project_id, caps, action, reason)
 
 
 async def set_project_limits(
@@ -202,17 +193,28 @@ async def set_project_limits(
 
     None is no limit. The first counts the jobs that are submitted from then on.
     """
+    limits = {"active_jobs": active_jobs, "total_cap": total}
+    action = "project limits set: active jobs {}, credits {}"
+    return await _set_limits(services, caller, project_id, limits, action, reason)
+
+
+async def _set_limits(
+    services: Services,
+    caller: Caller,
+    project_id: str,
+    limits: Mapping[str, int | None],
+    action: str,
+    reason: str,
+) -> Project:
+    """Set the fields `limits`; `action` has a place for the value of each, in their order."""
 
     def change(project: Project) -> Project:
         now = services.clock.now()
-        limited = project.model_copy(
-            update={"active_jobs": active_jobs, "total_cap": total, "updated_at": now}
-        )
+        limited = project.model_copy(update={**limits, "updated_at": now})
         return limited.without_stale_alerts(now)
 
-    named = ("none" if limit is None else str(limit) for limit in (active_jobs, total))
-    action = "project limits set: active jobs {}, credits {}".format(*named)
-    entry = _record(services, caller, project_id, action, reason)
+    named = ("none" if limit is None else str(limit) for limit in limits.values())
+    entry = _record(services, caller, project_id, action.format(*named), reason)
     return await _change(services, caller, project_id, change, entry)
 
 
