@@ -18,7 +18,6 @@ from taskreel.app.flow.slots import (
     RoomLimit,
     active_limit,
     grant_slot,
-    list_common_rooms,
     list_rooms,
     move_to_room,
     reserve_room,
@@ -55,12 +54,8 @@ async def admit_after_end(services: Services, job: Job) -> list[Job]:
         # Where several processes share a store, a job that met much room asks nothing: while jobs
         # wait, at least half of those in the window have a rank, and their ends admit.
         now = services.clock.now()
-        rooms: list[RoomLimit] = []
-        if counts.exact or job.rank is not None:
-            rooms = list_common_rooms(limits, job)
-            if job.project_slot is not None:
-                rooms = await list_rooms(services, limits, job)
-        for room in rooms:
+        may_ask = counts.exact or job.rank is not None
+        for room in await list_rooms(services, limits, job) if may_ask else ():
             if await counts.may_wait(store, room.key, room.places, now):
                 admitted += await admit_jobs_to_room(services, room)
     except StoreError as error:

@@ -74,8 +74,11 @@ class RoomLimit:
     places: int
 
 
-def list_common_rooms(limits: FlowLimits, job: Job) -> list[RoomLimit]:
-    """The rooms that a job needs, that of its type first; without that of its project."""
+async def list_rooms(services: Services, limits: FlowLimits, job: Job) -> list[RoomLimit]:
+    """The rooms that a job needs, that of its type first.
+
+    A read, at most once in some seconds, where a stored project limits its jobs.
+    """
     rooms = []
     if has_window(job.job_type):
         key = ("jobType", job.job_type)
@@ -85,15 +88,7 @@ def list_common_rooms(limits: FlowLimits, job: Job) -> list[RoomLimit]:
     if provider is not None and provider in limits.providers:
         key = ("providerSlot", provider)
         rooms.append(RoomLimit(WaitsFor.PROVIDER, key, limits.providers[provider]))
-    return rooms
-
-
-async def list_rooms(services: Services, limits: FlowLimits, job: Job) -> list[RoomLimit]:
-    """All rooms that a job needs.
-
-    A read, at most once in some seconds, where a stored project limits its jobs.
-    """
-    rooms, project = list_common_rooms(limits, job), job.project_slot
+    project = job.project_slot
     if project is not None:
         places = limits.projects.get(project)
         if places is None:
@@ -128,10 +123,7 @@ async def _reserve_rooms(services: Services, limits: FlowLimits, job: Job) -> As
     counts, now, crowded = services.counts, services.clock.now(), False
     reserved: list[RoomKey] = []
     try:
-        rooms = list_common_rooms(limits, job)
-        if job.project_slot is not None:
-            rooms = await list_rooms(services, limits, job)
-        for room in rooms:
+        for room in await list_rooms(services, limits, job):
             if not await counts.reserve(services.store, room.key, room.places, now):
                 yield Room(full=room.reason, crowded=True)
                 return
