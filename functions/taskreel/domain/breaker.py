@@ -238,17 +238,7 @@ class Breaker(StoredValue):
 
     def _begin_again(self, now: datetime) -> Self:
         """The breaker without results, probes or an override; fields of a newer revision stay."""
-        return self.model_copy(
-            update={
-                "steps": (),
-                "probe_at": None,
-                "probe_until": None,
-                "openings": 0,
-                "since": now,
-                "forced": None,
-                "changes": (),
-            }
-        )
+        return self.with_fields_of(type(self)(since=now))
 
 
 def _exceeds_failure_rate(steps: tuple[WindowStep, ...], rule: BreakerRule) -> bool:

@@ -219,6 +219,10 @@ class StoredValue(Value):
         object.__setattr__(copied, "__pydantic_private__", None)
         return copied
 
+    def with_fields_of(self, other: Self) -> Self:
+        """Copy it with all fields of `other`; those that only a newer revision knows stay."""
+        return self.model_copy(update=dict(other))
+
 
 E = TypeVar("E", bound=StrEnum)
 

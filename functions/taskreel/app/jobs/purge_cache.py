@@ -58,8 +58,7 @@ async def purge_cache(
 
     async def write(tx: Transaction) -> None:
         stored = await tx.get(QUEUE_CONTROLS, name)
-        # The fields of a newer revision stay.
-        wanted = order if stored is None else stored.model_copy(update=dict(order))
+        wanted = order if stored is None else stored.with_fields_of(order)
         tx.set(QUEUE_CONTROLS, name, wanted)
         tx.create(AUDIT, entry.entry_id, entry)
 

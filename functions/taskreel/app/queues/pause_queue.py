@@ -72,8 +72,7 @@ async def _store_order(tx: Transaction, wanted: QueueControl, entry_id: str) -> 
     if (stored.paused if stored else False) is wanted.paused:
         return stored or wanted
     if stored is not None:
-        # The fields of a newer revision stay.
-        wanted = stored.model_copy(update=dict(wanted))
+        wanted = stored.with_fields_of(wanted)
     tx.set(QUEUE_CONTROLS, wanted.queue, wanted)
     entry = AuditEntry(
         entry_id=entry_id,

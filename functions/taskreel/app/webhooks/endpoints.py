@@ -248,7 +248,6 @@ async def _list_in_account(
         )
     subscription = endpoint.subscription
     if before:
-        # Its fields of a newer revision stay.
-        subscription = before[0].model_copy(update=dict(subscription))
+        subscription = before[0].with_fields_of(subscription)
     webhooks = (*others, subscription) if listed else others
     tx.set(ACCOUNTS, endpoint.user_id, account.model_copy(update={"webhooks": webhooks}))
