@@ -36,6 +36,18 @@ async def read_pages(store: Store, query: Query[V]) -> AsyncIterator[list[Row[V]
         query = query.behind(rows[-1])
 
 
+async def read_page_by_id(
+    store: Store, collection: Collection[V], *, limit: int, after: str | None, prefix: str = ""
+) -> tuple[list[V], str | None]:
+    """A page of values by their ids, and the id behind which the next page begins.
+
+    It ends where ids do not begin with `prefix`. No index is needed: documents are ordered by id.
+    """
+    query = Query(collection=collection, limit=limit + 1, after=(after,) if after else None)
+    rows = [row for row in await store.query(query) if row.id.startswith(prefix)]
+    return list(read_values(rows[:limit])), rows[limit - 1].id if len(rows) > limit else None
+
+
 def read_value(row: Row[V]) -> V | None:
     """The row's value; None, and a line in the log, for one that cannot be read."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from taskreel.app.query_pages import read_pages, read_values
+from taskreel.app.query_pages import read_page_by_id, read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.ports import Query
@@ -37,13 +37,10 @@ async def list_accounts(
 ) -> tuple[list[Account], str | None]:
     """Accounts by the users' ids, and the id behind which the next page begins.
 
-    `prefix` is the beginning of the ids; no index is needed, since documents are ordered by id.
+    `prefix` is the beginning of the ids.
     """
     start = after or _find_predecessor(prefix)
-    query = Query(collection=ACCOUNTS, limit=limit + 1, after=(start,) if start else None)
-    rows = [row for row in await services.store.query(query) if row.id.startswith(prefix)]
-    accounts = list(read_values(rows[:limit]))
-    return accounts, rows[limit - 1].id if len(rows) > limit else None
+    return await read_page_by_id(services.store, ACCOUNTS, limit=limit, after=start, prefix=prefix)
 
 
 async def sum_accounts(services: Services) -> AccountSums:

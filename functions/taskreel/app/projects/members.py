@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.projects.rights import join, load_project
-from taskreel.app.query_pages import read_values
+from taskreel.app.query_pages import read_page_by_id
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.erasure import PSEUDONYM_PREFIX
@@ -86,14 +86,8 @@ async def list_projects(services: Services, caller: Caller) -> list[Project]:
 async def list_all_projects(
     services: Services, *, limit: int, after: str | None
 ) -> tuple[list[Project], str | None]:
-    """Everybody's projects by their ids, and the id behind which the next page begins.
-
-    No index is needed, since documents are ordered by id.
-    """
-    query = Query(collection=PROJECTS, limit=limit + 1, after=(after,) if after else None)
-    rows = await services.store.query(query)
-    projects = list(read_values(rows[:limit]))
-    return projects, rows[limit - 1].id if len(rows) > limit else None
+    """Everybody's projects by their ids, and the id behind which the next page begins."""
+    return await read_page_by_id(services.store, PROJECTS, limit=limit, after=after)
 
 
 async def find_project(services: Services, caller: Caller, project_id: str) -> Project:
