@@ -202,6 +202,11 @@ class SpendCap:
         return _spend_field(self.period)
 
     @property
+    def remaining(self) -> int | None:
+        """The credits that it leaves; None without a limit."""
+        return None if self.limit is None else max(self.limit - self.spent, 0)
+
+    @property
     def is_near(self) -> bool:
         """True when most of it is spent."""
         return self.limit is not None and self.spent * 100 >= self.limit * ALERT_PERCENT

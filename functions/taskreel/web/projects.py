@@ -84,8 +84,7 @@ class TotalCapView(View):
     @classmethod
     def of(cls, cap: SpendCap) -> TotalCapView:
         """The view of the cap on all that is spent."""
-        left = None if cap.limit is None else max(cap.limit - cap.spent, 0)
-        return cls(limit=cap.limit, spent=cap.spent, remaining=left)
+        return cls(limit=cap.limit, spent=cap.spent, remaining=cap.remaining)
 
 
 class ProjectView(View):

@@ -70,7 +70,7 @@ def build_cap_view(cap: SpendCap) -> SpendCapView:
         period=cap.period,
         limit=cap.limit,
         spent=cap.spent,
-        remaining=None if cap.limit is None else max(cap.limit - cap.spent, 0),
+        remaining=cap.remaining,
         resets_at=cap.resets_at,
     )
 
