@@ -88,12 +88,12 @@ class JsonResponse(Response):
         ]
 
 
-async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -> M:
-    """The body as `model`; `absent` stands for an empty one.
+async def read_model(request: Request, model: type[M]) -> M:
+    """The body as `model`.
 
     Raises TooLargeError over 1 MiB, MalformedError for invalid JSON, InvalidError with paths.
     """
-    return parse_model(await read_body(request) or absent, model)
+    return parse_model(await read_body(request), model)
 
 
 def parse_model(raw: bytes, model: type[M], context: Mapping[str, Any] | None = None) -> M:
