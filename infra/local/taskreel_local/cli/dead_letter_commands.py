@@ -11,6 +11,7 @@ from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import FINGERPRINT, JOB_TYPE
 from taskreel_local.cli.job_filters import MOMENT
+from taskreel_local.cli.options import yes_option
 
 
 @click.group("dead-letters", cls=GroupWithDefault, default="list")
@@ -64,7 +65,7 @@ def list_groups(session: Session, *, job_type: str | None, limit: int) -> None:
 @click.option("--until", "created_before", type=MOMENT, help="Created until.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100))
 @click.option("--dry-run", is_flag=True, help="Only say what would be tried again, at what cost.")
-@click.option("--yes", is_flag=True, help="Do it without a question.")
+@yes_option
 @connected
 def redrive_jobs(session: Session, *, limit: int, dry_run: bool, yes: bool, **filters: Any) -> None:
     """Try failed jobs again: those of a CAUSE, or that other filters mean.

@@ -15,7 +15,7 @@ from taskreel_local.cli.exit_codes import RefusedError, explain_problem
 from taskreel_local.cli.job_commands import show_made_job, show_quote
 from taskreel_local.cli.job_filters import parse_span
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
-from taskreel_local.cli.options import JOB_ID
+from taskreel_local.cli.options import JOB_ID, yes_option
 
 if TYPE_CHECKING:
     from taskreel.client import Job
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 _job_ids = click.argument(
     "job_ids", metavar="JOB...", type=JOB_ID, nargs=-1, required=True, shell_complete=JOB
 )
-_yes = click.option("--yes", is_flag=True, help="Do it without a question.")
 
 
 @click.command("cancel")
 @_job_ids
-@_yes
+@yes_option
 @connected
 def cancel_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool) -> None:
     """Cancel jobs. What is finished is paid and stays readable; the rest of the hold is released.
@@ -50,7 +49,7 @@ def cancel_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool) -> Non
 
 @click.command("retry")
 @_job_ids
-@_yes
+@yes_option
 @click.option("--follow/--no-follow", default=False, help="Show their progress until they end.")
 @connected
 def retry_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool, follow: bool) -> None:
@@ -98,7 +97,7 @@ def parse_time(text: str) -> datetime:
 
 @click.command("delete")
 @_job_ids
-@_yes
+@yes_option
 @connected
 def delete_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool) -> None:
     """Delete jobs that have ended, with their files. Their entries in the ledger stay."""

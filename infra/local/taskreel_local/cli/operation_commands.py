@@ -12,6 +12,7 @@ from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.job_filters import job_filters
 from taskreel_local.cli.job_input import has_index, parse_input
+from taskreel_local.cli.options import reason_option, yes_option
 
 _ACTIONS = ("cancel", "retry", "replay", "delete")
 _MOST_JOBS = 100_000
@@ -78,9 +79,9 @@ def abort_operation(session: Session, operation_id: str) -> None:
 @click.argument("words", metavar="[CHANGE]...", nargs=-1)
 @job_filters
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, _MOST_JOBS))
-@click.option("--reason", default="", help="A reason, for the audit log.")
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed, at what cost.")
-@click.option("--yes", is_flag=True, help="Do it without a question.")
+@yes_option
 @connected
 def start_operation(
     session: Session,

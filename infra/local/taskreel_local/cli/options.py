@@ -29,6 +29,8 @@ user_option = click.option(
     show_default=True,
     help="User whose jobs and credits are meant.",
 )
+yes_option = click.option("--yes", is_flag=True, help="Do it without a question.")
+reason_option = click.option("--reason", default="", help="A reason, for the audit log.")
 cloud_tasks_option = click.option(
     "--cloud-tasks",
     is_flag=True,

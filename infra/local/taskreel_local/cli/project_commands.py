@@ -9,7 +9,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
-from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes
+from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes, reason_option, yes_option
 from taskreel_local.cli.user_commands import print_caps
 
 _PATH = "/api/projects"
@@ -18,7 +18,6 @@ _ROLES = ("viewer", "editor", "admin")
 
 _project = click.argument("project_id", metavar="PROJECT")
 _user = click.argument("user_id", metavar="USER")
-_yes = click.option("--yes", is_flag=True, help="Do it without a question.")
 
 
 @click.group("projects", cls=GroupWithDefault, default="list")
@@ -125,7 +124,7 @@ def add_member(session: Session, project_id: str, user_id: str, role: str) -> No
 @project_commands.command("remove")
 @_project
 @_user
-@_yes
+@yes_option
 @connected
 def remove_member(session: Session, project_id: str, user_id: str, *, yes: bool) -> None:
     """Remove a member, or leave. Their own jobs stay theirs."""
@@ -141,7 +140,7 @@ def remove_member(session: Session, project_id: str, user_id: str, *, yes: bool)
 @project_commands.command("owner")
 @_project
 @_user
-@_yes
+@yes_option
 @connected
 def set_owner(session: Session, project_id: str, user_id: str, *, yes: bool) -> None:
     """Make another member the owner.
@@ -157,7 +156,7 @@ def set_owner(session: Session, project_id: str, user_id: str, *, yes: bool) -> 
 @_project
 @click.option("--daily", type=NUMBER_OR_NONE, help="Credits a day (UTC), or none.")
 @click.option("--monthly", type=NUMBER_OR_NONE, help="Credits a month, or none.")
-@click.option("--reason", default="", help="A reason, for the audit log.")
+@reason_option
 @connected
 def set_caps(
     session: Session, project_id: str, *, daily: str | None, monthly: str | None, reason: str
@@ -178,7 +177,7 @@ def set_caps(
 @_project
 @click.option("--active-jobs", type=NUMBER_OR_NONE, help="Jobs at a time, or none.")
 @click.option("--credits", "total", type=NUMBER_OR_NONE, help="Credits of all jobs, or none.")
-@click.option("--reason", default="", help="A reason, for the audit log.")
+@reason_option
 @connected
 def set_limits(
     session: Session, project_id: str, *, active_jobs: str | None, total: str | None, reason: str

@@ -9,10 +9,9 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import JOB_TYPE
+from taskreel_local.cli.options import reason_option, yes_option
 
 _type = click.argument("job_type", metavar="TYPE", shell_complete=JOB_TYPE)
-_reason = click.option("--reason", default="", help="A reason, for the audit log.")
-_yes = click.option("--yes", is_flag=True, help="Do it without a question.")
 
 
 @click.group("queues", cls=GroupWithDefault, default="list")
@@ -81,7 +80,7 @@ def build_queue_row(found: dict[str, Any]) -> tuple[object, ...]:
 
 @queue_commands.command("pause")
 @_type
-@_reason
+@reason_option
 @connected
 def pause_queue(session: Session, job_type: str, reason: str) -> None:
     """Start no more jobs of TYPE; they are still accepted, and running ones go on."""
@@ -90,7 +89,7 @@ def pause_queue(session: Session, job_type: str, reason: str) -> None:
 
 @queue_commands.command("resume")
 @_type
-@_reason
+@reason_option
 @connected
 def resume_queue(session: Session, job_type: str, reason: str) -> None:
     """Start the jobs of TYPE again."""
@@ -107,8 +106,8 @@ def _set_pause(session: Session, job_type: str, act: str, reason: str) -> None:
 
 @queue_commands.command("clear")
 @_type
-@_reason
-@_yes
+@reason_option
+@yes_option
 @click.option("--dry-run", is_flag=True, help="Only say what it would do.")
 @connected
 def clear_queue(session: Session, job_type: str, reason: str, *, yes: bool, dry_run: bool) -> None:

@@ -11,6 +11,7 @@ from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import JOB_TYPE, SCHEDULE
 from taskreel_local.cli.job_commands import show_made_job
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
+from taskreel_local.cli.options import yes_option
 
 _PATH = "/api/jobs/recurring"
 _schedule = click.argument("schedule_id", metavar="SCHEDULE", shell_complete=SCHEDULE)
@@ -134,7 +135,7 @@ def resume_schedule(session: Session, schedule_id: str) -> None:
 
 @schedule_commands.command("delete")
 @_schedule
-@click.option("--yes", is_flag=True, help="Do it without a question.")
+@yes_option
 @connected
 def delete_schedule(session: Session, schedule_id: str, *, yes: bool) -> None:
     """Delete a recurring job; the jobs that it has submitted stay."""

@@ -12,6 +12,7 @@ from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import JOB_TYPE, TEMPLATE
 from taskreel_local.cli.job_commands import show_made_job
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
+from taskreel_local.cli.options import yes_option
 
 _PATH = "/api/templates"
 _name = click.argument("name", metavar="NAME", shell_complete=TEMPLATE)
@@ -149,7 +150,7 @@ def run_template(
 @template_commands.command("delete")
 @_name
 @click.option("--shared", is_flag=True, help="The shared one (admin).")
-@click.option("--yes", is_flag=True, help="Do it without a question.")
+@yes_option
 @connected
 def delete_template(session: Session, name: str, *, shared: bool, yes: bool) -> None:
     """Delete a template with all its versions; jobs that were made of it stay."""

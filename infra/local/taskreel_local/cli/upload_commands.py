@@ -9,6 +9,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.job_input import upload_file
+from taskreel_local.cli.options import yes_option
 
 
 @click.group("uploads", cls=GroupWithDefault, default="list")
@@ -62,7 +63,7 @@ def list_uploads(session: Session, *, limit: int, cursor: str | None) -> None:
 
 @upload_commands.command("delete")
 @click.argument("upload_id", metavar="UPLOAD")
-@click.option("--yes", is_flag=True, help="Do it without a question.")
+@yes_option
 @connected
 def delete_upload(session: Session, upload_id: str, *, yes: bool) -> None:
     """Delete an upload and its file. Jobs that have not read it yet fail."""

@@ -9,12 +9,11 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
-from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes
+from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes, reason_option
 
 _user = click.argument("user_id", metavar="USER")
 _limit = click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 _cursor = click.option("--cursor", help="Go on after this nextCursor.")
-_reason = click.option("--reason", default="", help="A reason, for the audit log.")
 
 
 @click.group("users", cls=GroupWithDefault, default="list")
@@ -107,7 +106,7 @@ def print_caps(caps: dict[str, Any]) -> None:
 @user_commands.command("limit")
 @_user
 @click.argument("jobs", metavar="JOBS|default")
-@_reason
+@reason_option
 @connected
 def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
     """Set how many jobs a user may run at a time; `default` is that of the tier again."""
@@ -122,7 +121,7 @@ def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
 @_user
 @click.option("--daily", type=NUMBER_OR_NONE, help="Credits a day (UTC), or none.")
 @click.option("--monthly", type=NUMBER_OR_NONE, help="Credits a month, or none.")
-@_reason
+@reason_option
 @connected
 def set_caps(
     session: Session, user_id: str, *, daily: str | None, monthly: str | None, reason: str

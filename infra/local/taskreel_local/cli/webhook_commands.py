@@ -12,6 +12,7 @@ from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import ENDPOINT
 from taskreel_local.cli.job_filters import MOMENT
+from taskreel_local.cli.options import yes_option
 from taskreel_local.cli.verify_webhook import verify_webhook
 
 _PATH = "/api/webhook-endpoints"
@@ -19,7 +20,6 @@ _endpoint = click.argument("endpoint_id", metavar="ENDPOINT", shell_complete=END
 _delivery = click.argument("delivery_id", metavar="DELIVERY")
 _limit = click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 _cursor = click.option("--cursor", help="Go on after this nextCursor.")
-_yes = click.option("--yes", is_flag=True, help="Do it without a question.")
 
 #: The time in which a delivery that can be made has been made.
 _TEST_SECONDS = 10.0
@@ -118,7 +118,7 @@ def disable_endpoint(session: Session, endpoint_id: str) -> None:
 
 @webhook_commands.command("delete")
 @_endpoint
-@_yes
+@yes_option
 @connected
 def delete_endpoint(session: Session, endpoint_id: str, *, yes: bool) -> None:
     """Delete an endpoint; messages that wait for another try are not sent any more."""
@@ -153,7 +153,7 @@ def show_keys(session: Session, endpoint_id: str) -> None:
 @_endpoint
 @click.option("--overlap", default=86_400, show_default=True, help="Seconds for which both sign.")
 @click.option("--signature", type=click.Choice(["v1", "v1a"]), help="Change the kind.")
-@_yes
+@yes_option
 @connected
 def rotate_key(
     session: Session, endpoint_id: str, *, overlap: int, signature: str | None, yes: bool
