@@ -26,8 +26,8 @@ from taskreel_local.cli.cost_command import print_numbers
 from taskreel_local.cli.cost_model import monthly_bill
 from taskreel_local.cli.cost_operations import Kind, Numbers
 from taskreel_local.cli.declared_services import load_services
-from taskreel_local.cli.load_options import mix_option, numbers_option
-from taskreel_local.cli.price_list import DAYS, LOCATION
+from taskreel_local.cli.load_options import format_mix, location_option, mix_option, numbers_option
+from taskreel_local.cli.price_list import DAYS
 from taskreel_local.stack.repository_paths import LIMITS, QUEUES
 
 _DAY_SECONDS = 24 * 60 * 60
@@ -78,13 +78,7 @@ def _parse_quotas(
     type=click.FloatRange(0, 100),
     help="Percent of all jobs that one user submits.",
 )
-@click.option(
-    "--location",
-    default=LOCATION,
-    show_default=True,
-    envvar="GOOGLE_CLOUD_LOCATION",
-    help="Region of the deployment.",
-)
+@location_option
 @numbers_option
 @click.option(
     "--quota",
@@ -120,8 +114,7 @@ def capacity(  # noqa: PLR0913 - one parameter an option
     deployment = load_deployment()
     load = average_load(mix, kinds, values)
     limits = find_limits(load, deployment, quotas, busiest_user / 100)
-    shares = ", ".join(f"{kind} {share:g}" for kind, share in mix.items())
-    click.echo(f"As declared, jobs a second ({shares})\n")
+    click.echo(f"As declared, jobs a second ({format_mix(mix)})\n")
     _print_limits(limits if show_all else limits[:_SHOWN])
     if sources:
         _print_quotas(quotas)
@@ -134,11 +127,10 @@ def capacity(  # noqa: PLR0913 - one parameter an option
     needs = find_needs(rate, load, deployment, quotas)
     _print_needs(needs)
     _print_warm_up(warm_up_minutes(rate, load, quotas))
-    bill = monthly_bill(
-        average * _DAY_SECONDS * DAYS, mix, location=location, numbers=values, kinds=kinds
-    )
+    jobs = average * _DAY_SECONDS * DAYS
+    bill = monthly_bill(jobs, mix, location=location, numbers=values, kinds=kinds)
     click.echo(
-        f"\n{average * _DAY_SECONDS * DAYS:,.0f} jobs a month cost at most "
+        f"\n{jobs:,.0f} jobs a month cost at most "
         f"${bill.total_dollars:,.0f}, of which ${bill.egress_dollars:,.0f} internet egress "
         "(`taskreel cost`)."
     )

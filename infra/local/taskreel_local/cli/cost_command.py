@@ -8,12 +8,11 @@ from dataclasses import fields
 import click
 
 from taskreel_local.cli.cost_model import Bill, Line, monthly_bill
-from taskreel_local.cli.cost_operations import KINDS, Kind, Numbers
-from taskreel_local.cli.load_options import mix_option, numbers_option
+from taskreel_local.cli.cost_operations import Kind, Numbers
+from taskreel_local.cli.load_options import format_mix, location_option, mix_option, numbers_option
 from taskreel_local.cli.price_list import (
     ASSUMED_FACTOR,
     FIRESTORE_FACTORS,
-    LOCATION,
     MILLION,
     PRICED,
     list_prices,
@@ -25,13 +24,7 @@ from taskreel_local.cli.price_list import (
     "--jobs", default=MILLION, show_default=True, type=click.IntRange(min=0), help="Jobs a month."
 )
 @mix_option
-@click.option(
-    "--location",
-    default=LOCATION,
-    show_default=True,
-    envvar="GOOGLE_CLOUD_LOCATION",
-    help="Region of the deployment.",
-)
+@location_option
 @click.option(
     "--free-tiers/--no-free-tiers",
     default=True,
@@ -58,8 +51,7 @@ def cost(
     bill = monthly_bill(
         jobs, mix, location=location, numbers=values, kinds=kinds, free_tiers=free_tiers
     )
-    shares = ", ".join(f"{kind} {share:g}" for kind, share in mix.items())
-    click.echo(f"{jobs:,} jobs a month ({shares}) in {location}\n")
+    click.echo(f"{jobs:,} jobs a month ({format_mix(mix)}) in {location}\n")
     click.echo(f"{'':22}{'used':>16}  {'billed':>14} {'':14}{'US$':>9}")
     _print_lines("Control plane", bill.control, bill.control_dollars)
     _print_lines("Work and files", bill.work, bill.total_dollars - bill.control_dollars)
@@ -111,7 +103,7 @@ def _print_prices(location: str, *, free_tiers: bool) -> None:
         click.echo(f"  {item:20}{amount} for {price.per:,.0f} {price.unit}, {free}: {price.source}")
 
 
-def print_numbers(numbers: Numbers, kinds: Mapping[str, Kind] = KINDS) -> None:
+def print_numbers(numbers: Numbers, kinds: Mapping[str, Kind]) -> None:
     """Print each number that `--set` replaces, with its unit and source."""
     click.echo("\nNumbers (--set NAME=VALUE)")
     for each in fields(numbers):

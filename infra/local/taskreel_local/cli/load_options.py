@@ -13,6 +13,7 @@ from taskreel_local.cli.cost_operations import (
     UnknownNumberError,
     set_numbers,
 )
+from taskreel_local.cli.price_list import LOCATION
 
 _WHOLE = 100.0
 
@@ -39,6 +40,11 @@ def parse_mix(text: str) -> dict[str, float]:
     return mix
 
 
+def format_mix(mix: Mapping[str, float]) -> str:
+    """Format a mix as it is shown: `image 70, video 20`."""
+    return ", ".join(f"{kind} {share:g}" for kind, share in mix.items())
+
+
 def _parse_mix(
     _context: click.Context, _parameter: click.Parameter, value: str
 ) -> dict[str, float]:
@@ -60,6 +66,13 @@ mix_option = click.option(
     show_default=True,
     callback=_parse_mix,
     help=f"Kinds of jobs and their shares in percent: {', '.join(KINDS)}.",
+)
+location_option = click.option(
+    "--location",
+    default=LOCATION,
+    show_default=True,
+    envvar="GOOGLE_CLOUD_LOCATION",
+    help="Region of the deployment.",
 )
 numbers_option = click.option(
     "--set",
