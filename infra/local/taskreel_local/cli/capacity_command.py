@@ -24,7 +24,7 @@ from taskreel_local.cli.capacity_model import (
 )
 from taskreel_local.cli.cost_command import print_numbers
 from taskreel_local.cli.cost_model import monthly_bill
-from taskreel_local.cli.cost_operations import Kind, Numbers
+from taskreel_local.cli.cost_operations import Kind, Numbers, parse_assignment
 from taskreel_local.cli.declared_services import load_services
 from taskreel_local.cli.load_options import format_mix, location_option, mix_option, numbers_option
 from taskreel_local.cli.price_list import DAYS
@@ -40,11 +40,7 @@ def _parse_quotas(
     quotas = Quotas()
     names = [each.name for each in fields(Quotas)]
     for change in value:
-        name, _, text = change.partition("=")
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
+        name, number = parse_assignment(change)
         if name not in names or not 0 < number < math.inf:
             raise click.BadParameter(
                 f"{change!r} must be NAME=NUMBER, the number more than 0, of {', '.join(names)}"

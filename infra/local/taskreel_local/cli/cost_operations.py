@@ -131,18 +131,23 @@ class UnknownNumberError(ValueError):
     """A number that does not exist, or that cannot have this value."""
 
 
+def parse_assignment(text: str) -> tuple[str, float]:
+    """Split `NAME=NUMBER`; the number is NaN where there is none."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        return name, math.nan
+
+
 def set_numbers(
     numbers: Numbers, kinds: Mapping[str, Kind], changes: Iterable[str]
 ) -> tuple[Numbers, Mapping[str, Kind]]:
     """Apply changes of the form `NAME=VALUE` or `KIND.NAME=VALUE`. Raises UnknownNumberError."""
     changed = dict(kinds)
     for change in changes:
-        name, equals, text = change.partition("=")
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not equals or not math.isfinite(value) or value < 0:
+        name, value = parse_assignment(change)
+        if not 0 <= value < math.inf:
             raise UnknownNumberError(f"{change!r} must be NAME=NUMBER, the number not negative")
         if name == "safety_poll_seconds" and not value:
             raise UnknownNumberError("safety_poll_seconds must be more than 0")
