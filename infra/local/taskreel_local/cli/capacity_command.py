@@ -148,22 +148,22 @@ def load_deployment() -> Deployment:
 
 def _print_limits(limits: Iterable[Limit]) -> None:
     for limit in limits:
-        click.echo(f"{_amount(limit.jobs_per_second)}  {limit.name:62}  {limit.remedy}")
+        click.echo(f"{_format_amount(limit.jobs_per_second)}  {limit.name:62}  {limit.remedy}")
 
 
 def _print_needs(needs: Iterable[Need]) -> None:
     for need in needs:
         there = "" if need.available is None else f"of {need.available:,.0f}"
         more = "" if need.is_met else "MORE"
-        click.echo(f"{_amount(need.needed)}  {need.name:62}  {there:12}{more}".rstrip())
+        click.echo(f"{_format_amount(need.needed)}  {need.name:62}  {there:12}{more}".rstrip())
 
 
 def _print_warm_up(minutes: float) -> None:
     if minutes:
-        click.echo(f"{_amount(minutes)}  minutes to grow to it from nothing (500/50/5 rule)")
+        click.echo(f"{_format_amount(minutes)}  minutes to grow to it from nothing (500/50/5 rule)")
 
 
-def _amount(number: float) -> str:
+def _format_amount(number: float) -> str:
     """Format a number of any size in a column."""
     return f"{number:>12,.0f}" if number >= 100 else f"{number:>12.3g}"
 

@@ -15,7 +15,7 @@ from taskreel_local.cli.cost_operations import Kind, Numbers, Operations, count_
 from taskreel_local.cli.declared_services import ServiceSize
 
 
-def _number(default: float, source: str) -> Any:
+def _declare_number(default: float, source: str) -> Any:
     return field(default=default, metadata={"source": source})
 
 
@@ -23,26 +23,26 @@ def _number(default: float, source: str) -> Any:
 class Quotas:
     """Limits of Google Cloud and of the product, each with its source."""
 
-    cpus: float = _number(20, "CPUs of a region in a new project: infra/services.yaml")
-    memory_gib: float = _number(40, "GiB of a region in a new project: infra/services.yaml")
-    queue_dispatches: float = _number(
+    cpus: float = _declare_number(20, "CPUs of a region in a new project: infra/services.yaml")
+    memory_gib: float = _declare_number(40, "GiB of a region in a new project: infra/services.yaml")
+    queue_dispatches: float = _declare_number(
         500, "tasks a second of a queue: cloud.google.com/tasks/docs/quotas"
     )
-    task_calls: float = _number(
+    task_calls: float = _declare_number(
         100_000, "Cloud Tasks calls a second of a region (6,000,000 a minute): …/tasks/docs/quotas"
     )
-    range_writes: float = _number(
+    range_writes: float = _declare_number(
         500,
         "writes a second in an index that grows at its end: "
         "firebase.google.com/docs/firestore/solutions/shard-timestamp",
     )
-    user_submissions: float = _number(
+    user_submissions: float = _declare_number(
         100, "submissions a second of one account, none refused: tests/gcp/test_busy_account.py"
     )
-    cpu_use: float = _number(
+    cpu_use: float = _declare_number(
         0.6, "of its CPUs, Cloud Run adds instances: about-instance-autoscaling"
     )
-    cold_rate: float = _number(
+    cold_rate: float = _declare_number(
         500, "operations a second of a cold queue or collection; then half as many more every 5 min"
     )
 
@@ -133,12 +133,12 @@ def find_limits(
         *_index_limits(load, quotas),
         Limit(
             name="calls of Cloud Tasks in the region",
-            jobs_per_second=_carry(quotas.task_calls, load.job.task_operations),
+            jobs_per_second=_divide_capacity(quotas.task_calls, load.job.task_operations),
             remedy="another region, with a deployment of its own",
         ),
         Limit(
             name=f"submissions of a user with {busiest_user:.0%} of the jobs",
-            jobs_per_second=_carry(quotas.user_submissions, busiest_user),
+            jobs_per_second=_divide_capacity(quotas.user_submissions, busiest_user),
             remedy="several accounts for that user",
         ),
     ]
@@ -151,7 +151,7 @@ def _queue_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Iterabl
         rate, places = settings.max_dispatches_per_second, settings.max_concurrent_dispatches
         yield Limit(
             name=f"{queue}: {rate:g} tasks a second",
-            jobs_per_second=_carry(rate, tasks),
+            jobs_per_second=_divide_capacity(rate, tasks),
             remedy=(
                 "maxDispatchesPerSecond"
                 if rate < quotas.queue_dispatches * deployment.shards.get(queue, 1)
@@ -160,7 +160,7 @@ def _queue_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Iterabl
         )
         yield Limit(
             name=f"{queue}: {places} tasks at a time",
-            jobs_per_second=_carry(places, load.seconds[queue]),
+            jobs_per_second=_divide_capacity(places, load.seconds[queue]),
             remedy="maxConcurrentDispatches, with its service's maxInstances",
         )
 
@@ -170,7 +170,7 @@ def _window_limits(load: Load, deployment: Deployment) -> Iterable[Limit]:
         window = deployment.window(job_type)
         yield Limit(
             name=f"window of {job_type}: {window} jobs queued or at a provider",
-            jobs_per_second=_carry(window, seconds),
+            jobs_per_second=_divide_capacity(window, seconds),
             remedy="windows in limits.yaml; more jobs wait, THROTTLED",
         )
 
@@ -181,12 +181,14 @@ def _service_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Itera
         instances = service.max_instances
         yield Limit(
             name=f"{name}: {instances} instances of {service.concurrency} requests",
-            jobs_per_second=_carry(instances * service.concurrency, seconds),
+            jobs_per_second=_divide_capacity(instances * service.concurrency, seconds),
             remedy="maxInstances",
         )
         yield Limit(
             name=f"{name}: CPUs of {instances} instances",
-            jobs_per_second=_carry(instances * service.cpus * quotas.cpu_use, cpu_seconds),
+            jobs_per_second=_divide_capacity(
+                instances * service.cpus * quotas.cpu_use, cpu_seconds
+            ),
             remedy="maxInstances",
         )
 
@@ -194,13 +196,13 @@ def _service_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Itera
 def _index_limits(load: Load, quotas: Quotas) -> Iterable[Limit]:
     yield Limit(
         name=f"index of wake times: {WAKE_SHARDS} shards",
-        jobs_per_second=_carry(quotas.range_writes * WAKE_SHARDS, load.job.job_writes),
+        jobs_per_second=_divide_capacity(quotas.range_writes * WAKE_SHARDS, load.job.job_writes),
         remedy="webhooks instead of polls, then WAKE_SHARDS",
     )
     for job_type, writes in load.type_writes.items():
         yield Limit(
             name=f"index of updates of {job_type}",
-            jobs_per_second=_carry(quotas.range_writes, writes),
+            jobs_per_second=_divide_capacity(quotas.range_writes, writes),
             remedy="webhooks instead of polls; the index (jobType, updatedAt) has no shards",
         )
 
@@ -280,5 +282,5 @@ def _service_use(load: Load) -> Mapping[str, tuple[float, float]]:
     }
 
 
-def _carry(capacity: float, per_job: float) -> float:
+def _divide_capacity(capacity: float, per_job: float) -> float:
     return capacity / per_job if per_job else math.inf

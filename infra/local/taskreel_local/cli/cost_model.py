@@ -82,22 +82,24 @@ def monthly_bill(
     sizes = load_services()
     done = count_month(jobs, mix, numbers, kinds)
     listed = list_prices(location, free_tiers=free_tiers)
-    control, work = _bill(done, numbers, sizes, listed)
+    control, work = _price_operations(done, numbers, sizes, listed)
     shared = replace(
         done,
-        api_seconds=_share(done.api_seconds, sizes["jobs-api"]),
-        processor_seconds=_share(done.processor_seconds, sizes["task-processor"]),
+        api_seconds=_share_instances(done.api_seconds, sizes["jobs-api"]),
+        processor_seconds=_share_instances(done.processor_seconds, sizes["task-processor"]),
     )
     return Bill(
         control=control,
         work=work,
         shared_dollars=sum(
-            line.dollars for part in _bill(shared, numbers, sizes, listed) for line in part
+            line.dollars
+            for part in _price_operations(shared, numbers, sizes, listed)
+            for line in part
         ),
     )
 
 
-def _bill(
+def _price_operations(
     done: Operations,
     numbers: Numbers,
     services: Mapping[str, ServiceSize],
@@ -135,7 +137,7 @@ def _bill(
     return tuple(_bill_lines(listed, control, {})), tuple(_bill_lines(listed, work, control))
 
 
-def _share(seconds: float, service: ServiceSize) -> float:
+def _share_instances(seconds: float, service: ServiceSize) -> float:
     """Return the seconds of instances for requests that come evenly spread over a month.
 
     While any request is open one instance is paid for, and more of them only when it is full: the

@@ -57,7 +57,7 @@ class Operations:
 # ── Numbers ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _number(default: float, unit: str, source: str) -> Any:
+def _declare_number(default: float, unit: str, source: str) -> Any:
     return field(default=default, metadata={"unit": unit, "source": source})
 
 
@@ -69,33 +69,39 @@ _MEASURED = "measured on the emulators, without TLS (2026-11)"
 class Numbers:
     """Numbers that no test here can count. `--set NAME=VALUE` replaces each."""
 
-    delivery_seconds: float = _number(1.5, "s", f"a delivery that starts work; {_ASSUMED}")
-    poll_seconds: float = _number(0.3, "s", f"a delivery that polls; {_ASSUMED}")
-    request_seconds: float = _number(0.1, "s", "the smallest unit that Cloud Run bills")
-    job_cpu_ms: float = _number(38, "ms", f"a job at a provider with its file; {_MEASURED}")
-    poll_cpu_ms: float = _number(4, "ms", f"a poll; {_MEASURED}")
-    request_cpu_ms: float = _number(1.5, "ms", f"a request of the API; {_MEASURED}")
-    document_kib: float = _number(6, "KiB", f"a job, its indexes and ledger entry; {_ASSUMED}")
-    answer_kib: float = _number(3, "KiB", f"an answer of the API; {_ASSUMED}")
-    log_kib: float = _number(
+    delivery_seconds: float = _declare_number(1.5, "s", f"a delivery that starts work; {_ASSUMED}")
+    poll_seconds: float = _declare_number(0.3, "s", f"a delivery that polls; {_ASSUMED}")
+    request_seconds: float = _declare_number(0.1, "s", "the smallest unit that Cloud Run bills")
+    job_cpu_ms: float = _declare_number(38, "ms", f"a job at a provider with its file; {_MEASURED}")
+    poll_cpu_ms: float = _declare_number(4, "ms", f"a poll; {_MEASURED}")
+    request_cpu_ms: float = _declare_number(1.5, "ms", f"a request of the API; {_MEASURED}")
+    document_kib: float = _declare_number(
+        6, "KiB", f"a job, its indexes and ledger entry; {_ASSUMED}"
+    )
+    answer_kib: float = _declare_number(3, "KiB", f"an answer of the API; {_ASSUMED}")
+    log_kib: float = _declare_number(
         4.5, "KiB", f"log of a delivery: 3 entries of Cloud Tasks, 1 of Cloud Run; {_ASSUMED}"
     )
-    keep_days: float = _number(
+    keep_days: float = _declare_number(
         RETENTION.days, "days", "taskreel/app/jobs/finish_job.py and infra/bucket.lifecycle.json"
     )
-    soft_delete_days: float = _number(7, "days", "deleted files can be restored: infra/bucket.yaml")
-    cold_after_days: float = _number(
+    soft_delete_days: float = _declare_number(
+        7, "days", "deleted files can be restored: infra/bucket.yaml"
+    )
+    cold_after_days: float = _declare_number(
         30, "days", "files become Nearline: infra/bucket.lifecycle.json; more than keep_days: never"
     )
-    backup_copies: float = _number(7, "copies", "a backup a day, for 7 days: infra/backups.yaml")
-    downloads: float = _number(1, "a file", f"each to the internet; {_ASSUMED}")
-    client_poll_seconds: float = _number(
+    backup_copies: float = _declare_number(
+        7, "copies", "a backup a day, for 7 days: infra/backups.yaml"
+    )
+    downloads: float = _declare_number(1, "a file", f"each to the internet; {_ASSUMED}")
+    client_poll_seconds: float = _declare_number(
         5, "s", f"clients read the status so often; 0: once at the end; {_ASSUMED}"
     )
-    webhooks: float = _number(
+    webhooks: float = _declare_number(
         0, "0 or 1", "1: WEBHOOK_SECRETS names the providers that have webhooks"
     )
-    safety_poll_seconds: float = _number(
+    safety_poll_seconds: float = _declare_number(
         15, "s", "a poll all the same: WEBHOOK_POLL_AFTER in adapters/providers/webhooks.py"
     )
 

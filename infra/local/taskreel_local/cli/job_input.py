@@ -138,7 +138,7 @@ def _find_field(request: dict[str, Any], path: str, payload: Any) -> _Field:
     for step in rest:
         payload = _look_up(payload, place.step)
         if not place.is_set():
-            place.set(_begin(step, payload))
+            place.set(_create_container(step, payload))
         inner = place.get()
         if not isinstance(inner, list if isinstance(step, int) else dict):
             kind = "entries" if isinstance(step, int) else "fields"
@@ -160,7 +160,7 @@ def _look_up(payload: Any, step: str | int) -> Any:
     return payload.get(step) if isinstance(payload, Mapping) else None
 
 
-def _begin(step: str | int, payload: Any) -> Any:
+def _create_container(step: str | int, payload: Any) -> Any:
     """An object or list for the step to lie in: of a list, what the payload has."""
     if isinstance(step, str):
         return {}

@@ -93,7 +93,7 @@ def open_own_emulator() -> Iterator[str]:
         yield emulator.address
 
 
-def probe(address: str, command: ProbedCommand | None = None) -> list[str]:
+def probe_emulator(address: str, command: ProbedCommand | None = None) -> list[str]:
     """Run every probe, each on a connection of its own if the command may end."""
     if command is None:
         with open_site(address) as site:
@@ -118,9 +118,9 @@ def main(address: str | None, command: str | None, save: Path | None) -> None:
     """Probe the emulator at ADDRESS, or this one, and print the table."""
     if address is None:
         with open_own_emulator() as own:
-            results = probe(own)
+            results = probe_emulator(own)
     else:
-        results = probe(address, ProbedCommand(command, address) if command else None)
+        results = probe_emulator(address, ProbedCommand(command, address) if command else None)
     if save is not None:
         found = {row.key: result for row, result in zip(ROWS, results, strict=True)}
         save.write_text(json.dumps(found, indent=1) + "\n")
