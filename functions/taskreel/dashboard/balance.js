@@ -23,8 +23,11 @@ export function Grants({ account, now }) {
 /** The place of a balance that is being read, of the same height. */
 export const BalanceSkeleton = () => html`<div class="equation balance-waits" role="status" aria-label="Loading"><div><strong>–</strong><span>…</span><small>…</small></div></div>`;
 
+/** What was spent of a cap that is set, as a bar. @param {{cap: any, label?: string}} props `label`: where no text is around it */
+export const CapBar = ({ cap, label }) => html`<progress class=${cap.remaining === 0 ? "tone-bad" : ""} aria-label=${label} max=${Math.max(cap.limit, 1)} value=${Math.min(cap.spent, cap.limit)}></progress>`;
+
 /** What was spent of each cap that is set; a project may have one on all its jobs. @param {{caps: any}} props */
 export function Caps({ caps }) {
   const set = [["today", caps.daily], ["this month", caps.monthly], ["in all", caps.total ?? { limit: null }]].filter(([, cap]) => cap.limit !== null);
-  return set.length > 0 && html`<div class="caps">${set.map(([name, cap]) => html`<label key=${name}>${cap.spent.toLocaleString()} of ${cap.limit.toLocaleString()} credits ${name}<progress class=${cap.remaining === 0 ? "tone-bad" : ""} max=${Math.max(cap.limit, 1)} value=${Math.min(cap.spent, cap.limit)}></progress></label>`)}</div>`;
+  return set.length > 0 && html`<div class="caps">${set.map(([name, cap]) => html`<label key=${name}>${cap.spent.toLocaleString()} of ${cap.limit.toLocaleString()} credits ${name}<${CapBar} cap=${cap} /></label>`)}</div>`;
 }

@@ -2,6 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { call, signals } from "../api.js";
+import { CapBar } from "../balance.js";
 import { announce, ConfirmDialog, Empty, Failure, Loading, More } from "../elements.js";
 import { countOf } from "../format.js";
 import { usePages } from "../reading.js";
@@ -42,7 +43,7 @@ export default function Projects({ query, caller }) {
 
 /** What was spent of a cap, with a bar where there is one. @param {{cap: any, name: string}} props */
 const Spend = ({ cap, name }) => cap.limit === null ? html`${cap.spent ? cap.spent.toLocaleString() : html`<span class="zero">0</span>`}`
-  : html`<span class=${cap.remaining === 0 ? "bad" : ""}>${cap.spent.toLocaleString()} <small>of ${cap.limit.toLocaleString()}</small></span><progress class=${cap.remaining === 0 ? "tone-bad" : ""} aria-label=${`Spent ${name}`} max=${Math.max(cap.limit, 1)} value=${Math.min(cap.spent, cap.limit)}></progress>`;
+  : html`<span class=${cap.remaining === 0 ? "bad" : ""}>${cap.spent.toLocaleString()} <small>of ${cap.limit.toLocaleString()}</small></span><${CapBar} cap=${cap} label=${`Spent ${name}`} />`;
 
 /** @param {{close: () => void, admin: boolean}} props */
 function CreateDialog({ close, admin }) {
