@@ -28,17 +28,27 @@ export const NumberField = ({ label, value, change, least = 1, placeholder = "" 
 /** @param {{value: string, change: (text: string) => void}} props */
 export const Reason = ({ value, change }) => html`<label class="compact">Reason<input maxlength="500" value=${value} onInput=${(/** @type {any} */ event) => change(event.target.value)} /></label>`;
 
-/** The caps of a user or a project. @param {{caps: any, path: string, done: () => void}} props `path`: where they are set */
-export function CapsForm({ caps, path, done }) {
-  const [daily, setDaily] = useState(caps.daily.limit === null ? "" : String(caps.daily.limit));
-  const [monthly, setMonthly] = useState(caps.monthly.limit === null ? "" : String(caps.monthly.limit));
+/**
+ * Limits that are set together, with a reason; an empty one is none.
+ * @param {{title: string, noun: string, hint: string, path: string, done: () => void,
+ *   limits: {name: string, label: string, limit: number | null, least?: number}[]}} props `path`: where they are set, by their names
+ */
+export function LimitsForm({ title, noun, hint, path, done, limits }) {
+  const before = limits.map(({ limit }) => String(limit ?? ""));
+  const [texts, setTexts] = useState(before);
   const [reason, setReason] = useState("");
   const act = async () => {
-    await call("PUT", path, { body: { daily: daily ? Number(daily) : null, monthly: monthly ? Number(monthly) : null, reason: reason.trim() } });
-    announce("The caps are changed.");
+    const order = Object.fromEntries(limits.map(({ name }, place) => [name, texts[place] ? Number(texts[place]) : null]));
+    await call("PUT", path, { body: { ...order, reason: reason.trim() } });
+    announce(`The ${noun} are changed.`);
     done();
   };
-  const changed = daily !== String(caps.daily.limit ?? "") || monthly !== String(caps.monthly.limit ?? "");
-  return html`<${SmallForm} title="Caps on spend" verb="Set the caps" ready=${changed} act=${act} hint=${`${caps.daily.spent.toLocaleString()} spent today, ${caps.monthly.spent.toLocaleString()} this month (UTC). Empty is no cap.`}>
-    <${NumberField} label="A day" least=${0} value=${daily} placeholder="none" change=${setDaily} /><${NumberField} label="A month" least=${0} value=${monthly} placeholder="none" change=${setMonthly} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+  const changed = texts.some((text, place) => text !== before[place]);
+  const change = (/** @type {number} */ changedPlace) => (/** @type {string} */ text) => setTexts((old) => old.map((one, place) => (place === changedPlace ? text : one)));
+  return html`<${SmallForm} title=${title} verb=${`Set the ${noun}`} ready=${changed} act=${act} hint=${hint}>
+    ${limits.map(({ name, label, least }, place) => html`<${NumberField} key=${name} label=${label} least=${least} value=${texts[place]} placeholder="none" change=${change(place)} />`)}<${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
 }
+
+/** The caps of a user or a project. @param {{caps: any, path: string, done: () => void}} props `path`: where they are set */
+export const CapsForm = ({ caps, path, done }) => html`<${LimitsForm} title="Caps on spend" noun="caps" path=${path} done=${done} hint=${`${caps.daily.spent.toLocaleString()} spent today, ${caps.monthly.spent.toLocaleString()} this month (UTC). Empty is no cap.`}
+  limits=${[{ name: "daily", label: "A day", limit: caps.daily.limit, least: 0 }, { name: "monthly", label: "A month", limit: caps.monthly.limit, least: 0 }]} />`;

@@ -8,7 +8,7 @@ import { countOf, formatCredits } from "../format.js";
 import { useNow, useReading } from "../reading.js";
 import { mayManage, mayNameOwner } from "../rights.js";
 import { go, linkTo } from "../router.js";
-import { CapsForm, NumberField, Reason, SmallForm } from "../small_forms.js";
+import { CapsForm, LimitsForm, SmallForm } from "../small_forms.js";
 
 /** @type {[string, string, string][]} */
 const ROLES = [
@@ -40,7 +40,7 @@ export default function ProjectPage({ id, caller }) {
       <dl class="inline"><div><dt>Owner</dt><dd>${project.ownerId}</dd></div><div><dt>Your role</dt><dd>${project.role ?? "none: you see it as an admin of the deployment"}</dd></div><div><dt>Jobs at a time</dt><dd>${project.activeJobs === null ? "no limit" : project.activeJobs.toLocaleString()}</dd></div><div><dt>Created</dt><dd><${Time} at=${project.createdAt} now=${now} /></dd></div></dl>
       <${Caps} caps=${project} />
       ${!manages && [project.daily, project.monthly, project.total].every((cap) => cap.limit === null) && html`<p>${formatCredits(project.daily.spent)} spent today, ${formatCredits(project.monthly.spent)} this month. There is no cap.</p>`}
-      ${manages && html`<div class="user-forms"><${AddForm} path=${path} known=${project.members} done=${done} /><${CapsForm} key=${`${project.daily.limit}/${project.monthly.limit}`} caps=${project} path=${`${path}/caps`} done=${reload} /><${LimitsForm} key=${`limits/${project.activeJobs}/${project.total.limit}`} project=${project} path=${`${path}/limits`} done=${reload} /></div>`}
+      ${manages && html`<div class="user-forms"><${AddForm} path=${path} known=${project.members} done=${done} /><${CapsForm} key=${`${project.daily.limit}/${project.monthly.limit}`} caps=${project} path=${`${path}/caps`} done=${reload} /><${ProjectLimits} key=${`limits/${project.activeJobs}/${project.total.limit}`} project=${project} path=${`${path}/limits`} done=${reload} /></div>`}
     </section>
     <section><h2>${countOf(project.members.length, "member")}</h2>
       <div class="table-wrap"><table class="members"><thead><tr><th>User</th><th>Role</th><th class="number wide-only">Since</th><th><span class="hidden">Orders</span></th></tr></thead>
@@ -84,19 +84,8 @@ function AddForm({ path, known, done }) {
 }
 
 /** @param {{project: any, path: string, done: () => void}} props */
-function LimitsForm({ project, path, done }) {
-  const before = [project.activeJobs, project.total.limit].map((limit) => (limit === null ? "" : String(limit)));
-  const [jobs, setJobs] = useState(before[0]);
-  const [credits, setCredits] = useState(before[1]);
-  const [reason, setReason] = useState("");
-  const act = async () => {
-    await call("PUT", path, { body: { activeJobs: jobs ? Number(jobs) : null, credits: credits ? Number(credits) : null, reason: reason.trim() } });
-    announce("The limits are changed.");
-    done();
-  };
-  return html`<${SmallForm} title="Limits of all its jobs" verb="Set the limits" ready=${jobs !== before[0] || credits !== before[1]} act=${act} hint=${`Spent in all: ${formatCredits(project.total.spent)}. More jobs at a time wait; empty is no limit.`}>
-    <${NumberField} label="Jobs at a time" value=${jobs} placeholder="none" change=${setJobs} /><${NumberField} label="Credits in all" least=${0} value=${credits} placeholder="none" change=${setCredits} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
-}
+const ProjectLimits = ({ project, path, done }) => html`<${LimitsForm} title="Limits of all its jobs" noun="limits" path=${path} done=${done} hint=${`Spent in all: ${formatCredits(project.total.spent)}. More jobs at a time wait; empty is no limit.`}
+  limits=${[{ name: "activeJobs", label: "Jobs at a time", limit: project.activeJobs }, { name: "credits", label: "Credits in all", limit: project.total.limit, least: 0 }]} />`;
 
 /** @param {{order: Order, project: any, path: string, owner: boolean, close: () => void, done: () => void}} props `owner`: the caller may name one */
 function RoleDialog({ order, project, path, owner, close, done }) {
