@@ -122,10 +122,9 @@ def _sign_message(
     chosen: Settings, delivery: WebhookDelivery, body: str, at: datetime
 ) -> Mapping[str, str]:
     """The headers of another service's signature of a message; the first imports its module."""
-    from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.other_apis.webhook_messages import sign_message
 
-    return sign_message(FalWebhookKeys(chosen.link_keys), delivery, body, at)
+    return sign_message(chosen.link_keys, delivery, body, at)
 
 
 def _build_fetch(own: Sequence[str]) -> Fetch:

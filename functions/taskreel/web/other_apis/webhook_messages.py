@@ -6,6 +6,7 @@ them; those for fal's also as fal signs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,11 +42,12 @@ async def render_message(
 
 
 def sign_message(
-    keys: FalWebhookKeys, delivery: WebhookDelivery, body: str, at: datetime
+    link_keys: Sequence[str], delivery: WebhookDelivery, body: str, at: datetime
 ) -> dict[str, str]:
     """The headers by which the other service's clients verify a try; Replicate has none."""
     if delivery.form is not MessageForm.FAL:
         return {}
+    keys = FalWebhookKeys(link_keys)
     return keys.sign(delivery.data["jobId"], delivery.user_id, at, body)
 
 
