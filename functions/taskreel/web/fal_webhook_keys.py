@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from taskreel.web.derived_keys import derive_keys
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,12 +28,8 @@ class FalWebhookKeys:
     def __init__(self, keys: Sequence[str]) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        # Derived keys: who knows a public half learns nothing of links and stream tokens.
         self._keys: list[Ed25519PrivateKey] = [
-            Ed25519PrivateKey.from_private_bytes(
-                hmac.digest(key.encode(), b"taskreel fal webhooks", hashlib.sha256)
-            )
-            for key in keys
+            Ed25519PrivateKey.from_private_bytes(key) for key in derive_keys(keys, "fal webhooks")
         ]
 
     def sign(self, request_id: str, user_id: str, at: datetime, body: str) -> dict[str, str]:

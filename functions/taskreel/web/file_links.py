@@ -14,16 +14,14 @@ from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
 
 from taskreel.domain.errors import ForbiddenError
+from taskreel.web.derived_keys import derive_keys
 
 
 class FileLinks:
     """Makes and checks links; signs by the first of the keys (LINK_KEY)."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        # Derived keys: a link can never pass for anything else that the keys sign.
-        self._keys = [
-            hmac.digest(key.encode(), b"taskreel file links", hashlib.sha256) for key in keys
-        ]
+        self._keys = derive_keys(keys, "file links")
 
     def make(self, url: str, path: str, now: datetime, lifetime: timedelta) -> str:
         """The link to `path` below `url`, for everybody who has it, until its end."""

@@ -6,8 +6,6 @@ one is good for events alone, and soon for nothing.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 from taskreel.app.caller import Caller
 from taskreel.domain.errors import UnauthenticatedError
+from taskreel.web.derived_keys import derive_keys
 from taskreel.web.project_roles import read_roles, write_roles
 
 LIFETIME_SECONDS = 600
@@ -35,10 +34,7 @@ class StreamTokens:
     """Issues and verifies tokens; signs by the first of the keys (LINK_KEY)."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        # Derived keys: one of these tokens can never pass for anything that the keys sign.
-        self._keys = [
-            hmac.digest(key.encode(), b"taskreel stream tokens", hashlib.sha256) for key in keys
-        ]
+        self._keys = derive_keys(keys, "stream tokens")
 
     def issue(
         self, caller: Caller, lifetime_seconds: float = LIFETIME_SECONDS
