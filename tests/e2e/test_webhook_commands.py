@@ -25,15 +25,19 @@ class Receiver:
     status: int = 200
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
-    def write_newest(self, path: Path, endpoint: str = "") -> Path:
-        """Write the newest request, once there is one for the endpoint, as it was on the wire."""
+    def find_newest(self, endpoint: str) -> tuple[dict[str, str], bytes]:
+        """The newest request for the endpoint, once there is one: others may be tried again."""
         found: list[tuple[dict[str, str], bytes]] = []
         for _ in range(100):
             found = [one for one in self.received if endpoint.encode() in one[1]]
             if found:
                 break
             time.sleep(0.1)
-        headers, body = found[-1]
+        return found[-1]
+
+    def write_newest(self, path: Path, endpoint: str) -> Path:
+        """Write the newest request for the endpoint as it was on the wire."""
+        headers, body = self.find_newest(endpoint)
         lines = ["POST /hooks HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
         path.write_bytes("\r\n".join([*lines, "", ""]).encode() + body)
         return path
@@ -106,9 +110,9 @@ def test_a_genuine_request_is_told_from_a_changed_one(
     commands: Commands, receiver: Receiver, endpoint: str, tmp_path: Path
 ) -> None:
     commands.json("webhooks", "test", endpoint)
-    request = receiver.write_newest(tmp_path / "request.txt")
+    request = receiver.write_newest(tmp_path / "request.txt", endpoint)
     key = commands.json("webhooks", "keys", endpoint)["keys"][0]["secret"]
-    headers, body = receiver.received[-1]
+    headers, body = receiver.find_newest(endpoint)
     Webhook(key).verify(body, headers)
     assert commands.json("webhooks", "verify", "--key", key, str(request))["valid"] is True
     assert "genuine" in commands.text("webhooks", "verify", "--endpoint", endpoint, str(request))
