@@ -107,7 +107,7 @@ async def test_each_connection_may_reach_another_instance(live: Live, connect: C
     assert recovered == [False] + [True] * 6
 
 
-async def open_slow_client(port: int) -> tuple[ClientConnection, socket.socket]:
+async def open_slow_client(port: int) -> ClientConnection:
     """A connection whose buffers hold a few messages."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -118,7 +118,7 @@ async def open_slow_client(port: int) -> tuple[ClientConnection, socket.socket]:
     await opened.recv()
     await opened.send("40" + json.dumps({"token": token("ada")}))
     await opened.recv()
-    return opened, raw
+    return opened
 
 
 async def test_a_client_that_does_not_read_gets_the_newest_states_later(live: Live) -> None:
@@ -131,7 +131,7 @@ async def test_a_client_that_does_not_read_gets_the_newest_states_later(live: Li
     assert len(jobs) < MOST_WAITING
     changes = 40
     async with running_gateway(live.world.services, send_buffer=4096) as port:
-        opened, _ = await open_slow_client(port)
+        opened = await open_slow_client(port)
         for percent in range(1, changes + 1):
             now = live.world.now()
             changed = [
