@@ -223,6 +223,24 @@ def test_a_removed_job_leaves_the_sums_and_its_pipeline() -> None:
     assert list_broken_rules(found) == []
 
 
+def test_a_lineage_pays_for_units_of_an_earlier_round_too() -> None:
+    own = FILE.model_copy(update={"path": "artifacts/job_2/1/image.png"})
+    replay = ended(
+        job_id="job_2", lineage=("job_1",), units=(unit(UnitState.DONE, artifacts=(own,)),)
+    )
+    settled = (
+        entry("job_1.2", EntryKind.RELEASE, 0, held=0, job_id="job_1"),
+        entry("job_2.1", EntryKind.CAPTURE, 1, held=1, job_id="job_2"),
+    )
+    second_round = ended(round=2, units=(done(credits=0),), credits=JobCredits())
+    paid = books(ended(Status.FAILED), second_round, replay, GRANT, CAPTURE, *settled)
+    paid.account = change_account(available=8, captured=2)
+    assert list_broken_rules(paid) == []
+    unpaid = entry("job_1.1", EntryKind.RELEASE, 0, held=1, job_id="job_1")
+    found = books(ended(Status.FAILED), second_round, replay, GRANT, unpaid, *settled)
+    assert list_broken_rules(found) == [Rule.LINEAGE]
+
+
 def test_no_more_jobs_are_active_than_the_limit() -> None:
     active = [job(job_id=f"job_{n}", slot_of="ada", credits=JobCredits()) for n in range(3)]
     account = change_account(active=3, available=10, captured=0)

@@ -88,7 +88,8 @@ class Lineages:
     _jobs: dict[str, _Work] = field(default_factory=dict)
     #: The highest price of each unit, by place: a later round of its job counts it as paid.
     _prices: defaultdict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
-    _children: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: The ids of the child jobs of each job.
+    children: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _replays: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def put_job(self, job: Job) -> None:
@@ -98,7 +99,7 @@ class Lineages:
         for place in work.done:
             prices[place] = max(prices.get(place, 0), job.units[place].credits)
         if job.parent_id is not None:
-            self._children[job.parent_id].add(job.job_id)
+            self.children[job.parent_id].add(job.job_id)
         for former in job.lineage:
             self._replays[former].add(job.job_id)
 
@@ -109,7 +110,7 @@ class Lineages:
         if work is None:
             return
         if work.parent_id is not None:
-            self._children[work.parent_id].discard(job_id)
+            self.children[work.parent_id].discard(job_id)
         for former in work.lineage:
             self._replays[former].discard(job_id)
 
@@ -153,7 +154,7 @@ class Lineages:
         parents = (job_id, *work.lineage)
         if not all(parent in self._jobs for parent in parents):
             return
-        children = [self._jobs[id_] for parent in parents for id_ in self._children[parent]]
+        children = [self._jobs[id_] for parent in parents for id_ in self.children[parent]]
         completed = {one.index for one in children if one.step == step and one.is_completed}
         # No child job ended before its pipeline was submitted.
         oldest = min(self._jobs[parent].created_at for parent in parents)
@@ -185,7 +186,7 @@ class Lineages:
         work = self._jobs.get(job_id)
         if work is not None:
             yield from work.lineage
-        for child in self._children.get(job_id, ()):
+        for child in self.children.get(job_id, ()):
             yield from self._list_formers(child)
 
     def check_payment(
@@ -211,4 +212,4 @@ class Lineages:
 
     def _sum_prices(self, job_id: str) -> int:
         own = sum(self._prices.get(job_id, {}).values())
-        return own + sum(self._sum_prices(child) for child in self._children.get(job_id, ()))
+        return own + sum(self._sum_prices(child) for child in self.children.get(job_id, ()))

@@ -98,7 +98,6 @@ class UserBooks:
     account: Account | None = None
     _jobs: dict[str, _JobFacts] = field(default_factory=dict)
     _lineages: Lineages = field(default_factory=Lineages)
-    _children: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _entries: dict[str, LedgerEntry] = field(default_factory=dict)
     _entries_of_job: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _deliveries: set[str] = field(default_factory=set)
@@ -116,11 +115,9 @@ class UserBooks:
 
     def put_job(self, job: Job) -> None:
         """Add a job, or the next state of one."""
-        self.remove_job(job.job_id)
+        self._remove_facts(job.job_id)
         facts = self._jobs[job.job_id] = _read_facts(job, self.events_since)
         self._add_facts(facts, 1)
-        if facts.parent_id is not None:
-            self._children[facts.parent_id].add(job.job_id)
         self._lineages.put_job(job)
         self._found += check_job(job)
         self._changed.add(job.job_id)
@@ -128,12 +125,7 @@ class UserBooks:
     def remove_job(self, job_id: str) -> None:
         """Remove a job; its ledger entries stay."""
         self._lineages.remove_job(job_id)
-        facts = self._jobs.pop(job_id, None)
-        if facts is not None:
-            self._add_facts(facts, -1)
-            if facts.parent_id is not None:
-                self._children[facts.parent_id].discard(job_id)
-        self._changed.discard(job_id)
+        self._remove_facts(job_id)
 
     def put_entry(self, entry: LedgerEntry) -> None:
         """Add an entry of the ledger."""
@@ -167,6 +159,12 @@ class UserBooks:
     def list_wanted_deliveries(self) -> list[str]:
         """The ids of the deliveries that the present statuses of the jobs must have."""
         return [one for facts in self._jobs.values() for one in facts.deliveries]
+
+    def _remove_facts(self, job_id: str) -> None:
+        facts = self._jobs.pop(job_id, None)
+        if facts is not None:
+            self._add_facts(facts, -1)
+        self._changed.discard(job_id)
 
     def _add_facts(self, facts: _JobFacts, sign: int) -> None:
         self._held += sign * facts.held
@@ -264,7 +262,7 @@ class UserBooks:
 
     def _list_family(self, root_id: str, *, of_this_round: bool = False) -> Iterator[str]:
         yield root_id
-        for child in sorted(self._children.get(root_id, ())):
+        for child in sorted(self._lineages.children.get(root_id, ())):
             if not of_this_round or self._jobs[child].parent_round == self._jobs[root_id].round:
                 yield from self._list_family(child, of_this_round=of_this_round)
 
