@@ -396,3 +396,14 @@ def between(low: float, high: float, *, multiple: int | None = None) -> Callable
         return right and low <= value <= high and (multiple is None or value % multiple == 0)
 
     return check
+
+
+def is_url(value: Any) -> bool:
+    """True for the address of a file, or a data URI."""
+    return isinstance(value, str) and value.startswith(("https://", "data:"))
+
+
+def are_urls(most: int) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, list) and 1 <= len(value) <= most and all(map(is_url, value))
+    )

@@ -18,7 +18,9 @@ from providers.fake_provider import (
     Fault,
     OperationState,
     Refused,
+    are_urls,
     between,
+    is_url,
     one_of,
 )
 
@@ -30,12 +32,6 @@ SIZE_BY_16: Check = lambda value: (  # noqa: E731 - a row of a table
     and all(side % 16 == 0 for side in value.values())
     and value["width"] * value["height"] <= 4_194_304
 )
-
-
-def is_url(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("https://", "data:"))
-
-
 FLUX: dict[str, Check] = {
     "prompt": str,
     "seed": int,
@@ -101,12 +97,6 @@ ELEVEN_V3: dict[str, Check] = {
 }
 
 
-def are_pictures(most: int) -> Check:
-    return lambda value: (
-        isinstance(value, list) and 1 <= len(value) <= most and all(map(is_url, value))
-    )
-
-
 def is_voice_setting(value: Any) -> bool:
     return (
         isinstance(value, dict)
@@ -135,11 +125,11 @@ MODELS: dict[str, dict[str, Check]] = {
         "guidance_scale": between(1, 20),
     },
     "fal-ai/flux-2-pro": FLUX_2,
-    "fal-ai/flux-2-pro/edit": FLUX_2 | {"image_urls": are_pictures(9)},
+    "fal-ai/flux-2-pro/edit": FLUX_2 | {"image_urls": are_urls(9)},
     "fal-ai/nano-banana-2": NANO_BANANA,
-    "fal-ai/nano-banana-2/edit": NANO_BANANA | {"image_urls": are_pictures(14)},
+    "fal-ai/nano-banana-2/edit": NANO_BANANA | {"image_urls": are_urls(14)},
     "fal-ai/nano-banana-pro": NANO_BANANA,
-    "fal-ai/nano-banana-pro/edit": NANO_BANANA | {"image_urls": are_pictures(14)},
+    "fal-ai/nano-banana-pro/edit": NANO_BANANA | {"image_urls": are_urls(14)},
     "fal-ai/esrgan": {"image_url": str, "scale": between(1, 8), "face": bool},
     "fal-ai/seedvr/upscale/image": {
         "image_url": is_url,

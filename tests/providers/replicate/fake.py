@@ -11,7 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
+from providers.fake_provider import (
+    Check,
+    FakeProvider,
+    Fault,
+    OperationState,
+    are_urls,
+    between,
+    one_of,
+)
 from providers.standard_webhook_signature import sign_standard_webhook
 
 REAL_ESRGAN = "f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
@@ -32,16 +40,6 @@ OPEN_FLUX: dict[str, Check] = FLUX | {
     "num_inference_steps": between(1, 50),
     "image": str,
 }
-
-
-def are_pictures(most: int) -> Check:
-    return lambda value: (
-        isinstance(value, list)
-        and 1 <= len(value) <= most
-        and all(item.startswith(("https://", "data:")) for item in value)
-    )
-
-
 VEO: dict[str, Check] = {
     "prompt": str,
     "seed": int,
@@ -81,14 +79,14 @@ MODELS: dict[str, dict[str, Check]] = {
             *("match_input_image", "custom"),
         ),
         "resolution": one_of("match_input_image", "0.5 MP", "1 MP", "2 MP", "4 MP"),
-        "input_images": are_pictures(8),
+        "input_images": are_urls(8),
         "output_format": one_of("webp", "jpg", "png"),
     },
     "bytedance/seedream-4": {
         "prompt": str,
         "size": one_of("1K", "2K", "4K", "custom"),
         "aspect_ratio": one_of("21:9", "16:9", "3:2", "4:3", "1:1", "3:4", "2:3", "9:16"),
-        "image_input": are_pictures(10),
+        "image_input": are_urls(10),
     },
     "google/veo-3.1": VEO,
     "google/veo-3.1-fast": VEO,
