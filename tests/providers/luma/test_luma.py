@@ -16,7 +16,7 @@ from taskreel.ports import Capability
 FILE = {"data": base64.b64encode(build_png()).decode(), "media_type": "image/png"}
 
 
-async def send(
+async def send_to_fake(
     capability: Capability, params: dict[str, Any], pictures: int, folder: Path, model: str = ""
 ) -> Any:
     fake = FakeLuma()
@@ -28,7 +28,7 @@ async def send(
 
 async def test_a_picture_from_text(tmp_path: Path) -> None:
     asked = {"prompt": "A kite", "aspectRatio": "16:9", "outputFormat": "jpeg", "seed": 7}
-    assert await send(Capability.IMAGE, asked, 0, tmp_path) == {
+    assert await send_to_fake(Capability.IMAGE, asked, 0, tmp_path) == {
         "model": "uni-1",
         "type": "image",
         "prompt": "A kite",
@@ -38,7 +38,7 @@ async def test_a_picture_from_text(tmp_path: Path) -> None:
 
 
 async def test_the_first_picture_is_edited_and_the_others_are_references(tmp_path: Path) -> None:
-    body = await send(Capability.IMAGE, {"prompt": "Blue"}, 3, tmp_path, "uni-1-max")
+    body = await send_to_fake(Capability.IMAGE, {"prompt": "Blue"}, 3, tmp_path, "uni-1-max")
     assert body == {
         "model": "uni-1-max",
         "type": "image_edit",
@@ -50,7 +50,7 @@ async def test_the_first_picture_is_edited_and_the_others_are_references(tmp_pat
 
 async def test_a_clip_between_two_frames(tmp_path: Path) -> None:
     asked = {"prompt": "Waves", "width": 1920, "height": 1080, "duration": 4.0}
-    assert await send(Capability.VIDEO, asked, 2, tmp_path) == {
+    assert await send_to_fake(Capability.VIDEO, asked, 2, tmp_path) == {
         "model": "ray-3.2",
         "type": "video",
         "prompt": "Waves",
@@ -69,7 +69,7 @@ async def test_a_clip_of_ten_seconds_takes_key_frames(
     tmp_path: Path, pictures: int, indexes: list[int] | None
 ) -> None:
     asked = {"prompt": "Waves", "duration": 10.0}
-    video = (await send(Capability.VIDEO, asked, pictures, tmp_path))["video"]
+    video = (await send_to_fake(Capability.VIDEO, asked, pictures, tmp_path))["video"]
     assert video.get("keyframe_indexes") == indexes
     assert "start_frame" not in video
 

@@ -18,7 +18,7 @@ from taskreel.ports import Capability
 PICTURE = f"data:image/png;base64,{base64.b64encode(build_png()).decode()}"
 
 
-async def send(params: dict[str, Any], folder: Path, pictures: int = 0) -> Any:
+async def send_to_fake(params: dict[str, Any], folder: Path, pictures: int = 0) -> Any:
     fake = FakeMiniMax()
     minimax = MiniMax(fake.key, transport=fake.transport())
     await run_until_done(minimax, build_generation(folder, Capability.VIDEO, "", params, pictures))
@@ -28,7 +28,7 @@ async def send(params: dict[str, Any], folder: Path, pictures: int = 0) -> Any:
 
 async def test_a_clip_from_text(tmp_path: Path) -> None:
     asked = {"prompt": "Waves", "aspectRatio": "9:16", "duration": 3.0, "seed": 7}
-    assert await send(asked, tmp_path) == {
+    assert await send_to_fake(asked, tmp_path) == {
         "model": "MiniMax-H3",
         "content": [{"type": "text", "text": "Waves"}],
         "duration": 5,
@@ -39,7 +39,7 @@ async def test_a_clip_from_text(tmp_path: Path) -> None:
 
 async def test_a_clip_between_frames_has_their_shape(tmp_path: Path) -> None:
     asked = {"prompt": "Waves", "width": 1920, "height": 1080}
-    assert await send(asked, tmp_path, 2) == {
+    assert await send_to_fake(asked, tmp_path, 2) == {
         "model": "MiniMax-H3",
         "content": [
             {"type": "text", "text": "Waves"},

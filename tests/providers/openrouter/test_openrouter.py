@@ -14,7 +14,7 @@ from taskreel.ports import Capability
 ASKED: dict[str, Any] = {"prompt": "A lamp", "instructions": "Be brief", "temperature": 0.5}
 
 
-async def write(params: dict[str, Any], folder: Path, fake: FakeOpenRouter) -> Any:
+async def write_text(params: dict[str, Any], folder: Path, fake: FakeOpenRouter) -> Any:
     provider = OpenRouter(fake.key, transport=fake.transport())
     return await run_until_done(
         provider, build_generation(folder, Capability.TEXT, "claude", params)
@@ -23,7 +23,7 @@ async def write(params: dict[str, Any], folder: Path, fake: FakeOpenRouter) -> A
 
 async def test_a_text(tmp_path: Path) -> None:
     fake = FakeOpenRouter()
-    done = await write(ASKED, tmp_path, fake)
+    done = await write_text(ASKED, tmp_path, fake)
     assert fake.calls[0].body == {
         "model": "anthropic/claude-sonnet-4.6",
         "messages": [
@@ -38,7 +38,7 @@ async def test_a_text(tmp_path: Path) -> None:
 
 async def test_a_text_by_a_schema(tmp_path: Path) -> None:
     fake = FakeOpenRouter()
-    done = await write({**ASKED, "schema": {"type": "object"}}, tmp_path, fake)
+    done = await write_text({**ASKED, "schema": {"type": "object"}}, tmp_path, fake)
     assert fake.calls[0].body["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "result", "strict": True, "schema": {"type": "object"}},
@@ -51,7 +51,7 @@ async def test_an_error_with_status_200(tmp_path: Path, status: int, code: str) 
     fake = FakeOpenRouter()
     fake.late_error = status
     with pytest.raises(RunError) as caught:
-        await write(ASKED, tmp_path, fake)
+        await write_text(ASKED, tmp_path, fake)
     assert caught.value.code == code
 
 

@@ -18,7 +18,7 @@ from taskreel.ports import Capability
 PICTURE = f"data:image/png;base64,{base64.b64encode(build_png()).decode()}"
 
 
-async def send(
+async def send_to_fake(
     capability: Capability, params: dict[str, Any], folder: Path, pictures: int = 0, model: str = ""
 ) -> Any:
     fake = FakeXAI()
@@ -30,7 +30,7 @@ async def send(
 
 async def test_pictures_from_text(tmp_path: Path) -> None:
     asked = {"prompt": "A kite", "width": 1920, "height": 1080, "numImages": 2, "seed": 7}
-    call, done = await send(Capability.IMAGE, asked, tmp_path)
+    call, done = await send_to_fake(Capability.IMAGE, asked, tmp_path)
     assert call.path == "/v1/images/generations"
     assert call.body == {
         "model": "grok-imagine-image",
@@ -47,7 +47,7 @@ async def test_pictures_from_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pictures", [1, 3])
 async def test_one_picture_and_several_are_edited(tmp_path: Path, pictures: int) -> None:
     model = "grok-imagine-image-2.0"
-    call, _ = await send(Capability.IMAGE, {"prompt": "Blue"}, tmp_path, pictures, model)
+    call, _ = await send_to_fake(Capability.IMAGE, {"prompt": "Blue"}, tmp_path, pictures, model)
     file = {"url": PICTURE, "type": "image_url"}
     given = {"image": file} if pictures == 1 else {"images": [file] * pictures}
     assert call.path == "/v1/images/edits"
@@ -63,7 +63,7 @@ async def test_one_picture_and_several_are_edited(tmp_path: Path, pictures: int)
 
 async def test_a_clip_from_a_picture(tmp_path: Path) -> None:
     asked = {"prompt": "Waves", "aspectRatio": "9:16", "duration": 6.4}
-    call, done = await send(Capability.VIDEO, asked, tmp_path, 1)
+    call, done = await send_to_fake(Capability.VIDEO, asked, tmp_path, 1)
     assert call.path == "/v1/videos/generations"
     assert call.body == {
         "model": "grok-imagine-video",
@@ -84,7 +84,7 @@ async def test_speech(tmp_path: Path) -> None:
         "speed": 4,
         "outputFormat": "wav",
     }
-    call, _ = await send(Capability.SPEECH, asked, tmp_path)
+    call, _ = await send_to_fake(Capability.SPEECH, asked, tmp_path)
     assert call.path == "/v1/tts"
     assert call.body == {
         "text": "Hello.",
@@ -102,7 +102,7 @@ async def test_a_structured_text(tmp_path: Path) -> None:
         "maxTokens": 500,
         "schema": {"type": "object"},
     }
-    call, done = await send(Capability.TEXT, asked, tmp_path)
+    call, done = await send_to_fake(Capability.TEXT, asked, tmp_path)
     assert call.body["messages"] == [
         {"role": "system", "content": "Be brief"},
         {"role": "user", "content": "A lamp"},
@@ -117,7 +117,7 @@ async def test_a_text_at_its_length_limit(tmp_path: Path, monkeypatch: pytest.Mo
     cut = {"choices": [{"message": {"content": "The"}, "finish_reason": "length"}]}
     monkeypatch.setattr("providers.chat_fake.build_answer", lambda *_: cut)
     with pytest.raises(PermanentError) as caught:
-        await send(Capability.TEXT, {"prompt": "A lamp"}, tmp_path)
+        await send_to_fake(Capability.TEXT, {"prompt": "A lamp"}, tmp_path)
     assert caught.value.code == "output_truncated"
 
 
