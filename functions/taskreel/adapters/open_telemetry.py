@@ -11,14 +11,7 @@ Neither texts of errors nor payloads are recorded: they may hold what users wrot
 from __future__ import annotations
 
 import time
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-)
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -83,15 +76,15 @@ class Telemetry:
         self._tracer = tracers.get_tracer(_NAME)
         meter = meters.get_meter(_NAME)
 
-        def seconds(name: str, description: str) -> Histogram:
+        def create_histogram(name: str, description: str) -> Histogram:
             return meter.create_histogram(
                 name, "s", description, explicit_bucket_boundaries_advisory=_SECONDS
             )
 
-        self._requests = seconds("http.server.request.duration", "Requests of the API.")
-        self._deliveries = seconds("messaging.process.duration", "Deliveries of tasks.")
-        self._calls = seconds("gen_ai.client.operation.duration", "Calls of providers.")
-        self._webhooks = seconds("taskreel.webhook.duration", "Tries of webhooks.")
+        self._requests = create_histogram("http.server.request.duration", "Requests of the API.")
+        self._deliveries = create_histogram("messaging.process.duration", "Deliveries of tasks.")
+        self._calls = create_histogram("gen_ai.client.operation.duration", "Calls of providers.")
+        self._webhooks = create_histogram("taskreel.webhook.duration", "Tries of webhooks.")
 
     def trace_requests(self, app: _App) -> _App:
         """Return the application, a span around each of its requests."""
@@ -102,7 +95,7 @@ class Telemetry:
                 return
             method = scope["method"] if scope["method"] in _METHODS else None
             attributes: _Attributes = {"http.request.method": method or "_OTHER"}
-            parent = self._sample_parent(_read_parent(scope["headers"]))
+            parent = self._sample_parent(_read_parent(dict(scope["headers"])))
             name = method or "HTTP"
             recording = _Recording(name, SpanKind.SERVER, attributes, self._requests, parent)
             await self._serve(app, scope, receive, send, recording)
@@ -118,9 +111,9 @@ class Telemetry:
                 return
             headers = dict(scope["headers"])
             recording = self._describe_delivery(
-                _text(headers, b"x-cloudtasks-queuename"),
-                _text(headers, b"x-cloudtasks-taskname"),
-                _read_parent(scope["headers"]),
+                _read_header(headers, b"x-cloudtasks-queuename"),
+                _read_header(headers, b"x-cloudtasks-taskname"),
+                _read_parent(headers),
             )
             await self._serve(app, scope, receive, send, recording)
 
@@ -215,7 +208,7 @@ class Telemetry:
                 is_request = recording.kind is SpanKind.SERVER
                 route = _find_route(scope, *host) if is_request else None
                 if route is not None:
-                    _set(span, recording.attributes, "http.route", route)
+                    _set_attribute(span, recording.attributes, "http.route", route)
                     span.update_name(f"{recording.name} {route}")
 
     @contextmanager
@@ -235,7 +228,7 @@ class Telemetry:
         try:
             yield span
         except BaseException as error:
-            _set(span, attributes, "error.type", type(error).__name__)
+            _set_attribute(span, attributes, "error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)
             raise
         finally:
@@ -335,7 +328,7 @@ class _TracedWebhooks:
         with self._telemetry.record_webhook(attributes) as span:
             answer = await self._sender.send(message)
             if answer.status is not None:
-                _set(span, attributes, "http.response.status_code", answer.status)
+                _set_attribute(span, attributes, "http.response.status_code", answer.status)
             if answer.error is not None:
                 span.set_status(StatusCode.ERROR)
         return answer
@@ -356,24 +349,24 @@ def _find_parent() -> SpanContext | None:
     return parse_trace_parent(trace_parent.get() or "")
 
 
-def _read_parent(headers: Iterable[tuple[bytes, bytes]]) -> SpanContext | None:
-    return parse_trace_parent(_text(dict(headers), b"traceparent"))
+def _read_parent(headers: Mapping[bytes, bytes]) -> SpanContext | None:
+    return parse_trace_parent(_read_header(headers, b"traceparent"))
 
 
-def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+def _read_header(headers: Mapping[bytes, bytes], name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1")
 
 
-def _set(span: Span, attributes: _Attributes, name: str, value: str | int) -> None:
+def _set_attribute(span: Span, attributes: _Attributes, name: str, value: str | int) -> None:
     """Set an attribute of the span, and of its duration in the metrics."""
     span.set_attribute(name, value)
     attributes[name] = value
 
 
 def _note_status(span: Span, attributes: _Attributes, status: int) -> None:
-    _set(span, attributes, "http.response.status_code", status)
+    _set_attribute(span, attributes, "http.response.status_code", status)
     if status >= 500:
-        _set(span, attributes, "error.type", str(status))
+        _set_attribute(span, attributes, "error.type", str(status))
         span.set_status(StatusCode.ERROR)
 
 
