@@ -47,7 +47,7 @@ def count_token_cost(row: ModelRow, tokens_in: int | None, tokens_out: int | Non
 
 
 def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) -> float:
-    """The price of the size that the longest side makes of a picture: 1K, 2K or 4K."""
+    """The price of the size that the longest side makes of a picture or a clip."""
     longest = max(params.get("width") or _SIDE_PIXELS, params.get("height") or _SIDE_PIXELS)
     return next((usd for most, usd in row.usd_by_side if longest <= most), price)
 

@@ -66,7 +66,7 @@ class ModelRow:
     usd_further: float | None = None
     #: US dollars a million input tokens, where they are priced apart.
     usd_input: float = 0.0
-    #: US dollars a picture by the longest side up to which it holds, ascending.
+    #: US dollars a unit by the longest side up to which it holds, ascending.
     usd_by_side: tuple[tuple[int, float], ...] = ()
     #: US dollars a unit by our option `quality`, where the price depends on it.
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.ports import Capability, Generation, Input
 
-#: The final states other than success, with a stable reason each.
+#: The final states beside `completed` and `cancelled`.
 FAILED = frozenset({"failed", "incomplete", "budget_exceeded", "requires_action"})
 
 

@@ -3,8 +3,8 @@
 Source: docs.agents.lumalabs.ai, the types of luma-agents 0.5. Every request is polled. Input files
 go inline. A picture to start from is edited, further ones are references; two of a clip are its
 first and last frame, which a clip of ten seconds takes as key frames. Luma takes no idempotency
-key, and cannot stop a generation. Results are at addresses that last
-an hour; a poll gives new ones.
+key, and cannot stop a generation. Results are at addresses that last an hour; a poll gives new
+ones.
 """
 
 from __future__ import annotations
