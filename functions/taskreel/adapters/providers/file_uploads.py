@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from taskreel.adapters.providers.provider_client import is_same_origin
 from taskreel.adapters.public_addresses import is_public
 from taskreel.domain.errors import PermanentError, ProviderDownError, TemporaryError
 
@@ -78,8 +79,7 @@ class FileUploads:
             url = httpx.URL(text)
         except httpx.InvalidURL:
             url = httpx.URL()
-        own = (url.scheme, url.host, url.port) == (self._api.scheme, self._api.host, self._api.port)
-        if own or (url.scheme == "https" and is_outside(url.host)):
+        if is_same_origin(url, self._api) or (url.scheme == "https" and is_outside(url.host)):
             return
         log.error(
             "provider named an unsafe address for a file",

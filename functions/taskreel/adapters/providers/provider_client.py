@@ -318,7 +318,7 @@ class ProviderClient:
 
     def _check_host(self, url: httpx.URL) -> None:
         """Refuse to send the key outside the provider's own hosts, whatever a reply says."""
-        if any(_is_same_origin(url, httpx.URL(origin)) for origin in self._origins):
+        if any(is_same_origin(url, httpx.URL(origin)) for origin in self._origins):
             return
         if url.scheme == "https" and any(
             url.host == domain or url.host.endswith(f".{domain}") for domain in self._domains
@@ -468,7 +468,8 @@ def _decode_gzip(content: bytes, request: httpx.Request) -> bytes:
     return decoded
 
 
-def _is_same_origin(url: httpx.URL, origin: httpx.URL) -> bool:
+def is_same_origin(url: httpx.URL, origin: httpx.URL) -> bool:
+    """True if both have the scheme, the host and the port in common."""
     return (url.scheme, url.host, url.port) == (origin.scheme, origin.host, origin.port)
 
 
