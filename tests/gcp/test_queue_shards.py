@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.adapters.gcp.queue_shards import choose_shard, parse_shards, shard_names
+from taskreel.adapters.gcp.queue_shards import choose_shard, list_shard_names, parse_shards
 from taskreel.app.messages.job_task import build_task
 from taskreel.ports import Task
 from taskreel_cloud_tasks.messages import Queue
@@ -77,9 +77,9 @@ async def test_orders_reach_every_shard(service: LocalCloudTasks, tasks: CloudTa
 
 
 def test_one_shard_is_the_queue_itself() -> None:
-    assert shard_names(QUEUE, 1) == (QUEUE,)
+    assert list_shard_names(QUEUE, 1) == (QUEUE,)
     assert choose_shard(QUEUE, "ff" * 16, 1) == QUEUE
-    assert shard_names(QUEUE, SHARDS) == NAMES
+    assert list_shard_names(QUEUE, SHARDS) == NAMES
 
 
 def test_the_url_names_the_shards() -> None:

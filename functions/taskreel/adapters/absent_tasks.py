@@ -13,28 +13,28 @@ class AbsentTasks:
     """`TaskQueue` of `TASKS_URL=none:`, which refuses every call."""
 
     async def enqueue(self, _task: Task, /) -> None:
-        _refuse()
+        _refuse_call()
 
     async def enqueue_many(self, _tasks: Sequence[Task], /) -> None:
-        _refuse()
+        _refuse_call()
 
     async def pause(self, _queue: str, /) -> None:
-        _refuse()
+        _refuse_call()
 
     async def resume(self, _queue: str, /) -> None:
-        _refuse()
+        _refuse_call()
 
     async def purge(self, _queue: str, /) -> None:
-        _refuse()
+        _refuse_call()
 
     async def stats(self, _queue: str, /) -> QueueStats:
-        _refuse()
+        _refuse_call()
 
     async def close(self) -> None:
         """Nothing is open."""
 
 
-def _refuse() -> NoReturn:
+def _refuse_call() -> NoReturn:
     raise QueueError(
         "This process has no queues: TASKS_URL is `none:`, which is for the gateway alone."
     )

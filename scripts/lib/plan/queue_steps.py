@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from taskreel.adapters.gcp.queue_shards import shard_names
+from taskreel.adapters.gcp.queue_shards import list_shard_names
 
 from .ownership import HEADER_KEY, HEADER_VALUE, describe_foreign, is_own_queue
 from .step import Step, fail_step, run_step, warn_near_limit, warn_step
@@ -103,7 +103,7 @@ def _split_queue(
         (_LIMITS, _SHARED[1]): places // count,
     }
     own = dict(settings) if count == 1 else {**settings, **shared}
-    return dict.fromkeys(shard_names(queue, count), own)
+    return dict.fromkeys(list_shard_names(queue, count), own)
 
 
 def _is_former_shard(name: str, queues: Collection[str]) -> bool:

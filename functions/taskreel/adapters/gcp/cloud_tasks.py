@@ -101,17 +101,17 @@ class CloudTasks:
         await await_all(map(self.enqueue, tasks))
 
     async def pause(self, queue: str, /) -> None:
-        await await_all(map(self._connect().pause_queue, self._shard_paths(queue)))
+        await await_all(map(self._connect().pause_queue, self._list_shard_paths(queue)))
 
     async def resume(self, queue: str, /) -> None:
-        await await_all(map(self._connect().resume_queue, self._shard_paths(queue)))
+        await await_all(map(self._connect().resume_queue, self._list_shard_paths(queue)))
 
     async def purge(self, queue: str, /) -> None:
-        await await_all(map(self._connect().purge_queue, self._shard_paths(queue)))
+        await await_all(map(self._connect().purge_queue, self._list_shard_paths(queue)))
 
     async def stats(self, queue: str, /) -> QueueStats:
         read = self._connect().read_stats
-        found = await asyncio.gather(*(read(queue, path) for path in self._shard_paths(queue)))
+        found = await asyncio.gather(*(read(queue, path) for path in self._list_shard_paths(queue)))
         if len(found) == 1:
             return found[0]
         from taskreel.adapters.gcp.queue_shards import add_stats
@@ -174,13 +174,13 @@ class CloudTasks:
 
         return choose_shard(task.queue, task.id, count)
 
-    def _shard_paths(self, queue: str) -> list[str]:
+    def _list_shard_paths(self, queue: str) -> list[str]:
         count = self._shards.get(queue, 1)
         if count == 1:
             return [self._queue_name(queue)]
-        from taskreel.adapters.gcp.queue_shards import shard_names
+        from taskreel.adapters.gcp.queue_shards import list_shard_names
 
-        return [self._queue_name(name) for name in shard_names(queue, count)]
+        return [self._queue_name(name) for name in list_shard_names(queue, count)]
 
     def _queue_name(self, queue: str) -> str:
         return f"{self._parent}/queues/{queue}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from taskreel.ports import QueueStats
 
 
-def shard_names(queue: str, count: int) -> Sequence[str]:
+def list_shard_names(queue: str, count: int) -> Sequence[str]:
     """The names of a queue's shards, such as `image-upscale-queue` and `image-upscale-queue-2`.
 
     The first has the queue's own name, so that its tasks stay where they are.
@@ -21,7 +21,7 @@ def choose_shard(queue: str, task_id: str, count: int) -> str:
     A task that is created again after `count` has changed may exist twice. That is harmless, as
     every delivery may be repeated.
     """
-    return shard_names(queue, count)[int(task_id, 16) % count] if count > 1 else queue
+    return list_shard_names(queue, count)[int(task_id, 16) % count] if count > 1 else queue
 
 
 def parse_shards(text: str | None) -> Mapping[str, int]:
