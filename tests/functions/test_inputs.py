@@ -94,10 +94,14 @@ async def test_an_input_that_cannot_be_had_fails_the_job_at_once_and_says_why(
     ("url", "label"),
     [
         ("data:image/png,just%20text", "imageUrl"),
-        ("http://93.184.216.34/a.txt?signature=secret#top", "http://93.184.216.34/a.txt"),
+        (
+            "http://93.184.216.34/a.txt?signature=secret#top",
+            "imageUrl (http://93.184.216.34/a.txt)",
+        ),
+        ("http://me:secret@93.184.216.34/a.txt", "imageUrl (http://93.184.216.34/a.txt)"),
         (
             f"http://93.184.216.34/{'folder/' * 30}a.txt",
-            "http://93.184.216.34/folder/fo…/folder/folder/",
+            "imageUrl (http://93.184.216.34/folder/fo…/folder/folder/",
         ),
     ],
 )

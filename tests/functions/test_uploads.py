@@ -85,6 +85,7 @@ async def test_a_changed_upload_url_is_refused(
     [
         ({"contentType": "image/png"}, mp4(), "its content is video/mp4"),
         ({"sha256": "0" * 64}, PNG, "SHA-256"),
+        ({"contentType": "text/plain", "sha256": "0" * 64}, b"Once upon a time.", "SHA-256"),
     ],
 )
 async def test_content_that_is_not_what_was_announced_fails_the_job(
@@ -95,6 +96,18 @@ async def test_content_that_is_not_what_was_announced_fails_the_job(
     job = await upscale(world, ada, made["reference"])
     assert (job["status"], job["error"]["code"]) == ("FAILED", "input_invalid")
     assert words in job["error"]["message"]
+    assert job["error"]["message"].startswith(f"imageUrl ({made['reference']}): ")
+
+
+async def test_an_upload_that_cannot_be_read_is_named_as_its_owner_named_it(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    cut_off = PNG[:20]
+    made = await announce(ada, bytes=len(cut_off))
+    await send(made, cut_off)
+    job = await upscale(world, ada, made["reference"])
+    assert job["error"]["code"] == "unreadable_media"
+    assert job["error"]["message"].startswith(f"imageUrl ({made['reference']}) is damaged")
 
 
 async def test_a_file_that_has_not_arrived_fails_the_job_and_is_not_charged(

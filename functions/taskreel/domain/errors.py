@@ -225,6 +225,14 @@ class PermanentError(RunError):
     code = "permanent_failure"
     category = Category.PERMANENT
 
+    def with_file_named(self, file_name: str, label: str) -> PermanentError:
+        """Copy the error with the name of a file on disk replaced by the name its owner knows."""
+        details = {
+            name: label if value == file_name else value for name, value in self.details.items()
+        }
+        message = self.message.replace(file_name, label)
+        return PermanentError(message, code=self.code, **details)
+
 
 class DocumentTooLargeError(PermanentError):
     """The job's request and results together are larger than a stored document can be."""

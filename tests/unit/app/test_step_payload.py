@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,6 +13,7 @@ from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.pipelines.child_jobs import read_step_payload
 from taskreel.domain.errors import PermanentError
 from taskreel.jobtypes import JOB_TYPES
+from taskreel.media.probe import probe_file
 from taskreel.ports import Output
 from unit.domain.samples import job
 
@@ -35,3 +38,14 @@ async def test_an_output_without_a_file_is_a_permanent_error(tmp_path: Path) -> 
     with pytest.raises(PermanentError, match="without naming a file") as raised:
         await store_outputs(nothing, job(), [Output()], "result", tmp_path)
     assert raised.value.code == "no_output"
+
+
+async def test_an_output_of_an_unknown_kind_is_named_as_the_providers(tmp_path: Path) -> None:
+    file = tmp_path / "image.download"
+    file.write_bytes(b"<html>Sold out</html>")
+    services = SimpleNamespace(
+        probe_file=lambda path: asyncio.to_thread(probe_file, path),
+        work_dirs=SimpleNamespace(reserve=lambda *_given, **_options: True),
+    )
+    with pytest.raises(PermanentError, match=r"^The provider's result image is a web page"):
+        await store_outputs(cast(Any, services), job(), [Output(path=file)], "image", tmp_path)

@@ -82,9 +82,6 @@ async def make(
 
 def _with_labels(error: PermanentError, inputs: Sequence[Input]) -> PermanentError:
     """The error with each scratch file's name replaced by its input's label."""
-    message, details = error.message, dict(error.details)
     for given in inputs:
-        message = message.replace(given.path.name, given.label)
-        if details.get("file") == given.path.name:
-            details["file"] = given.label
-    return PermanentError(message, code=error.code, **details)
+        error = error.with_file_named(given.path.name, given.label)
+    return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from taskreel.domain.upload import Upload, is_upload_reference
 from taskreel.ports import Input
 
 _LONGEST_LABEL = 100
+_USER = re.compile(r"(?<=://)[^/]*@")
 #: Error code of a job that waits until this instance has room for its files.
 NO_ROOM = "no_room_for_inputs"
 #: Bounds of that wait. Drawn at random, so that waiting jobs do not come back all at once.
@@ -108,7 +110,7 @@ class InputFiles:
 
     def _admit_bytes(self, size: int, url: str, target: Path) -> None:
         """Count bytes that are about to be stored, and reserve room for them."""
-        self._totals.add_bytes(target.name, size, self._name_field(url))
+        self._totals.add_bytes(target.name, size, _label_input(self._job.payload, url))
         # A file that is downloaded again, for another provider, takes the room of the first time.
         missing = self._totals.bytes - self._reserved
         if missing <= 0:
@@ -131,14 +133,8 @@ class InputFiles:
         self, url: str, target: Path, width: int | None, height: int | None, seconds: float | None
     ) -> None:
         pixels = (width or 0) * (height or 0)
-        label = self._name_field(url)
-        self._totals.set_size(target.name, label, pixels=pixels, seconds=seconds or 0.0)
-
-    def _name_field(self, url: str) -> str:
-        """The field of an input and, unless it is a data: URL, its address."""
-        place = next(find_fields(self._job.payload, url), "")
         label = _label_input(self._job.payload, url)
-        return f"{place} ({label})" if place and place != label else label
+        self._totals.set_size(target.name, label, pixels=pixels, seconds=seconds or 0.0)
 
 
 def _no_room_error(services: Services) -> RateLimitedError:
@@ -154,18 +150,20 @@ def _no_room_error(services: Services) -> RateLimitedError:
 
 
 def _label_input(payload: Mapping[str, Any], url: str) -> str:
-    """The name of an input in error texts: its field for a data: URL, else its address.
-
-    The query of an address is omitted, since it may hold a signature.
-    """
+    """The name of an input in error texts: its field and, unless it is a data: URL, its address."""
+    field = next(find_fields(payload, url), "")
     if url.startswith("data:"):
-        return next(find_fields(payload, url), "a data: URL")
-    address = url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0]
-    return (
-        address
-        if len(address) <= _LONGEST_LABEL
-        else f"{address[:30]}…{address[31 - _LONGEST_LABEL :]}"
-    )
+        return field or "a data: URL"
+    address = _shorten_address(url)
+    return f"{field} ({address})" if field else address
+
+
+def _shorten_address(url: str) -> str:
+    """The address without what may be a secret: its user and password, its query, its fragment."""
+    address = _USER.sub("", url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0])
+    if len(address) <= _LONGEST_LABEL:
+        return address
+    return f"{address[:30]}…{address[31 - _LONGEST_LABEL :]}"
 
 
 async def _find_artifact(services: Services, job: Job, reference: str) -> Artifact:

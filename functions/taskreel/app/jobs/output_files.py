@@ -38,7 +38,10 @@ async def _store_output(
     else:
         # A file of a media worker: it takes room until the run ends, as downloads do.
         services.work_dirs.reserve(folder, file.stat().st_size, required=True)
-    info = await services.probe_file(file)
+    try:
+        info = await services.probe_file(file)
+    except PermanentError as error:
+        raise error.with_file_named(file.name, f"The provider's result {stem}") from error
     name = stem + (output.suffix or _file_suffix(info.content_type))
     path = artifact_path(job.job_id, job.fence, name)
     await services.blobs.put(path, file, content_type=info.content_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,28 +182,37 @@ async def copy_upload(services: Services, upload: Upload, target: Path, label: s
 
     Raises PermanentError when type or checksum differ.
     """
+    digest = hashlib.sha256()
     with target.open("wb") as file:
         async for chunk in services.blobs.read(upload.path):
+            digest.update(chunk)
             file.write(chunk)
     content_type = upload.content_type
     if not content_type.startswith("text/"):
-        facts = await services.probe_file(target)
-        content_type = facts.content_type
+        content_type = await _probe_content_type(services, target, label)
         if _family(content_type) != _family(upload.content_type):
             raise PermanentError(
                 f"{label}: the upload was announced as {upload.content_type}, and its content is "
                 f"{content_type}.",
                 code="input_invalid",
             )
-        if upload.sha256 is not None and facts.sha256 != upload.sha256:
-            raise PermanentError(
-                f"{label}: the content's SHA-256 is {facts.sha256}, and {upload.sha256} was "
-                "announced. Upload the file again.",
-                code="input_invalid",
-            )
+    if upload.sha256 is not None and digest.hexdigest() != upload.sha256:
+        raise PermanentError(
+            f"{label}: the content's SHA-256 is {digest.hexdigest()}, and {upload.sha256} was "
+            "announced. Upload the file again.",
+            code="input_invalid",
+        )
     lifetime = services.rules.signed_url_lifetime
     url = await services.blobs.signed_url(upload.path, expires_in=lifetime)
     return Input(target, url, content_type, label)
+
+
+async def _probe_content_type(services: Services, target: Path, label: str) -> str:
+    try:
+        facts = await services.probe_file(target)
+    except PermanentError as error:
+        raise error.with_file_named(target.name, label) from error
+    return facts.content_type
 
 
 def _family(content_type: str) -> str:
