@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,20 @@ def test_what_its_request_explains_needs_the_user_and_not_the_operator(
         told.get_by_role("link").click()
         kind = page.locator("details[open] ul.work")
         expect(kind).to_contain_text("input_forbidden", timeout=SECONDS)
+
+
+def test_the_overview_draws_what_ended_and_how_long_it_waited(
+    browser: Browser, running: Stack
+) -> None:
+    with running.client("ida") as api:
+        picture = {"prompt": "a pier", "options": {"width": 96, "height": 64}}
+        wait = {"Prefer": "wait=30"}
+        assert api.post("/api/jobs/image-generation", json=picture, headers=wait).is_success
+    with signed_in(browser, running, "ida") as page:
+        row = page.locator("table.types tr").filter(has_text="Image generation")
+        for name in (r"^Ended in each ten minutes.*[1-9]", r"^Mean wait .* \d.* m?s"):
+            drawn = row.get_by_role("img", name=re.compile(name))
+            expect(drawn.locator("polyline, line").first).to_be_attached(timeout=SECONDS)
 
 
 def test_another_users_job_is_refused_in_plain_words(browser: Browser, running: Stack) -> None:

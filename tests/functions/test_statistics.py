@@ -88,6 +88,28 @@ async def test_numbers_of_the_last_hour_leave_out_older_ones(
     assert (await read_queue(ada))["queue"]["completed"] == 1
 
 
+async def test_a_queue_shows_the_waits_of_each_ten_minutes(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    for seconds in (30, 10):
+        await world.tasks.pause("image-generation-queue")
+        await submit_job(ada)
+        await world.advance(seconds)
+        await world.tasks.resume("image-generation-queue")
+        await world.advance(1200)
+    await world.tasks.pause("image-generation-queue")
+    await submit_job(ada)
+    waits = (await read_queue(ada))["performance"]["waits"]
+    # One that still waits has no wait yet: the oldest due job is told by the health.
+    assert len(waits) == 12
+    assert [wait for wait in waits if wait is not None] == [
+        pytest.approx(30_000, abs=1500),
+        pytest.approx(10_000, abs=1500),
+    ]
+    assert waits[-1] is None
+    assert (await read_queue(ada, "movie-creation"))["performance"]["waits"] == [None] * 12
+
+
 async def test_performance_has_the_waits_and_runs_of_a_day(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:

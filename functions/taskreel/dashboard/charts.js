@@ -9,12 +9,19 @@ import { findScale, placePoints } from "./chart_scale.js";
  *   describe?: (label: string) => string, empty?: string}} ChartProps
  */
 
-/** The outline of a few values, in a line of text. @param {{values: number[], label: string}} props */
-export function Sparkline({ values, label }) {
-  const top = Math.max(1, ...values);
-  const points = values.map((value, index) => `${(100 * index) / Math.max(1, values.length - 1)},${22 - (20 * value) / top}`);
-  return html`<svg class=${`sparkline ${values.some((value) => value > 0) ? "" : "flat"}`} viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label=${label}><polyline points=${points.join(" ")} /></svg>`;
+/** The outline of a few values, in a line of text. @param {{values: (number | null)[], label: string, tone?: string}} props */
+export function Sparkline({ values, label, tone = "accent" }) {
+  const known = /** @type {number[]} */ (values.filter((value) => value !== null));
+  const isFlat = !known.some((value) => value > 0);
+  // Without any value there is a base line, as of zeros.
+  const shown = known.length ? values : values.map(() => 0);
+  return html`<svg class=${`sparkline ${isFlat ? "flat" : `tone-${tone}`}`} viewBox="0 -9 100 118" preserveAspectRatio="none" role="img" aria-label=${label}>${drawLine("", "", shown, Math.max(1, ...known))}</svg>`;
 }
+
+/** The parts of a line between its gaps; a value between two gaps is a dot. @param {string} name @param {string} tone @param {(number | null)[]} values @param {number} top */
+const drawLine = (name, tone, values, top) => placePoints(values, top).map((points, index) => points.length === 1
+  ? html`<line key=${name + index} class=${`${tone} dot`} x1=${points[0][0]} x2=${points[0][0]} y1=${points[0][1]} y2=${points[0][1]} />`
+  : html`<polyline key=${name + index} class=${tone} points=${points.map((point) => point.join(",")).join(" ")} />`);
 
 /** Stacked bars, one for each label. @param {ChartProps} props */
 export function Bars(props) {
@@ -38,9 +45,7 @@ export function Lines(props) {
   const { labels, series } = props;
   const known = series.flatMap((one) => one.values.filter((value) => value !== null));
   const scale = findScale(Math.max(0, .../** @type {number[]} */ (known)));
-  const lines = series.flatMap((one) => placePoints(one.values, scale.top).map((points, index) => points.length === 1
-    ? html`<line key=${one.name + index} class=${`tone-${one.tone} dot`} x1=${points[0][0]} x2=${points[0][0]} y1=${points[0][1]} y2=${points[0][1]} />`
-    : html`<polyline key=${one.name + index} class=${`tone-${one.tone}`} points=${points.map((point) => point.join(",")).join(" ")} />`));
+  const lines = series.flatMap((one) => drawLine(one.name, `tone-${one.tone}`, one.values, scale.top));
   return html`<${Frame} ...${props} scale=${scale} hasData=${known.length > 0 && labels.length > 0}>${lines}</${Frame}>`;
 }
 

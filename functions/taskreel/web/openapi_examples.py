@@ -161,6 +161,7 @@ _QUEUE_STATISTICS = QueueStatistics(
     throughput=0.64,
     error_rate=0.0238,
     ended=(0, 3, 5, 2, 0, 0, 9, 4, 7, 5, 4, 3),
+    waits_ms=(None, 880.0, 1240.0, 640.0, None, None, 2150.0, 910.0, 875.5, 902.0, 790.0, 612.0),
     window=120,
     control=None,
 )

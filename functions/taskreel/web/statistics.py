@@ -88,7 +88,8 @@ class QueueCountsView(View):
 class QueuePerformanceView(View):
     """The last hour: averages in milliseconds, ended jobs a minute, and the share that failed.
 
-    `ended` are the jobs that ended in each ten minutes of the last two hours, the oldest first.
+    `ended` are the jobs that ended in each ten minutes of the last two hours, the oldest first;
+    `waits` the mean waits of those that started in them, null where none did.
     """
 
     avg_processing_time: float | None
@@ -96,6 +97,7 @@ class QueuePerformanceView(View):
     throughput: float
     error_rate: float | None
     ended: list[int]
+    waits: list[float | None]
 
 
 class QueueLimitsView(View):
@@ -270,6 +272,7 @@ def build_queues_view(found: list[QueueStatistics], *, with_orders: bool) -> Que
                     throughput=one.throughput,
                     error_rate=one.error_rate,
                     ended=list(one.ended),
+                    waits=list(one.waits_ms),
                 ),
                 limits=_build_limits(one),
                 order=_build_order(one.control) if with_orders else None,

@@ -53,6 +53,8 @@ class QueueStatistics:
     error_rate: float | None
     #: Ended jobs in each of the last LISTED_SLOTS, the oldest first.
     ended: tuple[int, ...]
+    #: The mean wait of the jobs that started in each of them; None where none did.
+    waits_ms: tuple[float | None, ...]
     #: The most jobs of the type on its queue; None where there is no such limit.
     window: int | None
     #: The newest order of an administrator, if there is one.
@@ -102,6 +104,7 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
     for name, (waiting, active, delayed), paused in zip(names, counts, pauses, strict=True):
         of_type = [one for one in metrics if one.job_type == name]
         recent, minutes = _sum_recent(of_type, now)
+        slots = _list_slots(of_type, now)
         completed, failed = recent[Status.COMPLETED], recent[Status.FAILED]
         ended = completed + failed
         found.append(
@@ -118,7 +121,8 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
                 avg_wait_ms=_divide(recent["waitMs"], recent["started"]),
                 throughput=round(ended / minutes, 2),
                 error_rate=_divide(failed, ended),
-                ended=_list_ended(of_type, now),
+                ended=tuple(one[Status.COMPLETED] + one[Status.FAILED] for one in slots),
+                waits_ms=tuple(_divide(one["waitMs"], one["started"]) for one in slots),
                 window=limits.window(name) if limits and has_window(name) else None,
                 control=orders.get(queue_of_type(name)),
             )
@@ -219,17 +223,18 @@ def _sum_recent(metrics: Sequence[DailyMetrics], now: datetime) -> tuple[Counter
     return recent, (now - first) / timedelta(minutes=1)
 
 
-def _list_ended(metrics: Sequence[DailyMetrics], now: datetime) -> tuple[int, ...]:
-    """The jobs that were completed or failed in each of the last slots, the oldest first."""
-    found: list[int] = []
+def _list_slots(metrics: Sequence[DailyMetrics], now: datetime) -> list[Counter[str]]:
+    """The counts of each of the last slots, the oldest first."""
+    found: list[Counter[str]] = []
     for number in reversed(range(LISTED_SLOTS)):
         at = (now - number * SLOT).astimezone(UTC)
         day, slot = at.date().isoformat(), name_slot(at)
-        counts = [one.slots.get(slot, {}) for one in metrics if one.day == day]
-        found.append(
-            sum(one.get(Status.COMPLETED, 0) + one.get(Status.FAILED, 0) for one in counts)
-        )
-    return tuple(found)
+        counts: Counter[str] = Counter()
+        for one in metrics:
+            if one.day == day:
+                counts.update(one.slots.get(slot, {}))
+        found.append(counts)
+    return found
 
 
 def _divide(total: float, count: float) -> float | None:

@@ -64,7 +64,7 @@ export default function Overview({ caller }) {
         : html`<ul class="strip" tabindex="0" aria-label="Latest results">${results.map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
     </section>
     <section><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
-      <div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="wide-only">Ended, 2 h</th><th class="number wide-only">Done, 1 h</th><th class="number wide-only">Failed, 1 h</th><th class="number wide-only">Wait</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
+      <div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="wide-only">Ended, 2 h</th><th class="number wide-only">Done, 1 h</th><th class="number wide-only">Failed, 1 h</th><th class="wide-only">Wait, 2 h</th><th class="number wide-only">Wait, 1 h</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
         <tbody>${(queues.data?.queues ?? []).map((/** @type {any} */ row) => html`<${TypeRow} key=${row.jobType} row=${row} most=${queues.data.countedUpTo} health=${health.data?.queues.find((/** @type {any} */ one) => one.jobType === row.jobType)} />`)}</tbody></table></div>
       <p class="hint">All users' jobs.${caller.admin ? "" : " The numbers above are those of your own."}</p>
     </section>`;
@@ -98,6 +98,7 @@ function TypeRow({ row, most, health }) {
   return html`<tr><th scope="row"><a href=${`${ROOT}/jobs?type=${row.jobType}`}>${formatType(row.jobType)}</a></th>
     <td class="number">${cell(queue.waiting, "QUEUED,THROTTLED")}</td><td class="number">${cell(queue.active, String(ACTIVE))}</td>
     <td class="wide-only"><${Sparkline} values=${performance.ended} label=${`Ended in each ten minutes of the last two hours: ${performance.ended.join(", ")}`} /></td><td class="number wide-only">${queue.completed ? queue.completed.toLocaleString() : zero}</td><td class="number wide-only">${queue.failed ? html`<span class="bad">${queue.failed.toLocaleString()}</span>` : zero}</td>
+    <td class="wide-only"><${Sparkline} tone="warn" values=${performance.waits} label=${`Mean wait of the jobs that started in each ten minutes of the last two hours: ${performance.waits.map((/** @type {number | null} */ wait) => (wait === null ? "–" : formatMs(wait))).join(", ")}`} /></td>
     <td class="number wide-only">${performance.avgWaitTime === null ? html`<span class="zero">–</span>` : formatMs(performance.avgWaitTime)}</td>
     <td class="number wide-only">${health?.oldestSeconds ? formatSeconds(health.oldestSeconds) : html`<span class="zero">–</span>`}</td>
     <td>${health && html`<${Pill} text=${queue.paused ? "paused" : health.status} tone=${TONES[health.status]} />${health.reasons.length > 0 && html`<small class="why">${health.reasons.join("; ")}</small>`}`}</td></tr>`;
