@@ -44,6 +44,7 @@ def main() -> dict[str, Any]:
     found["cancelled"] = [status.error_type, status.error]
     found["asynchronous"] = asyncio.run(subscribe_later())
     found["uploaded"] = upload_files()
+    found["sounds"] = make_sounds()
     found["errors"] = collect_errors()
     return found
 
@@ -66,6 +67,20 @@ def upload_files() -> dict[str, Any]:
     return {"sizes": sizes, "references": [by_cdn, by_storage]}
 
 
+def make_sounds() -> list[str]:
+    """Speech and music, with the inputs of their models."""
+    asked: dict[str, dict[str, Any]] = {
+        "fal-ai/minimax/speech-2.8-hd": {
+            "prompt": "The lamp is lit.",
+            "voice_setting": {"voice_id": "Wise_Woman", "speed": 1.2},
+            "output_format": "url",
+        },
+        "fal-ai/elevenlabs/music": {"prompt": "a waltz", "music_length_ms": 3000},
+    }
+    answers = [fal_client.subscribe(model, given) for model, given in asked.items()]
+    return [answer["audio"]["content_type"] for answer in answers]
+
+
 async def upload_later(file: Path) -> str:
     return await fal_client.AsyncClient().upload_file(file, repository="fal")
 
@@ -80,6 +95,7 @@ def collect_errors() -> dict[str, Any]:
     asked: dict[str, tuple[str, dict[str, Any]]] = {
         "failed": (OWN, own_input("fail-permanent")),
         "unknown": ("fal-ai/flux/schnel", SMALL),
+        "unlike": ("fal-ai/ideogram/v3", SMALL),
         "invalid": (FLUX, {"prompt": "a kite", "image_size": {"width": 5, "height": 64}}),
     }
     for name, (model, given) in asked.items():

@@ -51,7 +51,10 @@ async def test_the_python_client_subscribes_queues_and_cancels(apis: OtherApis) 
     assert errors["failed"]["type"] == "studio_failed"
     assert "fails permanently" in errors["failed"]["message"]
     assert errors["unknown"]["status"] == 404
-    assert "fal-ai/flux/schnell" in errors["unknown"]["message"]
+    assert errors["unknown"]["message"].endswith("did you mean fal-ai/flux/schnell?")
+    assert "did you mean" not in errors["unlike"]["message"]
+    assert "fal-ai/nano-banana-2" in errors["unlike"]["message"]
+    assert found["sounds"] == ["audio/mpeg", "audio/mpeg"]
     assert errors["invalid"]["status"] == 422
     assert errors["invalid"]["message"][0]["loc"] == ["body", "options", "width"]
     assert errors["unauthenticated"] == 401

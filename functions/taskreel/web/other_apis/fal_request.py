@@ -81,11 +81,18 @@ async def build_result(services: Services, job: Job) -> dict[str, Any]:
     """The job's files where the clients of such a model find them, and its other facts."""
     files = await asyncio.gather(*(_build_file(services, one) for one in job.artifacts))
     facts = collect_data(job)
-    field = _FILE_FIELDS.get(job.job_type, "artifacts")
+    field = _name_file_field(job)
     result = {**facts, field: _choose_files(field, files)}
     if field == "images":
         result.setdefault("prompt", job.payload.get("prompt"))
     return result
+
+
+def _name_file_field(job: Job) -> str:
+    if job.job_type == "ai-processing" and len(job.artifacts) == 1:
+        kind = job.artifacts[0].content_type.partition("/")[0]
+        return "audio" if kind == "audio" else "artifacts"
+    return _FILE_FIELDS.get(job.job_type, "artifacts")
 
 
 def _choose_files(field: str, files: Sequence[dict[str, Any]]) -> Any:

@@ -1,28 +1,26 @@
-"""The models of other services by their names there, and the jobs that serve them.
+"""The models of other services by their names there, and the job types that serve them.
 
-`taskreel/{jobType}` names any job type; its input is that type's own request. For all other names
-the input has the fields that are usual at those services: `FIELD_NAMES` and `_OPTION_FORMS` say
-which of them have other names and other forms here.
+`taskreel/{jobType}` names any job type; its input is that type's own request. `model_inputs`
+translates the inputs of all other models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-from taskreel.domain.errors import InvalidError, NotFoundError
-from taskreel.domain.validation_messages import suggest_name
+from taskreel.domain.errors import NotFoundError
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType
-from taskreel.web.documented_bodies import spread_fields
-from taskreel.web.job_submission import SubmissionBody, validate_submission
 
 Service = Literal["fal", "openai", "replicate"]
 OWN_OWNER = "taskreel"
-#: A single job type makes one image; several of one prompt are a batch.
-_MOST_IMAGES = 10
+#: Two parts of names that are as alike as this are of one family: `veo3` and `veo3.1`.
+_LEAST_LIKENESS = 0.8
+#: Last parts of names at fal that say what a model starts from.
+_DIRECTIONS = frozenset({"edit", "image-to-video", "text-to-audio", "text-to-video"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,8 @@ class NamedModel:
     job_type: str
     #: None leaves the choice to the deployment.
     model: str | None = None
+    #: The task, where the job type does several.
+    task: str | None = None
 
     @property
     def is_own(self) -> bool:
@@ -44,6 +44,15 @@ _image = partial(NamedModel, job_type="image-generation")
 _video = partial(NamedModel, job_type="video-generation")
 _upscale = partial(NamedModel, job_type="image-upscale")
 _speech = partial(NamedModel, job_type="audio-synthesis")
+_music = partial(NamedModel, job_type="ai-processing", task="music")
+
+
+def _both_directions(path: str, model: str) -> tuple[NamedModel, NamedModel]:
+    return (
+        _video(f"{path}/text-to-video", model=model),
+        _video(f"{path}/image-to-video", model=model),
+    )
+
 
 #: The models that can be named at each service, with their successors here where they are retired.
 MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
@@ -55,32 +64,56 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _image("black-forest-labs/flux-2-pro", model="flux-2-pro"),
         _image("black-forest-labs/flux-2-max", model="flux-2-max"),
         _image("black-forest-labs/flux-2-flex", model="flux-2-flex"),
+        _image("black-forest-labs/flux-kontext-pro", model="flux-kontext-pro"),
+        _image("black-forest-labs/flux-kontext-max", model="flux-kontext-max"),
+        _image("bytedance/seedream-4", model="seedream-4"),
         _image("stability-ai/stable-diffusion-3.5-large", model="sd3.5-large"),
         _image("stability-ai/stable-diffusion-3.5-large-turbo", model="sd3.5-large-turbo"),
         _image("stability-ai/stable-diffusion-3.5-medium", model="sd3.5-medium"),
-        _image("google/nano-banana", model="gemini-3.1-flash-image"),
-        _image("google/nano-banana-pro", model="gemini-3-pro-image"),
+        _image("google/nano-banana", model="nano-banana-2"),
+        _image("google/nano-banana-pro", model="nano-banana-pro"),
         _image("openai/gpt-image-2", model="gpt-image-2"),
         _video("google/veo-3.1", model="veo-3.1"),
         _video("google/veo-3.1-fast", model="veo-3.1-fast"),
         _video("runwayml/gen4-turbo", model="gen4_turbo"),
         _video("runwayml/gen-4.5", model="gen4.5"),
+        _video("bytedance/seedance-1-pro-fast", model="seedance-1-pro-fast"),
         _upscale("nightmareai/real-esrgan", model="real-esrgan"),
+        _speech("minimax/speech-2.6-hd", model="minimax-speech-2.6-hd"),
+        _speech("elevenlabs/v3", model="eleven_v3"),
+        _music("elevenlabs/music", model="eleven-music"),
+        _music("stability-ai/stable-audio-2.5", model="stable-audio-2.5"),
     ),
     "fal": (
         _image("fal-ai/flux/schnell", model="flux-schnell"),
         _image("fal-ai/flux/dev", model="flux-dev"),
         _image("fal-ai/flux-pro/v1.1", model="flux-1.1-pro"),
         _image("fal-ai/flux-pro/v1.1-ultra", model="flux-1.1-pro-ultra"),
+        _image("fal-ai/flux-pro/kontext", model="flux-kontext-pro"),
         _image("fal-ai/flux-2-pro", model="flux-2-pro"),
-        _image("fal-ai/nano-banana", model="gemini-3.1-flash-image"),
-        _image("fal-ai/nano-banana-pro", model="gemini-3-pro-image"),
+        _image("fal-ai/flux-2-pro/edit", model="flux-2-pro"),
+        _image("fal-ai/nano-banana", model="nano-banana-2"),
+        _image("fal-ai/nano-banana-2", model="nano-banana-2"),
+        _image("fal-ai/nano-banana-2/edit", model="nano-banana-2"),
+        _image("fal-ai/nano-banana-pro", model="nano-banana-pro"),
+        _image("fal-ai/nano-banana-pro/edit", model="nano-banana-pro"),
+        *_both_directions("fal-ai/kling-video/v3/standard", "kling-3.0-standard"),
+        *_both_directions("fal-ai/kling-video/v3/pro", "kling-3.0-pro"),
+        *_both_directions("fal-ai/kling-video/v2.5-turbo/pro", "kling-2.5-turbo-pro"),
+        *_both_directions("fal-ai/bytedance/seedance/v1.5/pro", "seedance-1.5-pro"),
+        *_both_directions("fal-ai/minimax/hailuo-2.3/standard", "hailuo-2.3"),
         _video("fal-ai/veo3.1", model="veo-3.1"),
-        _video("fal-ai/veo3.1/fast", model="veo-3.1-fast"),
         _video("fal-ai/veo3.1/image-to-video", model="veo-3.1"),
+        _video("fal-ai/veo3.1/fast", model="veo-3.1-fast"),
+        _video("fal-ai/veo3.1/fast/image-to-video", model="veo-3.1-fast"),
         _upscale("fal-ai/esrgan", model="esrgan"),
+        _upscale("fal-ai/seedvr/upscale/image", model="seedvr2"),
+        _upscale("fal-ai/clarity-upscaler", model="clarity-upscaler"),
         _speech("fal-ai/elevenlabs/tts/multilingual-v2", model="eleven_multilingual_v2"),
         _speech("fal-ai/elevenlabs/tts/eleven-v3", model="eleven_v3"),
+        _speech("fal-ai/minimax/speech-2.8-hd", model="minimax-speech-2.8-hd"),
+        _music("fal-ai/elevenlabs/music", model="eleven-music"),
+        _music("fal-ai/stable-audio-25/text-to-audio", model="stable-audio-2.5"),
     ),
     "openai": (
         _image("gpt-image-2", model="gpt-image-2"),
@@ -88,6 +121,7 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _image("gpt-image-2.5-sunburst", model="gpt-image-2.5-sunburst"),
         _image("gpt-image-2.6-flare", model="gpt-image-2.6-flare"),
         _image("gpt-image-2.6-sunburst", model="gpt-image-2.6-sunburst"),
+        _image("chatgpt-image-latest", model="gpt-image-2"),
         _image("gpt-image-1.5", model="gpt-image-2"),
         _image("gpt-image-1-mini", model="gpt-image-2"),
         _image("gpt-image-1", model="gpt-image-2"),
@@ -97,47 +131,6 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _speech("tts-1", model="tts-1"),
         _speech("tts-1-hd", model="tts-1-hd"),
     ),
-}
-
-#: Usual names of inputs → the fields and options of job types.
-FIELD_NAMES: Mapping[str, str] = {
-    "num_inference_steps": "steps",
-    "guidance_scale": "guidance",
-    "upscale_factor": "scale",
-    "face_enhancement": "face_enhance",
-    "generate_audio": "audio",
-    "voice_id": "voice",
-}
-#: The field for a picture to work from, by job type.
-_PICTURE_FIELDS: Mapping[str, str] = {
-    "image-upscale": "image_url",
-    "video-generation": "image_urls",
-}
-_PICTURE_NAMES = ("image", "image_url", "input_image", "start_image", "first_frame_image")
-_COUNT_NAMES = ("num_images", "num_outputs", "n")
-#: fal's names of sizes.
-_SIZES: Mapping[str, tuple[int, int]] = {
-    "square_hd": (1024, 1024),
-    "square": (512, 512),
-    "portrait_4_3": (768, 1024),
-    "portrait_16_9": (576, 1024),
-    "landscape_4_3": (1024, 768),
-    "landscape_16_9": (1024, 576),
-}
-
-
-def _parse_seconds(given: Any) -> Any:
-    """`8`, `"8"` or `"8s"` as a number; anything else unchanged, for the model to refuse."""
-    try:
-        return float(given.removesuffix("s")) if isinstance(given, str) else given
-    except ValueError:
-        return given
-
-
-#: Options whose values have other forms.
-_OPTION_FORMS: Mapping[str, Callable[[Any], Any]] = {
-    "duration": _parse_seconds,
-    "output_format": lambda given: "jpeg" if given == "jpg" else given,
 }
 
 
@@ -152,15 +145,38 @@ def list_models(service: Service) -> Iterator[NamedModel]:
 
 
 def find_model(service: Service, name: str) -> NamedModel:
-    """The model of that name. Raises NotFoundError with the names that there are."""
+    """The model of that name. Raises NotFoundError with a model like it, or else all names."""
     found = next((one for one in list_models(service) if one.name == name), None)
     if found is None:
         names = [one.name for one in list_models(service)]
-        raise NotFoundError(
-            f"There is no model {name!r} here{suggest_name(name, names)}. "
-            f"There are: {', '.join(names)}."
-        )
+        near = suggest_model(name, names)
+        advice = f"did you mean {near}?" if near else f"there are: {', '.join(names)}."
+        raise NotFoundError(f"There is no model {name[:100]!r} here; {advice}")
     return found
+
+
+def suggest_model(given: str, names: Sequence[str]) -> str | None:
+    """The nearest name of the same owner, family and direction; None where there is none.
+
+    A clip's model is no replacement for a picture's because the letters of their names are alike.
+    """
+    wanted = given.lower().strip("/").split("/")
+    family = [name for name in names if _is_akin(wanted, name.lower().split("/"))]
+    found = get_close_matches("/".join(wanted)[:100], family, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def _is_akin(wanted: Sequence[str], parts: Sequence[str]) -> bool:
+    """True where owner and family are alike, and the direction, if one is named, is the same."""
+    if len(wanted) < min(2, len(parts)):
+        return False
+    direction = wanted[-1] if wanted[-1] in _DIRECTIONS else None
+    if direction and parts[-1] != direction:
+        return False
+    pairs = list(zip(wanted, parts, strict=False))[:2]
+    return all(
+        SequenceMatcher(a=one[:100], b=other).ratio() >= _LEAST_LIKENESS for one, other in pairs
+    )
 
 
 def name_model(service: Service, job_type: str, model: str | None) -> str:
@@ -170,67 +186,3 @@ def name_model(service: Service, job_type: str, model: str | None) -> str:
         if one.model is not None and (one.job_type, one.model) == (wanted, model):
             return one.name
     return f"{OWN_OWNER}/{job_type}"
-
-
-# ── Translating an input ─────────────────────────────────────────────────────────────────────────
-
-
-def translate_input(
-    named: NamedModel, given: Mapping[str, Any], *, at: str = "input"
-) -> tuple[JobType[Any], SubmissionBody]:
-    """The job type and its request for the input of a model.
-
-    Inputs that no provider here has a use for are `ignored`. Raises InvalidError, whose paths begin
-    with `at`.
-    """
-    try:
-        if named.is_own:
-            own_type = JOB_TYPES[named.job_type]
-            return own_type, validate_submission(given, own_type, [])
-        job_type, fields = _rename_fields(named, given)
-        if named.model is not None:
-            fields["model"] = named.model
-        request, dropped = spread_fields(job_type.submission, {}, fields, at=at)
-        dropped = [one.removeprefix(".") for one in dropped]
-        return job_type, validate_submission(request, job_type, dropped)
-    except InvalidError as error:
-        raise error.under(at) from None
-
-
-def _rename_fields(
-    named: NamedModel, given: Mapping[str, Any]
-) -> tuple[JobType[Any], dict[str, Any]]:
-    picture_field = _PICTURE_FIELDS.get(named.job_type)
-    fields: dict[str, Any] = {}
-    count: Any = 1
-    for name, value in given.items():
-        # These clients send null for what is not set.
-        if value is None:
-            continue
-        if name in _COUNT_NAMES:
-            count = value
-        elif name == "image_size":
-            fields |= _parse_size(value)
-        elif name in _PICTURE_NAMES and picture_field is not None:
-            fields[picture_field] = [value] if picture_field == "image_urls" else value
-        else:
-            own_name = FIELD_NAMES.get(name, name)
-            form = _OPTION_FORMS.get(own_name)
-            fields[own_name] = form(value) if form else value
-    if named.job_type != "image-generation" or count == 1:
-        return JOB_TYPES[named.job_type], fields
-    if not isinstance(count, int) or not 1 <= count <= _MOST_IMAGES:
-        raise InvalidError.at("num_images", f"must be a whole number from 1 to {_MOST_IMAGES}")
-    fields["prompts"] = [fields.pop("prompt", "")] * count
-    return JOB_TYPES["batch-generation"], fields
-
-
-def _parse_size(given: Any) -> dict[str, Any]:
-    """`{"width", "height"}`, or fal's name of a size."""
-    if isinstance(given, Mapping):
-        return {name: given[name] for name in ("width", "height") if name in given}
-    if not isinstance(given, str) or given not in _SIZES:
-        names = ", ".join(_SIZES)
-        raise InvalidError.at("image_size", f"must have width and height, or be one of: {names}")
-    width, height = _SIZES[given]
-    return {"width": width, "height": height}

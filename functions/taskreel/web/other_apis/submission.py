@@ -17,7 +17,8 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Capability
 from taskreel.web.auth import AuthenticatedRequest, authenticate_header
 from taskreel.web.http import no_object_error, parse_idempotency_key, read_body
-from taskreel.web.other_apis.model_names import NamedModel, translate_input
+from taskreel.web.other_apis.model_inputs import translate_input
+from taskreel.web.other_apis.model_names import NamedModel
 
 #: The schemes of the clients: fal's is `Key`, that of old clients of Replicate `Token`.
 _SCHEMES = frozenset({"bearer", "key", "token"})

@@ -1,0 +1,85 @@
+"""Inputs of other services' models: the judge is the body that our own adapter sends there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.case import build_generation
+from providers.fakes import FAKES
+from taskreel.adapters.providers import load_adapter
+from taskreel.adapters.providers.model_lookup import list_rows
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.ports import Capability
+from taskreel.web.other_apis.model_inputs import translate_input
+from taskreel.web.other_apis.model_names import Service, find_model
+
+#: One request of each capability that its client can make, in our own words.
+ASKED: dict[Capability, dict[str, Any]] = {
+    Capability.IMAGE: {"prompt": "A red kite", "seed": 7, "aspectRatio": "16:9"},
+    Capability.VIDEO: {"prompt": "Waves", "seed": 7, "aspectRatio": "9:16", "duration": 6.0},
+    Capability.UPSCALE: {"scale": 4.0, "seed": 7},
+    Capability.SPEECH: {
+        "text": "The lamp is lit.",
+        "voice": "narrator",
+        "speed": 1.1,
+        "stability": 0.25,
+        "similarityBoost": 0.5,
+        "style": 0.75,
+    },
+    Capability.MUSIC: {"prompt": "a waltz", "duration": 20.0, "seed": 7},
+}
+HOSTS: tuple[Service, ...] = ("fal", "replicate")
+ROWS = [
+    row
+    for host in HOSTS
+    for row in list_rows(host)
+    if row.capability in ASKED and row.is_current(datetime.now(UTC).date())
+]
+
+
+async def send(folder: Path, row: ModelRow, pictures: int) -> tuple[str, dict[str, Any]]:
+    """The model's name and its input, in the request that our adapter sends to the service."""
+    fake = FAKES[row.provider]()
+    adapter = load_adapter(row.provider)(key=fake.key, transport=fake.transport())
+    request = build_generation(folder, row.capability, row.name, ASKED[row.capability], pictures)
+    await adapter.start(request, idempotency_key="job-1.0.0")
+    await adapter.close()
+    (call,) = (call for call in fake.calls if call.method == "POST")
+    if row.provider == "fal":
+        return call.path.strip("/"), call.body
+    return row.path.partition(":")[0], call.body["input"]
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 2])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider} {row.name}")
+async def test_the_input_of_each_model_that_we_buy_is_understood_from_its_clients_too(
+    row: ModelRow, pictures: int, tmp_path: Path
+) -> None:
+    if pictures > row.max_inputs or (row.needs_input and not pictures):
+        pictures = min(row.max_inputs, 1)
+    name, body = await send(tmp_path, row, pictures)
+    service: Service = "fal" if row.provider == "fal" else "replicate"
+    named = find_model(service, name)
+    job_type, request = translate_input(named, body, at="")
+
+    assert job_type.capability is row.capability or named.task == str(row.capability)
+    assert request.submission.model == named.model
+    assert set(request.ignored) <= row.constants.keys()
+    (unit,) = job_type.units(request.submission)
+    assert unit.capability is row.capability
+    assert len(unit.input_urls) == pictures
+    for option, value in ASKED[row.capability].items():
+        if option not in row.options or (option == "aspectRatio" and pictures and row.text_ratios):
+            continue
+        wanted = row.voice_words.get(str(value), value) if option == "voice" else value
+        if option == "duration":
+            wanted = row.find_seconds(value)
+        if option == "aspectRatio" and option not in unit.params:  # it was sent as a size
+            width, height = unit.params["width"], unit.params["height"]
+            assert (width > height) is (value == "16:9")
+        else:
+            assert unit.params[option] == wanted, (option, body)
