@@ -13,6 +13,7 @@ import pytest
 from functions.job_requests import IMAGE, expect_problem, refused_paths
 from providers.fake_provider import build_png
 from simulation.world import World
+from taskreel.app.audit.store_audit import audit_store
 
 PICTURE: dict[str, Any] = {
     "prompt": "a kite",
@@ -71,6 +72,84 @@ async def test_an_idempotency_key_that_made_a_job_answers_before_the_cache(
     expect_problem(other, 422, "idempotency_key_reused")
     repeated = await ada.post(IMAGE, json={**PICTURE, "prompt": "a boat"}, headers=key)
     assert repeated.json()["jobId"] == made["jobId"]
+
+
+KEY = {"Idempotency-Key": "order-18"}
+
+
+async def test_a_key_remembers_the_job_that_answered_from_the_cache(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    first = await ask(ada)
+    await world.advance(60)
+    hit = await ada.post(IMAGE, json=PICTURE, headers=KEY)
+    assert (hit.json()["jobId"], "Idempotency-Replayed" in hit.headers) == (first["jobId"], False)
+    # Also when a new result has replaced it in the cache, and when it is too old for one.
+    await ask(ada, skipCache=True)
+    await world.advance(7200)
+    before = await available(ada)
+    again = await ada.post(IMAGE, json=PICTURE, headers=KEY)
+    assert again.json()["jobId"] == first["jobId"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json()["cachedSeconds"] >= 7200
+    assert await available(ada) == before
+    assert len((await ada.get("/api/jobs")).json()["jobs"]) == 2
+
+
+@pytest.mark.parametrize("kept", [("cacheSeconds",), ()], ids=["asking", "plain"])
+async def test_another_body_under_the_key_of_a_cached_answer_is_refused(
+    world: World, ada: httpx.AsyncClient, kept: tuple[str, ...]
+) -> None:
+    await ask(ada)
+    await world.advance(60)
+    assert (await ada.post(IMAGE, json=PICTURE, headers=KEY)).is_success
+    other = {name: PICTURE[name] for name in ("options", *kept)} | {"prompt": "a boat"}
+    before = await available(ada)
+    expect_problem(await ada.post(IMAGE, json=other, headers=KEY), 422, "idempotency_key_reused")
+    upscale = {"imageUrl": "https://example.com/a.png", "scale": 2}
+    answer = await ada.post(UPSCALE_PATH, json=upscale, headers=KEY)
+    expect_problem(answer, 422, "idempotency_key_reused")
+    assert await available(ada) == before
+    # It is a key of its user alone.
+    assert (await world.as_user("bob").post(IMAGE, json=other, headers=KEY)).is_success
+
+
+async def test_equal_keyed_requests_at_the_same_time_get_one_cached_answer(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    first = await ask(ada)
+    await world.advance(60)
+    answers = await asyncio.gather(*(ada.post(IMAGE, json=PICTURE, headers=KEY) for _ in range(5)))
+    assert {answer.json()["jobId"] for answer in answers} == {first["jobId"]}
+    assert len((await ada.get("/api/jobs")).json()["jobs"]) == 1
+
+
+@pytest.mark.parametrize("kept", [("cacheSeconds",), ()], ids=["asking", "plain"])
+async def test_a_key_whose_cached_answer_was_removed_may_be_used_again(
+    world: World, ada: httpx.AsyncClient, kept: tuple[str, ...]
+) -> None:
+    first = await ask(ada)
+    await world.advance(60)
+    assert (await ada.post(IMAGE, json=PICTURE, headers=KEY)).is_success
+    assert (await ada.delete(f"{IMAGE}/{first['jobId']}")).status_code == 204
+    body = {name: PICTURE[name] for name in ("options", *kept)} | {"prompt": "a boat"}
+    made = await ada.post(IMAGE, json=body, headers=KEY)
+    assert made.status_code == 202, made.text
+    again = await ada.post(IMAGE, json=body, headers=KEY)
+    assert again.json()["jobId"] == made.json()["jobId"] != first["jobId"]
+    await world.advance(60)
+
+
+async def test_what_remembers_a_cached_answer_is_no_job(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    await ask(ada)
+    await world.advance(60)
+    assert (await ada.post(IMAGE, json=PICTURE, headers=KEY)).is_success
+    for client, params in ((ada, {}), (admin, {"userId": "ada"}), (admin, {})):
+        listed = (await client.get("/api/jobs", params=params)).json()["jobs"]
+        assert len(listed) == 1
+    assert not (await audit_store(world.services)).violations
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from taskreel.app.jobs.dependencies import (
     unblock_if_ready,
 )
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
-from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
+from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger
 from taskreel.app.jobs.new_job import (
     SMALL_PAYLOAD_BYTES,
     NewJob,
@@ -35,7 +35,6 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import (
     ForbiddenError,
-    IdempotencyMismatchError,
     InvalidError,
     RateExceededError,
     SpendCapError,
@@ -62,6 +61,7 @@ from taskreel.ports import Capability, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 if TYPE_CHECKING:  # with caps and cached results alone: cold start
+    from taskreel.app.jobs.earlier_requests import EarlierAnswer
     from taskreel.app.jobs.result_cache import CacheLookup
     from taskreel.app.messages.spend_alerts import SpendAlerts
     from taskreel.domain.project import Project
@@ -177,9 +177,12 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     payload = request.submission.payload()
     is_small = _check_payload(request.submission, payload)
     if request.asks_for_cache:
-        request, answer = await _ask_cache(services, caller, request, payload)
-        if answer is not None:
-            return answer
+        from taskreel.app.jobs.earlier_requests import EarlierAnswer, ask_cache  # cold start
+
+        found = await ask_cache(services, caller, request, payload)
+        if isinstance(found, EarlierAnswer):
+            return _repeat_answer(found)
+        request = replace(request, cache=found)
     plan = await _plan_job(services, request)
     job = await _build_job(services, caller, request, payload, plan)
     try:
@@ -188,7 +191,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
                 lambda tx: _store_new_job(services, tx, job, caller, room)
             )
     except (StoreConflictError, TooFewCreditsError, SpendCapError, RateExceededError):
-        existing = await _find_earlier_job(services, job, request)
+        existing = await _find_earlier_job(services, caller, request, job.job_id)
         if existing is None:
             raise
         return existing
@@ -226,24 +229,6 @@ async def _load_project(
     if project is not None:
         require_editor(caller, project)
     return project
-
-
-async def _ask_cache(
-    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
-) -> tuple[JobRequest, Submitted | None]:
-    """The earlier job that answers, or None and the request with the id of the job to create.
-
-    What the request's key has made answers before an equal job does: a key means one request.
-    """
-    if request.idempotency_key is not None:
-        key_id = keyed_job_id(caller.user_id, request.idempotency_key)
-        existing = await load_job(services.store, key_id)
-        if existing is not None:
-            return request, _repeat_submission(existing, request)
-    found = await _look_up_result(services, caller, request, payload)
-    if found.hit is not None:
-        return request, Submitted(found.hit, repeated=False, cached=True)
-    return replace(request, cache=found), None
 
 
 async def _look_up_result(
@@ -397,29 +382,24 @@ async def _hold_in_project(
     return await hold_in_project(services, tx, job, job.credits.held, job.created_at, caller)
 
 
-async def _find_earlier_job(services: Services, job: Job, request: JobRequest) -> Submitted | None:
-    """The job that a request of the same key, or an equal one, has made under the id of `job`.
-
-    Such a job has a fixed id: the first request may have created it, and taken the credits.
-    """
+async def _find_earlier_job(
+    services: Services, caller: Caller, request: JobRequest, job_id: str
+) -> Submitted | None:
+    """The answer to a request whose job another one has made meanwhile; None if there is none."""
     if request.idempotency_key is None and request.cache is None:
         return None
-    existing = await load_job(services.store, job.job_id)
-    if existing is None:
-        return None
-    if request.idempotency_key is None:
-        return Submitted(existing, repeated=False, cached=True)
-    return _repeat_submission(existing, request)
+    from taskreel.app.jobs.earlier_requests import find_rival_job, release_key  # cold start
+
+    earlier = await find_rival_job(services, caller, request, job_id)
+    if earlier is not None:
+        return _repeat_answer(earlier)
+    # The key is free again if it meant a job that was removed since.
+    is_free = await release_key(services, caller, request)
+    return await submit_job(services, caller, request) if is_free else None
 
 
-def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:
-    if existing.request_hash != request.body_hash or existing.job_type != request.job_type.name:
-        raise IdempotencyMismatchError(
-            "This Idempotency-Key was used before with another request. "
-            "Use a new key for a new request.",
-            jobId=existing.job_id,
-        )
-    return Submitted(existing, repeated=True)
+def _repeat_answer(earlier: EarlierAnswer) -> Submitted:
+    return Submitted(earlier.job, repeated=earlier.repeated, cached=earlier.cached)
 
 
 def _check_identity(caller: Caller, submission: Submission) -> None:

@@ -1,0 +1,204 @@
+"""The job that answers a request of an Idempotency-Key which was used before.
+
+The key's fixed id is that of the job which its request has made. A request that the result cache
+answered made none: what is stored under that id then names the job that answered, with the digest
+of the request. So a key that was used once is found by the read, or the failed creation, that finds
+a job; a request without a key, and a plain one with a new key, cost nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from taskreel.app.caller import Caller
+from taskreel.app.jobs.finish_job import RETENTION
+from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.result_cache import CacheLookup, look_up_result
+from taskreel.app.services import Services
+from taskreel.domain.errors import IdempotencyMismatchError
+from taskreel.domain.ids import keyed_job_id
+from taskreel.domain.job import Job
+from taskreel.domain.value import StoredValue
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import Submission
+from taskreel.ports import Collection, Transaction
+from taskreel.store_collections import JOBS
+
+
+class KeyedRequest(Protocol):
+    """The parts of a request, as `submit.JobRequest` has them, that decide about its answer."""
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The header's value."""
+
+    @property
+    def job_type(self) -> JobType[Any]:
+        """The type of the job."""
+
+    @property
+    def submission(self) -> Submission:
+        """The validated body."""
+
+    @property
+    def cache(self) -> CacheLookup | None:
+        """What the cache has of the request, once it was asked."""
+
+    @property
+    def body_hash(self) -> str:
+        """A digest that is equal for equal requests."""
+
+
+class AnsweredRequest(StoredValue):
+    """A request that another job answered than that of its key's id.
+
+    It names no user and has no time but that of its removal, so no query for jobs finds it.
+    """
+
+    #: The job that answered.
+    job_id: str
+    request_hash: str
+    expire_at: datetime
+
+
+def _decode(data: Mapping[str, Any]) -> Job | AnsweredRequest:
+    if "createdAt" in data:
+        return Job.model_validate(data)
+    return AnsweredRequest.model_validate(data)
+
+
+#: The documents of jobs, read by the fixed id of a key.
+_KEYED: Collection[Job | AnsweredRequest] = Collection(
+    JOBS.name, lambda value: value.document(), _decode
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAnswer:
+    """The job that answers: `repeated` for an earlier request of the key.
+
+    `cached` where a request without that key had made the job.
+    """
+
+    job: Job
+    repeated: bool
+    cached: bool
+
+
+async def ask_cache(
+    services: Services, caller: Caller, request: KeyedRequest, payload: Mapping[str, Any]
+) -> EarlierAnswer | CacheLookup:
+    """The earlier job that answers, or the key in the cache and the id of the job to create.
+
+    What the request's Idempotency-Key has made answers before an equal job does: a key means one
+    request.
+    """
+    if request.idempotency_key is not None:
+        earlier = await find_keyed_answer(services, caller, request)
+        if earlier is not None:
+            return earlier
+    job_type = request.job_type.name
+    found = await look_up_result(services, caller, job_type, request.submission, payload)
+    if found.hit is None:
+        return found
+    if request.idempotency_key is not None:
+        return await _remember_answer(services, caller, request, found.hit)
+    return EarlierAnswer(found.hit, repeated=False, cached=True)
+
+
+async def find_keyed_answer(
+    services: Services, caller: Caller, request: KeyedRequest
+) -> EarlierAnswer | None:
+    """The answer to the first request of the key, or None if there was none.
+
+    One read, and another for a request that the cache answered. A key whose job was removed means
+    nothing any more. Raises IdempotencyMismatchError for another request under the same key.
+    """
+    found = await services.store.get(_KEYED, _key_id(caller, request))
+    if found is None:
+        return None
+    if isinstance(found, Job):
+        _require_equal(request, found, found.request_hash)
+        return EarlierAnswer(found, repeated=True, cached=False)
+    answering = await load_job(services.store, found.job_id)
+    if answering is None:
+        return None
+    _require_equal(request, answering, found.request_hash)
+    return EarlierAnswer(answering, repeated=True, cached=True)
+
+
+async def find_rival_job(
+    services: Services, caller: Caller, request: KeyedRequest, job_id: str
+) -> EarlierAnswer | None:
+    """The job that a request of the same key, or an equal one, has made under that id.
+
+    Such a job has a fixed id: the first request may have created it, and taken the credits.
+    """
+    if request.idempotency_key is not None:
+        return await find_keyed_answer(services, caller, request)
+    existing = None if request.cache is None else await load_job(services.store, job_id)
+    return None if existing is None else EarlierAnswer(existing, repeated=False, cached=True)
+
+
+async def release_key(services: Services, caller: Caller, request: KeyedRequest) -> bool:
+    """Forget a request whose answering job was removed; True if its key is free again by that."""
+    id_ = _key_id(caller, request)
+
+    async def write(tx: Transaction) -> bool:
+        found = await tx.get(_KEYED, id_)
+        if not await _is_left_over(tx, found):
+            return False
+        tx.delete(_KEYED, id_)
+        return True
+
+    return request.idempotency_key is not None and await services.store.transaction(write)
+
+
+async def _remember_answer(
+    services: Services, caller: Caller, request: KeyedRequest, job: Job
+) -> EarlierAnswer:
+    """Store that `job` answers the key, unless an equal request has had an answer meanwhile.
+
+    Raises IdempotencyMismatchError for a key that means another request by now.
+    """
+    id_ = _key_id(caller, request)
+    answered = AnsweredRequest(
+        job_id=job.job_id,
+        request_hash=request.body_hash,
+        expire_at=job.expire_at or services.clock.now() + RETENTION,
+    )
+
+    async def write(tx: Transaction) -> bool:
+        found = await tx.get(_KEYED, id_)
+        if found is not None and not await _is_left_over(tx, found):
+            return False
+        tx.set(_KEYED, id_, answered)
+        return True
+
+    if not await services.store.transaction(write):
+        earlier = await find_keyed_answer(services, caller, request)
+        if earlier is not None:
+            return earlier
+    return EarlierAnswer(job, repeated=False, cached=True)
+
+
+async def _is_left_over(tx: Transaction, found: Job | AnsweredRequest | None) -> bool:
+    if not isinstance(found, AnsweredRequest):
+        return False
+    return await load_job(tx, found.job_id) is None
+
+
+def _key_id(caller: Caller, request: KeyedRequest) -> str:
+    return keyed_job_id(caller.user_id, request.idempotency_key or "")
+
+
+def _require_equal(request: KeyedRequest, job: Job, request_hash: str | None) -> None:
+    if request_hash != request.body_hash or job.job_type != request.job_type.name:
+        raise IdempotencyMismatchError(
+            "This Idempotency-Key was used before with another request. "
+            "Use a new key for a new request.",
+            jobId=job.job_id,
+        )
