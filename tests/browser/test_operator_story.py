@@ -6,6 +6,7 @@ It is done by the keyboard alone: what cannot be reached by it, a part of the op
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -145,5 +146,11 @@ def know_the_cost(page: Page, url: str) -> None:
     expect(row.get_by_role("cell").nth(0)).to_have_text(str(DEAD + 1), timeout=SECONDS)  # calls
     expect(row.get_by_role("cell").nth(1)).to_have_text(str(DEAD))  # failed
     store_picture(page, "operator_money", height=720)
+    page.goto(f"{url}/dashboard/providers?text=bfl+flux-2-pro&days=30")
+    row = page.get_by_role("row").filter(has_text="flux-2-pro")
+    spend = rf"{DEAD + 1} credits"
+    expect(row).to_contain_text(spend, timeout=SECONDS)
+    for name in (rf"^Spend by day\..*: \$0\.\d+, {spend}$", r"^Half, and nine in ten .*: .*\d m?s"):
+        expect(row.get_by_role("img", name=re.compile(name))).to_be_visible()
     page.goto(f"{url}/dashboard/audit")
     expect(page.get_by_text("bfl is down, says its status page")).to_be_visible(timeout=SECONDS)

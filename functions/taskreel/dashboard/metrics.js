@@ -45,5 +45,16 @@ export function addModels(rows, creditUsd) {
     .sort((one, other) => other.credits - one.credits || other.calls - one.calls || (one.key < other.key ? -1 : 1));
 }
 
+/**
+ * The spend and the run times of a provider's model on each day; a run is null on a day without one.
+ * @param {any[]} rows of `/api/providers/performance` @param {string} key PROVIDER/MODEL @param {string[]} days
+ * @returns {{credits: number[], costUsd: number[], p50: (number | null)[], p90: (number | null)[]}}
+ */
+export function listModelDays(rows, key, days) {
+  const own = rows.filter((row) => `${row.provider}/${row.model ?? ""}` === key);
+  const runs = (/** @type {"p50" | "p90"} */ name) => days.map((day) => own.find((row) => row.day === day)?.run[name] ?? null);
+  return { credits: sumByDay(own, days, "credits"), costUsd: sumByDay(own, days, "costUsd"), p50: runs("p50"), p90: runs("p90") };
+}
+
 /** A number of each day. @param {any[]} rows @param {string[]} days @param {string} name */
 export const sumByDay = (rows, days, name) => days.map((day) => rows.filter((row) => row.day === day).reduce((total, row) => total + row[name], 0));

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 const folder = new URL("../../../functions/taskreel/dashboard/", import.meta.url);
 const { findScale, placePoints, listDays } = await import(new URL("chart_scale.js", folder));
-const { addModels, addTypes, sumDays, sumByDay } = await import(new URL("metrics.js", folder));
+const { addModels, addTypes, listModelDays, sumDays, sumByDay } = await import(new URL("metrics.js", folder));
 const { placeChanges } = await import(new URL("breaker_spans.js", folder));
 const { findPrompt, formatType, nameFile } = await import(new URL("format.js", folder));
 const { findPage, isCurrent, PAGES } = await import(new URL("pages.js", folder));
@@ -43,6 +43,13 @@ test("a model's margin is what its credits earn less what its provider charges",
   assert.ok(second.marginUsd < 0);
   assert.equal(addModels(rows, null)[0].marginUsd, null);
   assert.deepEqual(sumByDay(rows, ["2026-11-26", "2026-11-27"], "credits"), [10, 11]);
+});
+
+test("a model has its spend and its run times on each day, and a gap on a day without a run", () => {
+  const call = (more) => ({ day: "2026-11-27", provider: "bfl", model: "flux", credits: 10, costUsd: 0.3, run: { p50: 5, p90: 9 }, ...more });
+  const rows = [call({}), call({ day: "2026-11-25", credits: 4, costUsd: 0, run: { p50: null, p90: null } }), call({ model: null, credits: 99 })];
+  assert.deepEqual(listModelDays(rows, "bfl/flux", listDays(3, NOW)), { credits: [4, 0, 10], costUsd: [0, 0, 0.3], p50: [null, null, 5], p90: [null, null, 9] });
+  assert.deepEqual(listModelDays(rows, "bfl/", ["2026-11-27"]).credits, [99]);
 });
 
 test("a breaker's day begins in the state that it had before", () => {
