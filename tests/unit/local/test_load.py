@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from taskreel_local.bench.line_chart import LineChart, draw_lines, round_up
+from taskreel_local.load import __main__ as command
+from taskreel_local.load.arrivals import ARRIVALS, BURST_SECONDS
+from taskreel_local.load.job_mix import (
+    MixError,
+    draw_request,
+    load_requests,
+    parse_mix,
+)
+from taskreel_local.load.load_figures import build_charts, find_figures
+from taskreel_local.load.load_report import LoadReport, store_report
+from taskreel_local.load.load_samples import (
+    EndedJob,
+    Samples,
+    Submission,
+    Usage,
+    find_percentile,
+    read_ended_job,
+)
+from taskreel_local.load.soak_verdicts import judge_soak
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def build_samples(seconds: int = 100, **changes: Any) -> Samples:
+    """Ten jobs a second; `changes` are functions of the second: latency, memory, open, out."""
+    samples = Samples()
+    for second in range(seconds):
+        latency = changes.get("latency", lambda _: 20.0)(second)
+        out = changes.get("out", lambda _: 10)(second)
+        at = second + 0.5
+        sent = Submission(at=at, milliseconds=latency, late_ms=0.1)
+        samples.submissions += [sent] * 10
+        job = EndedJob(at=at, status="COMPLETED", wait_ms=5.0, run_ms=1.0)
+        samples.ended += [job] * out
+        used = Usage(
+            at=at,
+            megabytes=changes.get("memory", lambda _: 200.0)(second),
+            descriptors=changes.get("open", lambda _: 100)(second),
+            cpu_seconds=second / 2,
+        )
+        samples.usage.append(used)
+    return samples
+
+
+def find_failing(samples: Samples) -> list[str]:
+    return [each.name for each in judge_soak(samples, 100) if not each.holds]
+
+
+def test_each_arrival_process_has_its_rate() -> None:
+    for arrive in ARRIVALS.values():
+        times = list(itertools.islice(arrive(20.0, random.Random(3)), 20_000))
+        assert times == sorted(times)
+        assert times[-1] == pytest.approx(1000, rel=0.05)
+
+
+def test_a_burst_brings_the_jobs_of_several_seconds_at_once() -> None:
+    times = itertools.takewhile(
+        lambda at: at < 3 * BURST_SECONDS, ARRIVALS["bursts"](4.0, random.Random(1))
+    )
+    assert {at: len(list(same)) for at, same in itertools.groupby(times)} == {
+        0.0: 20,
+        BURST_SECONDS: 20,
+        2 * BURST_SECONDS: 20,
+    }
+
+
+def test_a_mix_is_drawn_by_its_weights() -> None:
+    requests, draw = parse_mix("plain=9, batch=1"), random.Random(5)
+    names = [draw_request(requests, draw).name for _ in range(5000)]
+    assert names.count("batch") == pytest.approx(500, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("film=1", "unknown kind 'film'"), ("plain", "more than 0"), ("plain=-1", "more than 0")],
+)
+def test_a_wrong_mix_is_refused(text: str, words: str) -> None:
+    with pytest.raises(MixError, match=words):
+        parse_mix(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "at least one"),
+        ("{", "cannot be read as JSON"),
+        ('[{"jobType": "image-generation"}]', "entry 0 must be an object"),
+        ('[{"data": {}}]', "jobType must be a text"),
+        ('[{"jobType": "a", "data": {}, "weight": 0}]', "weight must be a number more than 0"),
+    ],
+)
+def test_a_wrong_file_of_requests_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    file = tmp_path / "requests.json"
+    file.write_text(content)
+    with pytest.raises(MixError, match=words):
+        load_requests(file)
+
+
+def test_a_load_on_a_deployment_names_its_requests_and_its_users(tmp_path: Path) -> None:
+    file = tmp_path / "requests.json"
+    file.write_text('[{"jobType": "image-generation", "data": {"prompt": "a kite"}}]')
+    url = ["--target", "https://api.example.com"]
+    run = CliRunner().invoke
+    without_requests = run(command.main, url)
+    assert without_requests.exit_code == 2
+    assert "--requests FILE" in without_requests.output
+    unconfirmed = run(command.main, [*url, "--requests", str(file)], input="n\n")
+    assert unconfirmed.exit_code == 1
+    assert "This submits about 6,000 jobs to https://api.example.com" in unconfirmed.output
+    without_token = run(
+        command.main, [*url, "--requests", str(file), "--yes"], env={"TASKREEL_TOKEN": ""}
+    )
+    assert without_token.exit_code == 1
+    assert "set TASKREEL_TOKEN" in without_token.output
+
+
+def test_times_of_a_job_are_those_that_the_stack_has_stored() -> None:
+    view = {
+        "status": "FAILED",
+        "createdAt": "2026-01-01T00:00:01Z",
+        "statusAt": {
+            "QUEUED": "2026-01-01T00:00:01Z",
+            "PROCESSING": "2026-01-01T00:00:01.5Z",
+            "FAILED": "2026-01-01T00:00:04Z",
+        },
+        "error": {"code": "refused"},
+    }
+    assert read_ended_job(view, BEGAN) == EndedJob(
+        at=4.0, status="FAILED", wait_ms=500.0, run_ms=2500.0, error="refused"
+    )
+    assert read_ended_job({**view, "status": "PROCESSING"}, BEGAN) is None
+
+
+def test_figures_count_what_went_in_and_out_and_errors_by_code() -> None:
+    samples = build_samples(out=lambda second: 10 if second < 50 else 9)
+    samples.submissions.append(
+        Submission(at=1.0, milliseconds=3.0, late_ms=0.0, error="429 too_many_requests")
+    )
+    samples.ended.append(
+        EndedJob(at=130.0, status="FAILED", wait_ms=1.0, run_ms=1.0, error="refused")
+    )
+    figures = find_figures(samples, 100)
+    assert (figures["inPerSecond"], figures["outPerSecond"]) == (10.0, 9.5)
+    assert figures["errors"] == {"429 too_many_requests": 1, "job: refused": 1}
+    assert figures["stackCpuShare"] == 0.5
+    json.dumps(find_figures(Samples(), 1), allow_nan=False)
+
+
+def test_a_flat_soak_holds() -> None:
+    assert find_failing(build_samples()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("flat memory", {"memory": lambda second: 200.0 + second}),
+        ("flat descriptors", {"open": lambda second: 100 + second}),
+        ("flat latency", {"latency": lambda second: 20.0 + second / 2}),
+        ("no growing backlog", {"out": lambda _: 9}),
+        ("submit p99", {"latency": lambda second: 101.0 if second % 10 == 0 else 20.0}),
+    ],
+)
+def test_what_is_not_flat_fails_by_its_name(name: str, changes: dict[str, Any]) -> None:
+    assert find_failing(build_samples(**changes)) == [name]
+
+
+def test_a_stack_that_warms_up_is_flat() -> None:
+    warming = build_samples(
+        memory=lambda second: min(20 * second, 200), latency=lambda second: max(90 - 5 * second, 20)
+    )
+    assert find_failing(warming) == []
+
+
+def test_a_soak_without_answers_holds_nothing() -> None:
+    assert find_failing(Samples()) == ["flat latency", "no growing backlog", "submit p99"]
+
+
+def test_a_percentile_is_the_smallest_value_that_covers_its_share() -> None:
+    assert find_percentile(range(1, 101), 99) == 99
+    assert find_percentile([7.0], 50) == 7.0
+    assert math.isnan(find_percentile([], 50))
+
+
+def test_a_chart_leaves_a_gap_where_nothing_was_measured() -> None:
+    svg = draw_lines(LineChart(title="a < b", width=1, lines={"p50": [1, math.nan, 3, 2]}))
+    path = svg.split('<path d="')[-1].split('"')[0]
+    assert path.count("M") == 2
+    assert "a &lt; b" in svg
+    assert [round_up(value) for value in (0, 0.3, 1, 2.1, 70)] == [1, 0.5, 1, 5, 100]
+
+
+def test_the_page_has_a_plot_of_each_quantity(tmp_path: Path) -> None:
+    samples = build_samples()
+    report = LoadReport(
+        description={"target": "<here>"},
+        samples=samples,
+        seconds=100,
+        verdicts=judge_soak(samples, 100),
+    )
+    page = store_report(tmp_path, report).read_text()
+    assert page.count("<svg") == len(build_charts(samples, 100)) == 7
+    assert "&lt;here&gt;" in page
+    assert "holds: flat memory" in page
+    assert json.loads((tmp_path / "load.json").read_text())["figures"]["accepted"] == 1000
