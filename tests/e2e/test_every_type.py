@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from e2e.processes import Stack, stack, wait_for_job
+from functions.job_requests import PAID_TYPES
 from installed_programs import require_firestore_emulator
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.studio.speech import is_installed
@@ -152,8 +153,9 @@ def stack_client(running: Stack) -> Iterator[StackClient]:
 
 
 def test_no_type_is_forgotten() -> None:
-    # A message goes to an address of its own: functions/test_webhook_jobs.py.
-    assert BODIES.keys() == JOB_TYPES.keys() - {"webhook"}
+    # A message goes to an address of its own: functions/test_webhook_jobs.py. Paid types have no
+    # imitation: functions/test_paid_types.py.
+    assert BODIES.keys() == JOB_TYPES.keys() - {"webhook"} - PAID_TYPES
 
 
 @pytest.mark.parametrize("job_type", BODIES)

@@ -10,6 +10,8 @@ IMAGE = "/api/jobs/image-generation"
 VIDEO = "/api/jobs/video-generation"
 UPSCALE = "/api/jobs/image-upscale"
 BATCH = "/api/jobs/batch-generation"
+#: Job types of services alone: test_paid_types.py. Without a key they are refused, not imitated.
+PAID_TYPES = frozenset({"sound-effect"})
 
 
 def image_request(mode: str, **how: Any) -> dict[str, Any]:

@@ -31,6 +31,12 @@ ASKED: dict[Capability, dict[str, Any]] = {
         "style": 0.75,
     },
     Capability.MUSIC: {"prompt": "a waltz", "duration": 20.0, "seed": 7},
+    Capability.SOUND_EFFECT: {
+        "prompt": "a door closes",
+        "duration": 2.5,
+        "loop": True,
+        "promptInfluence": 0.5,
+    },
 }
 HOSTS: tuple[Service, ...] = ("fal", "replicate")
 ROWS = [

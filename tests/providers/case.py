@@ -36,6 +36,7 @@ TEXT = {
 }
 SPEECH = {"text": "The lamp is lit."}
 MUSIC = {"prompt": "a waltz", "duration": 10.0}
+EFFECT = {"prompt": "a door closes", "duration": 4.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

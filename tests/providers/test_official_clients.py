@@ -129,6 +129,9 @@ def test_runway_creates_follows_and_deletes_tasks(served: Served) -> None:
         client.image_to_video.create(
             model="gen4_turbo", prompt_image="https://example.org/a.png", ratio="960:960"
         )
+        client.sound_effect.create(
+            model="eleven_text_to_sound_v2", prompt_text="a door closes", duration=2.5, loop=True
+        )
         client.text_to_image.create(model="gen4_image", prompt_text="x", ratio="1920:1080")
         client.text_to_speech.create(
             model="eleven_multilingual_v2",
@@ -272,6 +275,14 @@ def test_elevenlabs_speaks_and_composes(served: Served, http: httpx.Client) -> N
         prompt="a waltz", music_length_ms=10_000, output_format="mp3_44100_128"
     )
     assert b"".join(music) == served.fake.files["wav"]
+    effect = client.text_to_sound_effects.convert(
+        text="a door closes",
+        duration_seconds=2.5,
+        loop=True,
+        prompt_influence=0.5,
+        model_id="eleven_text_to_sound_v2",
+    )
+    assert b"".join(effect) == served.fake.files["wav"]
 
 
 @serving("elevenlabs", Fault.NO_CREDIT)

@@ -23,6 +23,7 @@ from taskreel.jobtypes.ai_processing import (
     UpscaleParameters,
 )
 from taskreel.jobtypes.image_generation import ImageOptions
+from taskreel.jobtypes.sound_effect import SoundEffectOptions
 from taskreel.jobtypes.submission import Options, list_given_options
 from taskreel.jobtypes.text_schemas import add_instructions
 from taskreel.jobtypes.video_generation import VideoOptions
@@ -37,6 +38,7 @@ BASE: dict[Capability, dict[str, Any]] = {
     Capability.TEXT: {"prompt": "x"},
     Capability.SPEECH: {"text": "x"},
     Capability.MUSIC: {"prompt": "x", "duration": 10},
+    Capability.SOUND_EFFECT: {"prompt": "x", "duration": 4},
 }
 CHANGES: dict[Capability, dict[str, Any]] = {
     Capability.IMAGE: {
@@ -103,6 +105,13 @@ CHANGES: dict[Capability, dict[str, Any]] = {
         "style": 0.2,
     },
     Capability.MUSIC: {"seed": 7, "duration": 20, "outputFormat": "wav"},
+    Capability.SOUND_EFFECT: {
+        "seed": 7,
+        "duration": 2.5,
+        "loop": True,
+        "promptInfluence": 0.8,
+        "outputFormat": "wav",
+    },
 }
 MODELS: dict[Capability, type[Options]] = {
     Capability.IMAGE: ImageOptions,
@@ -111,6 +120,7 @@ MODELS: dict[Capability, type[Options]] = {
     Capability.TEXT: TextParameters,
     Capability.SPEECH: SpeechParameters,
     Capability.MUSIC: MusicParameters,
+    Capability.SOUND_EFFECT: SoundEffectOptions,
 }
 CURRENT = [row for row in list_rows() if row.is_current(get_today())]
 

@@ -12,8 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.case import (
+    EFFECT,
+    MUSIC,
+    SPEECH,
+    TEXT,
+    UPSCALE,
+    VIDEO,
+    build_generation,
+    run_until_done,
+)
 from providers.case import IMAGE as IMAGE_PARAMS
-from providers.case import MUSIC, SPEECH, TEXT, UPSCALE, VIDEO, build_generation, run_until_done
 from providers.fakes import FAKES
 from providers.google.fake import FakeGoogle
 from providers.openai.fake import explain_size
@@ -34,6 +43,7 @@ PARAMS: dict[Capability, dict[str, Any]] = {
     Capability.TEXT: TEXT,
     Capability.SPEECH: SPEECH,
     Capability.MUSIC: MUSIC,
+    Capability.SOUND_EFFECT: EFFECT,
 }
 
 
@@ -129,7 +139,7 @@ async def test_runway_gets_a_square_only_with_a_picture(
 TIMED = [
     row
     for row in ROWS
-    if row.capability in {Capability.VIDEO, Capability.MUSIC}
+    if row.capability in {Capability.VIDEO, Capability.MUSIC, Capability.SOUND_EFFECT}
     and row.unit in {PriceUnit.SECOND, PriceUnit.MINUTE}
     and row.usd is not None
     and "duration" in row.options
@@ -143,7 +153,7 @@ def find_seconds(value: Any) -> Iterator[float]:
             yield from find_seconds(one)
     elif isinstance(value, dict):
         for name, one in value.items():
-            if name in {"duration", "durationSeconds"}:
+            if name in {"duration", "durationSeconds", "duration_seconds"}:
                 yield float(str(one).removesuffix("s"))
             elif name == "music_length_ms":
                 yield one / 1000

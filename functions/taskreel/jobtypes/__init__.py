@@ -21,6 +21,7 @@ _TABLE: Mapping[str, str] = {
     "story-generation": "story_generation:STORY_GENERATION",
     "scene-creation": "scene_creation:SCENE_CREATION",
     "audio-synthesis": "audio_synthesis:AUDIO_SYNTHESIS",
+    "sound-effect": "sound_effect:SOUND_EFFECT",
     "world-building": "world_building:WORLD_BUILDING",
     "content-analysis": "content_analysis:CONTENT_ANALYSIS",
     "video-composition": "video_composition:VIDEO_COMPOSITION",

@@ -15,6 +15,8 @@ class QueueLimits:
     concurrent_dispatches: int = 100
 
 
+#: Job types that are asked for more seldom than pictures, clips and speech.
+FEW_AT_A_TIME = QueueLimits(concurrent_dispatches=20)
 #: Polls are short and many: a thousand operations that are polled every few seconds.
 POLL_LIMITS = QueueLimits(dispatches_per_second=500, concurrent_dispatches=250)
 #: A slow endpoint takes a place for 30 seconds.

@@ -22,6 +22,7 @@ class Capability(StrEnum):
     TEXT = "text"
     SPEECH = "speech"
     MUSIC = "music"
+    SOUND_EFFECT = "sound-effect"
     #: Work on files, done in this process's workers and not by a service.
     COMPOSE = "compose"
     ASSEMBLE = "assemble"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import SPEECH, Case
+from providers.case import EFFECT, SPEECH, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -11,4 +11,5 @@ CASES = (
         params={"prompt": "calm sea", "duration": 5.0},
         pending=False,
     ),
+    Case(provider="elevenlabs", capability=Capability.SOUND_EFFECT, params=EFFECT, pending=False),
 )

@@ -34,6 +34,13 @@ MUSIC: dict[str, Check] = {
     "music_length_ms": between(3000, 600_000),
     "model_id": one_of("music_v1", "music_v2", "music_v2_5"),
 }
+EFFECT: dict[str, Check] = {
+    "text": str,
+    "model_id": one_of("eleven_text_to_sound_v2", "eleven_text_to_sound_v3"),
+    "duration_seconds": between(0.5, 30),
+    "loop": bool,
+    "prompt_influence": between(0, 1),
+}
 FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
 VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}
 MODELS = {"eleven_multilingual_v2", "eleven_v3", "music_v1"}
@@ -48,6 +55,7 @@ class FakeElevenLabs(FakeProvider):
         return [
             Route("/v1/text-to-speech/{voice}", self._handle_speech, methods=["POST"]),
             Route("/v1/music", self._handle_music, methods=["POST"]),
+            Route("/v1/sound-generation", self._handle_effect, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -71,6 +79,11 @@ class FakeElevenLabs(FakeProvider):
 
     async def _handle_music(self, request: Request) -> Response:
         await self._read_request(request, MUSIC, ("prompt",))
+        self.accept_create()
+        return self._build_sound({})
+
+    async def _handle_effect(self, request: Request) -> Response:
+        await self._read_request(request, EFFECT, ("text",))
         self.accept_create()
         return self._build_sound({})
 

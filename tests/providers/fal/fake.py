@@ -179,6 +179,13 @@ MODELS: dict[str, dict[str, Check]] = {
         "seconds_total": lambda value: type(value) is int and 1 <= value <= 190,
         "seed": int,
     },
+    "fal-ai/elevenlabs/sound-effects/v2": {
+        "text": str,
+        "loop": bool,
+        "duration_seconds": between(0.5, 22),
+        "prompt_influence": between(0, 1),
+        "output_format": str,
+    },
     "someone/clips": {"prompt": str, "seed": int, "loop": bool, "image_url": str},
     "someone/words": {"prompt": str, "seed": int},
 }
@@ -193,6 +200,7 @@ RESULT_FIELDS = {
     "/speech-": "audio",
     "/music": "audio",
     "-audio": "audio",
+    "sound-effects": "audio",
 }
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import IMAGE, SPEECH, UPSCALE, VIDEO, Case
+from providers.case import EFFECT, IMAGE, SPEECH, UPSCALE, VIDEO, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -14,6 +14,7 @@ CASES = (
     ),
     Case(provider="runway", capability=Capability.IMAGE, params=IMAGE, cancels=True),
     Case(provider="runway", capability=Capability.SPEECH, params=SPEECH, cancels=True),
+    Case(provider="runway", capability=Capability.SOUND_EFFECT, params=EFFECT, cancels=True),
     Case(
         provider="runway", capability=Capability.UPSCALE, params=UPSCALE, pictures=1, cancels=True
     ),

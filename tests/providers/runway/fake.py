@@ -141,6 +141,12 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
             ("imageUri",),
         )
     },
+    "sound_effect": {
+        "eleven_text_to_sound_v2": (
+            {"promptText": str, "duration": between(0.5, 30), "loop": bool},
+            ("promptText",),
+        ),
+    },
     "text_to_speech": {
         "eleven_multilingual_v2": (
             {"promptText": PROMPT, "voice": _is_voice},
@@ -153,6 +159,13 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
         ),
     },
 }
+#: The result's file, where it is no clip.
+RESULTS = {
+    "text_to_image": "out.png",
+    "image_upscale": "out.png",
+    "text_to_speech": "out.wav",
+    "sound_effect": "out.wav",
+}
 
 
 class FakeRunway(FakeProvider):
@@ -164,6 +177,8 @@ class FakeRunway(FakeProvider):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.uploads: dict[str, bytes] = {}
+        #: The path of each task's creation.
+        self.paths: dict[str, str] = {}
         self.refuses_uploads = False
 
     def build_routes(self) -> list[Route]:
@@ -229,6 +244,7 @@ class FakeRunway(FakeProvider):
         if fields:
             await self.read_json(request, fields | {"model": str}, ("model", *required))
         id_ = self.accept_create(known=bool(fields))
+        self.paths[id_] = request.path_params["path"]
         cost = {"credits": 25}
         return JSONResponse(
             {"estimatedCost": cost}
@@ -276,8 +292,9 @@ class FakeRunway(FakeProvider):
             case OperationState.NO_RESULT:
                 return {"status": "SUCCEEDED", "output": [], **cost}
             case _:
+                name = RESULTS.get(self.paths[request.path_params["id"]], "clip.mp4")
                 return {
                     "status": "SUCCEEDED",
-                    "output": [f"{self.build_result_url(request, 'clip.mp4')}?_jwt=e.y.z"],
+                    "output": [f"{self.build_result_url(request, name)}?_jwt=e.y.z"],
                     **cost,
                 }

@@ -31,6 +31,8 @@ class SecondsForm(StrEnum):
     TEXT = '"5"'
     TEXT_S = '"5s"'
     MILLISECONDS = "5000"
+    #: Not rounded to whole seconds.
+    DECIMAL = "5.0"
 
 
 class PriceUnit(StrEnum):
@@ -141,7 +143,8 @@ class ModelRow:
             return find_nearest(wished, self.durations)
         least, most = self.ranges.get("duration", (1, math.inf))
         seconds = min(max(wished, least), most)
-        return seconds if self.seconds_form is SecondsForm.MILLISECONDS else round(seconds)
+        is_exact = self.seconds_form in {SecondsForm.MILLISECONDS, SecondsForm.DECIMAL}
+        return seconds if is_exact else round(seconds)
 
     def is_current(self, on: date) -> bool:
         """True while the provider has it, on a given day."""

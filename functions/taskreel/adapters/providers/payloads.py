@@ -168,6 +168,7 @@ def build_seconds(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
         SecondsForm.TEXT: str(whole),
         SecondsForm.TEXT_S: f"{whole}s",
         SecondsForm.MILLISECONDS: round(able * 1000),
+        SecondsForm.DECIMAL: float(able),
     }
     return {row.seconds_field: values[row.seconds_form]}
 

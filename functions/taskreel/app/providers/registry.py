@@ -196,10 +196,11 @@ class ProviderRegistry:
         message += f", or use {' or '.join(unpaid)}, which needs no key." if unpaid else "."
         return InvalidError.at("provider", message, text=message, code="provider_not_configured")
 
-    def resolve_name(self, word: str) -> str:
+    def resolve_name(self, word: str, capability: Capability | None = None) -> str:
         """The configured provider that serves a request for `word`, a name or an alias.
 
-        Raises InvalidError (provider_not_configured) when it has no key and no stand-in.
+        Raises InvalidError (provider_not_configured) when it has no key and no stand-in, or when
+        the stand-in does no work of the capability.
         """
         name = self.catalogue.resolve_name(word)
         if name in self._configured:
@@ -210,8 +211,11 @@ class ProviderRegistry:
             text = f"There is no provider {name!r}{suggestion}. Use one of: {', '.join(known)}."
             message = f"must be one of {', '.join(known)}{suggestion}"
             raise InvalidError.at("provider", message, text=text)
-        if self.stand_in is not None:
-            return self.stand_in
+        stand_in = self.stand_in
+        if stand_in is not None and (
+            capability is None or self.catalogue.has_models_for(stand_in, capability)
+        ):
+            return stand_in
         message = f"Provider {name} is not configured here: set {self._key_names[name]}."
         raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
 

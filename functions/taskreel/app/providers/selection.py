@@ -160,7 +160,8 @@ def resolve_provider_names(
             found += sellers
             continue
         try:
-            found.append(registry.resolve_name(word))
+            capability = None if request is None else request.capability
+            found.append(registry.resolve_name(word, capability))
         except InvalidError as error:
             if error.code != "provider_not_configured":
                 raise

@@ -31,6 +31,7 @@ _FIELD_NAMES: Mapping[str, str] = {
     "voice_id": "voice",
     "language_code": "language",
     "audio_format": "output_format",
+    "duration_seconds": "duration",
     "seconds_total": "duration",
     "music_length_ms": "duration",
 }

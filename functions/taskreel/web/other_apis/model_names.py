@@ -44,6 +44,7 @@ _image = partial(NamedModel, job_type="image-generation")
 _video = partial(NamedModel, job_type="video-generation")
 _upscale = partial(NamedModel, job_type="image-upscale")
 _speech = partial(NamedModel, job_type="audio-synthesis")
+_effect = partial(NamedModel, job_type="sound-effect")
 _music = partial(NamedModel, job_type="ai-processing", task="music")
 
 
@@ -114,6 +115,7 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _speech("fal-ai/minimax/speech-2.8-hd", model="minimax-speech-2.8-hd"),
         _music("fal-ai/elevenlabs/music", model="eleven-music"),
         _music("fal-ai/stable-audio-25/text-to-audio", model="stable-audio-2.5"),
+        _effect("fal-ai/elevenlabs/sound-effects/v2", model="eleven_text_to_sound_v2"),
     ),
     "openai": (
         _image("gpt-image-2", model="gpt-image-2"),

@@ -1,4 +1,4 @@
-"""ElevenLabs: speech and music, in the answer. Source: elevenlabs 2.78's captures.
+"""ElevenLabs: speech, music and sound effects, in the answer. Source: elevenlabs 2.78's captures.
 
 `voice` is a voice id; of `language` the ISO 639-1 code is sent; a format becomes its usual quality.
 No cancel, no idempotency key. A voice that does not exist is `voice_unknown`; a lack of credit is
@@ -54,10 +54,13 @@ class ElevenLabs:
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done:
         del idempotency_key  # ElevenLabs takes none
         row = find_row_for(self.name, request)
-        if request.capability is Capability.MUSIC:
-            path, body = _build_music(row, request.params)
-        else:
-            path, body = _build_speech(row, request.params)
+        match request.capability:
+            case Capability.MUSIC:
+                path, body = _build_music(row, request.params)
+            case Capability.SOUND_EFFECT:
+                path, body = _build_effect(row, request.params)
+            case _:
+                path, body = _build_speech(row, request.params)
         output_format = request.params.get("outputFormat") or "mp3"
         answer = await self._client.send(
             "POST",
@@ -87,6 +90,11 @@ def _build_music(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[st
     body[row.seconds_field] = round(seconds * 1000)
     body["model_id"] = row.path
     return "/v1/music", body
+
+
+def _build_effect(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    body = {"model_id": row.path, **payloads.rename_fields(params, row.fields, row.ranges)}
+    return "/v1/sound-generation", body | payloads.build_seconds(row, params)
 
 
 def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -32,6 +32,16 @@ MUSIC_OPTIONS: dict[str, Any] = {
     "seconds_form": SecondsForm.MILLISECONDS,
     "ranges": {"duration": (3, 600)},
 }
+#: By the types of elevenlabs 2.78. The model chooses a length that is not given.
+EFFECT_OPTIONS: dict[str, Any] = {
+    "capability": Capability.SOUND_EFFECT,
+    "unit": PriceUnit.RUN,
+    "fields": {"prompt": "text", "loop": "loop", "promptInfluence": "prompt_influence"},
+    "computed": frozenset({"duration", "outputFormat"}),
+    "seconds_field": "duration_seconds",
+    "seconds_form": SecondsForm.DECIMAL,
+    "ranges": {"duration": (0.5, 30)},
+}
 
 
 def _build_row(
@@ -54,7 +64,7 @@ def _build_row(
     )
 
 
-#: The characters and the milliseconds are what is paid for.
+#: The characters and the seconds are what is paid for.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {"text", "music_length_ms", "composition_plan"}
 
 #: The first of a capability is its default.
@@ -70,4 +80,7 @@ MODELS: tuple[ModelRow, ...] = (
     _build_row("music_v1", 0.80 / 60, **MUSIC_OPTIONS, aliases=("music", "eleven-music")),
     # By the types of elevenlabs 2.78, without prices: they serve only where they are named.
     *(_build_row(name, None, **MUSIC_OPTIONS) for name in ("music_v2", "music_v2_5")),
+    # An effect of any length: the API's price page, as developer.puter.com read it in 2026-06.
+    _build_row("eleven_text_to_sound_v2", 0.12, **EFFECT_OPTIONS, aliases=("sound-effects",)),
+    _build_row("eleven_text_to_sound_v3", None, **EFFECT_OPTIONS),
 )

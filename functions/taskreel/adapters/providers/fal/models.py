@@ -346,6 +346,20 @@ SOUNDS: tuple[ModelRow, ...] = (
         ranges={"duration": (1, 190)},
         seconds_field="seconds_total",
     ),
+    # Schema and price by its page, read 2026-09.
+    _build_row(
+        "eleven_text_to_sound_v2",
+        "fal-ai/elevenlabs/sound-effects/v2",
+        0.002,
+        capability=Capability.SOUND_EFFECT,
+        unit=PriceUnit.SECOND,
+        fields={"prompt": "text", "loop": "loop", "promptInfluence": "prompt_influence"},
+        computed=frozenset({"duration"}),
+        ranges={"duration": (0.5, 22)},
+        seconds_field="duration_seconds",
+        seconds_form=SecondsForm.DECIMAL,
+        formats=("mp3",),
+    ),
 )
 
 #: The first of a capability is its default.

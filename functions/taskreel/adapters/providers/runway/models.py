@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.model_row import (
+    SHAPE_OPTIONS,
+    ModelRow,
+    PriceUnit,
+    SecondsForm,
+)
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -54,6 +59,7 @@ def _build_row(
         Capability.VIDEO: SHAPE_OPTIONS | {"duration"},
         Capability.UPSCALE: frozenset({"scale"}),
         Capability.SPEECH: frozenset({"voice"}),
+        Capability.SOUND_EFFECT: frozenset({"duration"}),
     }
     takes = {"computed": computed[capability], **more}
     return ModelRow(
@@ -181,5 +187,17 @@ MODELS: tuple[ModelRow, ...] = (
             voice_words={"narrator": "Maya"},
         )
         for name in ("eleven_v3", "eleven_v4")
+    ),
+    # By the types of runwayml 5.24; a credit a second where the length is given, by Runway's price
+    # page as it was read in 2026-09. What a task cost is in its answer.
+    _build_row(
+        "eleven_text_to_sound_v2",
+        Capability.SOUND_EFFECT,
+        0.01,
+        PriceUnit.SECOND,
+        fields={"prompt": "promptText", "loop": "loop"},
+        seconds_form=SecondsForm.DECIMAL,
+        ranges={"duration": (0.5, 30)},
+        formats=("mp3",),
     ),
 )

@@ -1,0 +1,58 @@
+"""Job types that no imitation does: each by the providers that sell it, refused without a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.fake_providers import StartProviders
+from functions.job_requests import PAID_TYPES, expect_problem, read_balance
+from taskreel.jobtypes import JOB_TYPES
+
+#: Of each job type: a provider, and the key that unlocks it.
+SELLERS = [
+    ("sound-effect", "elevenlabs", "ELEVENLABS_API_KEY"),
+    ("sound-effect", "runway", "RUNWAY_API_KEY"),
+    ("sound-effect", "fal", "FAL_KEY"),
+]
+
+
+def build_request(job_type: str, **fields: Any) -> dict[str, Any]:
+    """The request of the type's own example."""
+    return {**JOB_TYPES[job_type].example, **fields}
+
+
+def test_every_paid_type_has_a_seller_here() -> None:
+    assert {job_type for job_type, _, _ in SELLERS} == PAID_TYPES
+
+
+@pytest.mark.parametrize(("job_type", "provider", "key"), SELLERS)
+async def test_without_a_key_it_is_refused_and_the_key_is_named(
+    job_type: str, provider: str, key: str, ada: httpx.AsyncClient
+) -> None:
+    for wish in ({}, {"provider": "auto"}, {"provider": provider}, {"provider": [provider]}):
+        answer = await ada.post(f"/api/jobs/{job_type}", json=build_request(job_type, **wish))
+        refused = expect_problem(answer, 422, "provider_not_configured")
+        assert key in refused["detail"], refused
+    assert (await read_balance(ada))["held"] == 0
+
+
+@pytest.mark.parametrize(("job_type", "provider", "key"), SELLERS)
+async def test_with_its_key_it_is_quoted_made_and_charged(
+    job_type: str, provider: str, key: str, start_providers: StartProviders
+) -> None:
+    setup = await start_providers(provider)
+    ada = setup.user()
+    path, body = f"/api/jobs/{job_type}", build_request(job_type)
+    quote = (await ada.post(f"{path}?validateOnly=true", json=body)).json()
+    job = await setup.run_job(body, path)
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["servedBy"] == provider
+    assert job["credits"] == {"held": 0, "captured": quote["cost"], "released": 0}
+    assert setup.fakes[provider].creates == 1
+    shown = (await ada.get("/api/providers")).json()["providers"]
+    (seller,) = [one for one in shown if one["provider"] == provider]
+    assert seller["keyVariable"] == key
+    assert job_type in seller["jobTypes"]
