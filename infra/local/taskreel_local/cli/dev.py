@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 
@@ -67,6 +68,11 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
             f"[yellow]{job_type} has no queue in {display_path(QUEUES)}, "
             "so its jobs will not run: run scripts/declare-queues.[/]"
         )
+    if sharded := [] if config.cloud else list_sharded_queues(QUEUES):
+        console.print(
+            f"[dim]shards in {display_path(QUEUES)} ({', '.join(sharded)}) have no effect here: "
+            "Cloud Tasks dispatches at most 500 tasks a second from a queue, this stack more.[/]"
+        )
     async with Stack(config) as stack:
         token = make_token(stack.data, user=DEV_USER, tier="enterprise")
         where = (
@@ -101,6 +107,12 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         if reload:
             until_stopped.append(_reload_on_changes(console, stack))
         await asyncio.gather(*until_stopped)
+
+
+def list_sharded_queues(path: Path) -> list[str]:
+    """The queues that are several in the cloud, as `name: number`."""
+    declared = yaml.safe_load(path.read_text("utf-8")).get("shards") or {}
+    return [f"{name}: {number}" for name, number in declared.items() if number > 1]
 
 
 def _find_provider_keys() -> list[str]:
