@@ -118,7 +118,10 @@ def test_show_says_why_and_lists_every_attempt(commands: Commands, failed: str) 
 
 
 def test_a_paused_queue_is_the_reason_and_is_cleared(commands: Commands) -> None:
-    assert commands.json("queues", "pause", "audio-synthesis", "--reason", "x")["paused"] is True
+    pause = ("queues", "pause", "audio-synthesis", "--reason", "x")
+    asked = commands.run(*pause)
+    assert (asked.exit_code, "of any user" in asked.stderr) == (2, True)
+    assert commands.json(*pause, "--yes")["paused"] is True
     job = commands.json("submit", "audio-synthesis", "text=Hello")["jobId"]
     assert "audio-synthesis-queue is paused" in commands.json("show", job)["reason"]
     assert "paused" in commands.text("queues")
@@ -243,7 +246,19 @@ def test_every_job_that_a_filter_means_is_cancelled_after_a_dry_run(commands: Co
     assert made in commands.text("operations", "show", made)
     assert commands.run("operations", "start", "delete").exit_code == 2
     assert commands.run(*words, "provider=openai").exit_code == 2
-    assert commands.json("operations", "abort", made)["state"] in {"done", "aborted"}
+    assert commands.json("operations", "abort", made, "--yes")["state"] in {"done", "aborted"}
+
+
+def test_the_cache_is_purged_after_a_question(commands: Commands) -> None:
+    asked = commands.run("cache", "purge", "--all")
+    assert (asked.exit_code, "of all users" in asked.stderr) == (2, True)
+    for scope in ((), ("--all", "--type", "image-upscale")):
+        assert commands.run("cache", "purge", *scope, "--yes").exit_code == 2
+    purged = commands.json("cache", "purge", "--type", "image-upscale", "--yes", "--reason", "x")
+    assert (purged["jobType"], purged["userId"]) == ("image-upscale", None)
+    unknown = commands.run("cache", "purge", "--of-user", "nobody-yet", "--yes")
+    assert (unknown.exit_code, "no user nobody-yet" in unknown.stderr) == (3, True)
+    assert "result cache purged" in commands.text("audit-log", "--text", "purged")
 
 
 def test_a_grant_has_a_priority_and_an_end(commands: Commands) -> None:
@@ -256,7 +271,8 @@ def test_a_grant_has_a_priority_and_an_end(commands: Commands) -> None:
 
 def test_a_user_without_the_role_is_refused(commands: Commands, failed: str) -> None:
     for words in (
-        ["queues", "pause", "image-generation"],
+        ["queues", "pause", "image-generation", "--yes"],
+        ["cache", "purge", "--all", "--yes"],
         ["credits", "show", "a"],
     ):
         refused = commands.run(*words, "--user", "eve")

@@ -119,7 +119,7 @@ def test_the_doctor_finds_a_paused_queue_an_open_file_and_an_expired_token(
 ) -> None:
     at = ("--data", str(running.data))
     assert taskreel(config, "doctor", *at).returncode == 0
-    taskreel(config, "queues", "pause", "image-upscale", *at)
+    taskreel(config, "queues", "pause", "image-upscale", "--yes", *at)
     paused = taskreel(config, "doctor", *at)
     assert paused.returncode == 1
     assert "taskreel queues resume image-upscale" in paused.stdout

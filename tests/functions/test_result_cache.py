@@ -374,16 +374,25 @@ async def test_a_purge_of_others_leaves_it(
     scope: str, world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     first = await ask(ada)
+    await ask(world.as_user("bob"))
     await world.advance(60)
     assert (await admin.delete(f"/api/cache{scope}")).status_code == 200
     await world.advance(1)
     assert (await ask(ada))["jobId"] == first["jobId"]
 
 
+async def test_a_purge_of_an_unknown_user_is_refused(admin: httpx.AsyncClient) -> None:
+    answer = await admin.delete("/api/cache?userId=nobody-yet")
+    expect_problem(answer, 404, "not_found")
+    assert "no user nobody-yet" in answer.json()["detail"]
+    assert (await admin.get("/api/audit?text=purged")).json()["entries"] == []
+
+
 async def test_a_purge_is_an_admins_and_in_the_audit_log(
     ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     expect_problem(await ada.delete("/api/cache"), 403, "forbidden")
+    await ask(ada)
     for wrong in ("jobType=nope", "jobType=image-upscale&userId=ada", "typ=x"):
         expect_problem(await admin.delete(f"/api/cache?{wrong}"), 422, "invalid_request")
     for given in ("jobType=IMAGE_UPSCALE&reason=a+wrong+model", "userId=ada", "reason=all"):

@@ -42,7 +42,7 @@ class PurgedView(View):
     "",
     summary="Purge the result cache (admin)",
     response_model=PurgedView,
-    responses=document_problems("forbidden"),
+    responses=document_problems("forbidden", "not_found"),
 )
 async def purge_result_cache(
     wanted: Annotated[PurgeQuery, Query()], context: AuthenticatedAdmin

@@ -15,12 +15,12 @@ from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
-from taskreel.domain.errors import InvalidError
+from taskreel.domain.errors import InvalidError, NotFoundError
 from taskreel.domain.ids import random_id
 from taskreel.domain.job import Job
 from taskreel.domain.queue_control import QueueControl
 from taskreel.ports import Transaction
-from taskreel.store_collections import AUDIT, QUEUE_CONTROLS
+from taskreel.store_collections import ACCOUNTS, AUDIT, QUEUE_CONTROLS
 
 #: The document of the order for all jobs; those for a type and for a user begin with it.
 _ALL = "result-cache"
@@ -36,7 +36,8 @@ async def purge_cache(
 ) -> datetime:
     """Let no job made until now answer: of a type, of a user, or without either of anybody.
 
-    Recorded in the audit log. Returns the time. Raises InvalidError for both together.
+    Recorded in the audit log. Returns the time. Raises InvalidError for both together, and
+    NotFoundError for a user without an account: every user who has submitted a job has one.
     """
     if job_type is not None and user_id is not None:
         raise InvalidError.at("userId", "must not be combined with jobType: purge one, then both")
@@ -57,6 +58,11 @@ async def purge_cache(
     )
 
     async def write(tx: Transaction) -> None:
+        if user_id is not None and await tx.get(ACCOUNTS, user_id) is None:
+            raise NotFoundError(
+                f"There is no user {user_id}, so no cached result is theirs: check userId, letter "
+                "by letter. GET /api/accounts lists the users.",
+            )
         stored = await tx.get(QUEUE_CONTROLS, name)
         wanted = order if stored is None else stored.with_fields_of(order)
         tx.set(QUEUE_CONTROLS, name, wanted)

@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
     },
     "Operation": {
         "queues": (f"{_CLI}.queue_commands:queue_commands", "What waits; pause, resume, clear."),
+        "cache": (f"{_CLI}.cache_commands:cache_commands", "Cached results: purge them."),
         "dead-letters": (
             f"{_CLI}.dead_letter_commands:dead_letter_commands",
             "Failures by cause; try them again.",

@@ -68,9 +68,11 @@ def show_operation(session: Session, operation_id: str) -> None:
 
 @operation_commands.command("abort")
 @click.argument("operation_id", metavar="OPERATION")
+@yes_option
 @connected
-def abort_operation(session: Session, operation_id: str) -> None:
+def abort_operation(session: Session, operation_id: str, *, yes: bool) -> None:
     """Stop an operation; what it has changed stays changed."""
+    session.confirm(f"Stop {operation_id}; what it has changed stays changed.", yes=yes)
     _show(session, session.call("POST", f"{_PATH}/{quote(operation_id, safe='')}/abort"))
 
 

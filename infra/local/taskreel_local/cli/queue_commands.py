@@ -81,9 +81,15 @@ def build_queue_row(found: dict[str, Any]) -> tuple[object, ...]:
 @queue_commands.command("pause")
 @_type
 @reason_option
+@yes_option
 @connected
-def pause_queue(session: Session, job_type: str, reason: str) -> None:
+def pause_queue(session: Session, job_type: str, reason: str, *, yes: bool) -> None:
     """Start no more jobs of TYPE; they are still accepted, and running ones go on."""
+    session.confirm(
+        f"No job of {job_type} of any user on {session.target.name} starts until the queue is "
+        "resumed.",
+        yes=yes,
+    )
     _set_pause(session, job_type, "pause", reason)
 
 
