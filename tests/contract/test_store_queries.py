@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from taskreel.app.query_pages import read_pages
 from taskreel.ports import MOST_IN, Query, Row, Store, Transaction
 
 from .rows import NOON, ROWS, create_row, delete_row
@@ -162,6 +163,53 @@ async def test_a_limit_bounds_the_rows(rows: Store) -> None:
         Query(collection=ROWS, where=(("owner", "==", "ann"),), order=(("n", "desc"),), limit=2)
     )
     assert [document.id for document in documents] == ["d", "b"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "of_a", "of_d"),
+    [
+        (
+            ("owner", "at", "n", "tags", "in", "missing"),
+            ("ann", NOON, 1, ["x", "y"], {"side": 1}, None),
+            ("ann", None, 3, ["x"], {"side": 3}, None),
+        ),
+        (("n", "in.side", "owner.side", "in.other"), (1, 1, None, None), (3, 3, None, None)),
+    ],
+)
+async def test_rows_have_the_named_fields_alone(
+    rows: Store, fields: tuple[str, ...], of_a: tuple[Any, ...], of_d: tuple[Any, ...]
+) -> None:
+    query = Query(collection=ROWS, where=(("owner", "in", ["ann"]),), fields=fields)
+    documents = {row.id: row.data for row in await rows.query(query)}
+    assert set(documents) == {"a", "b", "d"}
+    assert documents["a"] == dict(zip(fields, of_a, strict=True))
+    assert documents["d"] == dict(zip(fields, of_d, strict=True))
+
+
+async def test_pages_of_named_fields_go_on_behind_their_rows(rows: Store) -> None:
+    query = Query(
+        collection=ROWS,
+        where=(("owner", "in", ["ann", "bob", "cat"]),),
+        order=(("at", "asc"),),
+        limit=2,
+        fields=("kind", "at"),
+    )
+    found = [row async for page in read_pages(rows, query) for row in page]
+    assert [row.id for row in found] == ["d", "e", "a", "c", "b"]
+    assert {row.id: row.data["kind"] for row in found} == {
+        id_: data["kind"] for id_, data in CONTENT.items()
+    }
+
+
+async def test_names_and_times_within_a_named_field_are_as_they_were_written(store: Store) -> None:
+    inner = {"\ue000": 1, "\ue000\ue000": [NOON, {"at": NOON}], "~": "\ue001", "__x__": None}
+    await create_row(store, "a", {"first": "a", "inner": inner, "text": "\ue001"})
+    await create_row(store, "b", {"first": "\ue001b", "inner": {}, "text": "b"})
+    query = Query(collection=ROWS, fields=("first", "inner", "text"))
+    assert [row.data for row in await store.query(query)] == [
+        {"first": "a", "inner": inner, "text": "\ue001"},
+        {"first": "\ue001b", "inner": {}, "text": "b"},
+    ]
 
 
 async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store: Store) -> None:

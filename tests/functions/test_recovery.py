@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from functions.call_counts import count_calls
 from functions.job_requests import image_request, read_job, submit_job
 from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
+from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.services import Services
 from taskreel.app.worker import recovery
 from taskreel.app.worker.recovery import recover_jobs
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.ports import Row, Task
 
 
 async def kill_and_start(world: World) -> int:
@@ -33,6 +38,12 @@ async def kill_and_start(world: World) -> int:
     for job in stored:
         await world.put(job)  # a run that is cancelled releases its lease, a killed one does not
     return await recover_jobs(world.services, world.now())
+
+
+def untraced(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks by their ids, without the requests that made them."""
+    found = [replace(task, trace_id=None, trace_parent=None) for task in tasks]
+    return sorted(found, key=lambda task: task.id)
 
 
 SLOW = image_request("slow", seconds=60)
@@ -115,15 +126,61 @@ async def test_more_jobs_than_a_page_are_all_recovered(
     assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}
 
 
-async def test_a_document_that_cannot_be_read_stops_no_other_from_being_recovered(
+async def test_jobs_that_no_run_has_begun_are_not_decoded_at_a_start(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.tasks.pause("image-generation-queue")
+    jobs = [await submit_job(ada) for _ in range(20)]
+    later = (world.now() + timedelta(hours=1)).isoformat()
+    own = {**image_request("noop"), "timeoutSeconds": 77, "scheduleAt": later}
+    jobs.append(await submit_job(ada, own))
+    before = untraced(world.queued_tasks())
+    with monkeypatch.context() as patched:
+        decoded: list[Any] = []
+        patched.setattr(SqliteStore, "read_value", lambda *asked: decoded.append(asked))
+        patched.setattr(Row, "value", property(decoded.append))
+        assert await kill_and_start(world) == 21
+        assert decoded == []
+    # Each task is what it was: an hour later it is due, and has its own time limit.
+    assert untraced(world.queued_tasks()) == before
+    await world.tasks.resume("image-generation-queue")
+    await world.advance(3601)
+    assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}
+
+
+async def test_a_start_takes_few_calls_for_each_open_job(
     world: World, ada: httpx.AsyncClient
+) -> None:
+    await world.tasks.pause("image-generation-queue")
+    job = await submit_job(ada)
+    stored = (await read_documents(world, ["jobs"]))["jobs"][job["jobId"]]
+    copies = {f"{job['jobId']}{number}": stored for number in range(300)}
+    jobs = {id_: {**document, "jobId": id_} for id_, document in copies.items()}
+    await store_documents(world, {"jobs": jobs})
+    with count_calls() as counts:
+        assert await kill_and_start(world) == 301
+    # Of 100,000 open jobs they decide on the time of a start.
+    assert (counts["call"] + counts["c_call"]) / 301 <= 75, counts
+
+
+@pytest.mark.parametrize(
+    ("damage", "recovered"),
+    [
+        # Of a part that the task is not made of: its delivery finds out.
+        ({"units": "three"}, 2),
+        ({"createdAt": "yesterday"}, 1),
+        ({"delivery": "second"}, 1),
+    ],
+)
+async def test_a_document_that_cannot_be_read_stops_no_other_from_being_recovered(
+    world: World, ada: httpx.AsyncClient, damage: dict[str, Any], recovered: int
 ) -> None:
     await world.tasks.pause("image-generation-queue")
     damaged, whole = await submit_job(ada), await submit_job(ada)
     documents = await read_documents(world)
-    documents["jobs"][damaged["jobId"]]["units"] = "three"
+    documents["jobs"][damaged["jobId"]].update(damage)
     await store_documents(world, documents)
-    assert await kill_and_start(world) == 1
+    assert await kill_and_start(world) == recovered
     await world.tasks.resume("image-generation-queue")
     await world.advance(5)
     assert (await read_job(ada, whole))["status"] == "COMPLETED"

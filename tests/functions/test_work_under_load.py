@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-import taskreel
+from functions.call_counts import count_calls
 from functions.job_requests import read_job, submit_job
 from simulation.world import World, running
 
@@ -23,9 +20,6 @@ JOBS = 10
 #: Calls of a plain job that the product's code makes or receives. It decides on the time that a job
 #: takes: whoever makes it larger should know why, and whoever makes it smaller states it here.
 CALLS_A_JOB = 865
-_PRODUCT = str(Path(taskreel.__file__).parent)
-#: From Python 3.12 on these are no calls.
-_COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
 
 
 @pytest.fixture
@@ -61,30 +55,6 @@ async def test_jobs_that_come_together_share_commits(world_on_disk: World) -> No
     # A document that changed several times is written once: the job, its ledger entry, and the
     # account once for all.
     assert (counts["INSERT"] + counts["UPDATE"]) / JOBS <= 3.5, counts
-
-
-@contextmanager
-def count_calls() -> Iterator[Counter[str]]:
-    """Count the calls of the product's functions, and its calls of functions written in C."""
-    counts: Counter[str] = Counter()
-    is_product: dict[str, bool] = {}
-
-    def note(frame: FrameType, event: str, _argument: Any) -> None:
-        if event not in {"call", "c_call"}:
-            return
-        code = frame.f_code
-        known = is_product.get(code.co_filename)
-        if known is None:
-            known = is_product[code.co_filename] = code.co_filename.startswith(_PRODUCT)
-        if known and not (event == "call" and code.co_name in _COMPREHENSIONS):
-            counts[event] += 1
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        yield counts
-    finally:
-        sys.setprofile(before)
 
 
 async def test_a_job_takes_its_number_of_calls(world_on_disk: World) -> None:

@@ -53,6 +53,7 @@ from taskreel.ports.store import (
     Row,
     Store,
     Transaction,
+    select_fields,
 )
 
 __all__ = [
@@ -93,4 +94,5 @@ __all__ = [
     "WebhookMessage",
     "WorkDirs",
     "WorkRequest",
+    "select_fields",
 ]

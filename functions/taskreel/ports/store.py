@@ -105,7 +105,13 @@ class Query(Generic[V]):
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
 
     `after` continues behind a row: the values of its `order` fields, then its id.
-    An `in` takes at most MOST_IN values. Fields have the names that are stored.
+    An `in` takes at most MOST_IN values. Fields have the names that are stored; a dot leads into a
+    map.
+
+    With `fields` a row has these alone: each under its name as it is written here, dots included,
+    and None for one that its document does not have. The collection's codec must be able to read
+    that: one for mappings, as the whole value is not there. A row behind which pages go on needs
+    the fields of `order`, too.
     """
 
     collection: Collection[V]
@@ -113,6 +119,7 @@ class Query(Generic[V]):
     order: tuple[tuple[str, Direction], ...] = ()
     limit: int | None = None
     after: tuple[Any, ...] | None = None
+    fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if any(operator == "in" and len(value) > MOST_IN for _, operator, value in self.where):
@@ -121,6 +128,18 @@ class Query(Generic[V]):
     def behind(self, row: Row[Any]) -> Query[V]:
         """The same query, continued behind a row that it has found."""
         return replace(self, after=(*(row.data[name] for name, _ in self.order), row.id))
+
+
+def select_fields(data: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """The fields of a document that `Query.fields` names, as its rows have them."""
+    return {name: _read_path(data, name) if "." in name else data.get(name) for name in fields}
+
+
+def _read_path(data: Mapping[str, Any], name: str) -> Any:
+    value: Any = data
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,9 @@ class MemoryQueue:
         queued = self._known[task.id] = _QueuedTask(task, due)
         if due > now:
             self._wait_until_due(queued)
-        else:
-            self._ready.append(queued)
+            return
+        self._ready.append(queued)
+        if len(self._ready) == 1:  # others wait for a slot or a token, and it waits behind them
             self._dispatch_due_tasks()
 
     def pause(self) -> None:

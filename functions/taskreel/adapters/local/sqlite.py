@@ -232,7 +232,7 @@ class SqliteStore:
         self.commit()
         table = self.file.open_table(query.collection.name)
         sql, values = build_select(table, query)
-        return self._read_rows(query.collection, table, sql, values)
+        return self._read_rows(query, table, sql, values)
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
@@ -325,15 +325,14 @@ class SqliteStore:
             "ORDER BY version, id"
         )
         values = [table.to_sql(field, value), table.to_sql("updatedAt", since), after_version]
-        return self._read_rows(collection, table, sql, values)
+        return self._read_rows(Query(collection=collection), table, sql, values)
 
     def _read_rows(
-        self, collection: Collection[V], table: Table, sql: str, values: Sequence[Any]
+        self, query: Query[V], table: Table, sql: str, values: Sequence[Any]
     ) -> list[Row[V]]:
         """The rows of a SELECT statement: id, version, data, the fields' columns, perhaps more."""
-        end = 3 + len(table.fields)
         return [
-            Row(collection, row[0], table.load(row[0], row[2], row[3:end]), row[1])
+            Row(query.collection, row[0], table.load_row(row, query.fields), row[1])
             for row in self.file.fetch_all(sql, values)
         ]
 

@@ -27,12 +27,13 @@ def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
         f"{table.expression(field)} AS o{position}" for position, (field, _) in enumerate(order)
     )
     by = ", ".join(f"o{position} {way}" for position, (_, way) in enumerate(order))
+    names = table.names if query.fields is None else table.name_columns(query.fields)
     selects: list[str] = []
     values: list[Any] = []
     for filters in _split_in_filter(table, query):
         where, added = build_conditions(table, replace(query, where=filters))
         selects.append(
-            f"SELECT id, version, data{table.names}, {columns} "
+            f"SELECT id, version, data{names}, {columns} "
             f"FROM {table.name}{where} ORDER BY {by}{limit}"
         )
         values += added

@@ -23,6 +23,8 @@ from typing import Any
 
 import orjson
 
+from taskreel.ports import select_fields
+
 #: The key that marks a time in the JSON: a private-use character. Callers may use it as well.
 TIME = "\ue000"
 _ESCAPED = TIME * 2
@@ -122,14 +124,35 @@ class Table:
     def load(self, id_: str, text: str, columns: Sequence[Any]) -> dict[str, Any]:
         """Read a stored document."""
         document: dict[str, Any] = load_json(text)
-        for name, value in document.items():
-            if value.__class__ is str and value.startswith(_ID):
-                document[name] = id_ if value == _ID else value[1:]
-            break
+        _restore_id(document, id_)
         for field, value in zip(self.fields, columns, strict=True):
             if value is not None and field not in document:
                 document[field] = _to_time(value) if value.__class__ is int else value
         return document
+
+    def name_columns(self, fields: Sequence[str]) -> str:
+        """The columns of the fields, as `names`; NULL for one that has none."""
+        return "".join(f", {self._columns.get(one, 'NULL')}" for one in fields)
+
+    def load_row(self, row: Sequence[Any], fields: Sequence[str] | None) -> dict[str, Any]:
+        """Read a row: an id, a version, `data`, `name_columns(fields)` or `names`, perhaps more.
+
+        With `fields` these alone, in which times are restored: that takes longer than the JSON
+        itself.
+        """
+        if fields is None:
+            return self.load(row[0], row[2], row[3 : 3 + len(self.fields)])
+        document: dict[str, Any] = orjson.loads(row[2])
+        _restore_id(document, row[0])
+        found = select_fields(document, fields)
+        for name, stored in zip(fields, row[3:], strict=False):
+            value = found[name]
+            if value is None:
+                if stored is not None:
+                    found[name] = _to_time(stored) if stored.__class__ is int else stored
+            elif value.__class__ in _CONTAINERS:
+                found[name] = _restore_json(value, row[2])
+        return found
 
     def load_document(self, document: StoredDocument) -> dict[str, Any]:
         """The data of a document, which must exist."""
@@ -203,8 +226,21 @@ class Table:
 
 def load_json(text: str) -> Any:
     """Read the JSON of a document."""
-    value = _restore_times(orjson.loads(text))
-    return _unescape_keys(value) if _ESCAPED in text else value
+    return _restore_json(orjson.loads(text), text)
+
+
+def _restore_json(value: Any, text: str) -> Any:
+    """Restore the times and keys of a JSON value, which the text contains."""
+    restored = _restore_times(value)
+    return _unescape_keys(restored) if _ESCAPED in text else restored
+
+
+def _restore_id(document: dict[str, Any], id_: str) -> None:
+    """Put the id back for the mark that may stand for it in the first field."""
+    for name, value in document.items():
+        if value.__class__ is str and value.startswith(_ID):
+            document[name] = id_ if value == _ID else value[1:]
+        break
 
 
 def _dump_json(value: Any) -> str:

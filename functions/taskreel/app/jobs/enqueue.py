@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from taskreel.app.flow.admission import admit_after_end
 from taskreel.app.messages.job_events import build_event_tasks
@@ -37,16 +38,37 @@ LONGEST_DELIVERY = _LONGEST_WAIT - TIME_TO_STORE
 _PARENT_CHECK_SECONDS = 2
 
 
+class NewJob(NamedTuple):
+    """The parts of a job that no run has begun and that needs its task alone."""
+
+    job_id: str
+    job_type: str
+    payload: Mapping[str, Any]
+    created_at: datetime
+    next_attempt_at: datetime | None
+    delivery: int
+    request_hash: str | None
+    operations: tuple[dict[str, Any], ...] = ()
+
+
 async def enqueue_jobs(services: Services, *jobs: Job) -> None:
     """Put the current delivery of each job on its queue: one task operation for up to 100 jobs.
 
     Never fails: a job whose task was not enqueued is found by the sweep at its `wake_at`.
     """
-    farthest = services.clock.now() + FARTHEST
-    near = [job for job in jobs if job.next_attempt_at is None or job.next_attempt_at <= farthest]
-    tasks = [_build_job_task(job) for job in near]
+    tasks = build_job_tasks(services, jobs)
     tasks += [task for job in jobs if job.webhooks for task in build_event_tasks(job)]
     await enqueue_tasks(services, tasks)
+
+
+def build_job_tasks(services: Services, jobs: Iterable[Job | NewJob]) -> list[Task]:
+    """The tasks of the jobs' current deliveries, without those that are due too late for one."""
+    farthest = services.clock.now() + FARTHEST
+    return [
+        _build_job_task(job)
+        for job in jobs
+        if job.next_attempt_at is None or job.next_attempt_at <= farthest
+    ]
 
 
 async def admit_next(services: Services, job: Job) -> None:
@@ -81,7 +103,7 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
     await enqueue_tasks(services, [build_task(current_name(queue), parent_id, slot, at=at)])
 
 
-def find_queue(job: Job) -> str:
+def find_queue(job: Job | NewJob) -> str:
     """The queue of the job's next task: its type's, or that of polls while an operation runs.
 
     Job types that work on media files have instances of their own, which their polls need too.
@@ -122,7 +144,7 @@ async def enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
         )
 
 
-def find_attempt_limit(job: Job) -> timedelta:
+def find_attempt_limit(job: Job | NewJob) -> timedelta:
     """The longest attempt of the job; short if its type is not deployed.
 
     Half an hour is one delivery, and ends early enough to store the outcome in it.
@@ -134,7 +156,7 @@ def find_attempt_limit(job: Job) -> timedelta:
     return min(limit, LONGEST_DELIVERY) if limit <= _LONGEST_WAIT else limit
 
 
-def _build_job_task(job: Job, task_number: str | None = None) -> Task:
+def _build_job_task(job: Job | NewJob, task_number: str | None = None) -> Task:
     if task_number is None and job.request_hash is not None:
         # As in `name_entry`: the id may come again, and a queue takes a task's name once.
         task_number = f"{job.delivery}/{int(job.created_at.timestamp() * 1000)}"

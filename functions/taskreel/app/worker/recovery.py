@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
+from taskreel.app.jobs.enqueue import NewJob, build_job_tasks, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import (
@@ -26,7 +27,7 @@ from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.webhook import DeliveryState, WebhookDelivery
-from taskreel.ports import Query, Row, Transaction
+from taskreel.ports import Collection, Query, Row, Transaction
 from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,19 @@ log = logging.getLogger(__name__)
 _PAGE = 500
 #: Jobs in other states have no task: they wait for other jobs, or for room.
 _WITH_TASK = tuple([one for one in Status if one not in {Status.BLOCKED, Status.THROTTLED}])
+#: Where one of these is set a task is not all that the job needs, or its state is to be checked.
+_MORE_TO_DO = ("attempt", "leaseUntil", "operationIds", "steps", "webhooks")
+#: The parts of a job that its task is made of.
+_TASK_FIELDS = (
+    "jobType",
+    "payload.timeoutSeconds",
+    "createdAt",
+    "nextAttemptAt",
+    "delivery",
+    "requestHash",
+)
+#: Jobs of which these fields alone are read: at a start there may be 100,000.
+_PARTS_OF_JOBS: Collection[Mapping[str, Any]] = Collection("jobs", dict, dict)
 
 
 async def recover_jobs(services: Services, started_at: datetime) -> int:
@@ -49,7 +63,7 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
     for shard in range(WAKE_SHARDS):
         # One by one: a query of all shards reads a page of each and returns one.
         unfinished = Query(
-            collection=JOBS,
+            collection=_PARTS_OF_JOBS,
             where=(
                 ("wakeShard", "==", shard),
                 ("wakeAt", "<=", END_OF_TIME),
@@ -57,13 +71,10 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
             ),
             order=(("wakeAt", "asc"),),
             limit=_PAGE,
+            fields=("wakeAt", "updatedAt", *_MORE_TO_DO, *_TASK_FIELDS),
         )
         async for rows in read_pages(services.store, unfinished):
-            jobs = [
-                one for row in rows if (one := _decode(row)) and _has_lost_task(one, started_at)
-            ]
-            await _requeue(services, jobs)
-            recovered += len(jobs)
+            recovered += await _requeue_rows(services, rows, started_at)
             await asyncio.sleep(0)  # requests are served in between
     return recovered
 
@@ -104,10 +115,58 @@ async def _free_delivery(
     return await services.store.transaction(write)
 
 
-def _decode(row: Row[Job]) -> Job | None:
-    """The job of a row; None for one that cannot be read: it stops no other, and the sweep logs."""
+async def _requeue_rows(
+    services: Services, rows: Sequence[Row[Mapping[str, Any]]], started_at: datetime
+) -> int:
+    """Put the jobs of a page back on their queues; return their number."""
+    new: list[NewJob] = []
+    others: list[Job] = []
+    for row in rows:
+        updated_at = row.data["updatedAt"]
+        if isinstance(updated_at, datetime) and updated_at >= started_at:
+            continue
+        job = _read_new_job(row)
+        if job is not None:
+            new.append(job)
+        elif (whole := await _load(services, row.id)) and _has_lost_task(whole, started_at):
+            others.append(whole)
+    await enqueue_tasks(services, build_job_tasks(services, new))
+    await _requeue(services, others)
+    return len(new) + len(others)
+
+
+def _read_new_job(row: Row[Mapping[str, Any]]) -> NewJob | None:
+    """The job of a row, if these parts are all that counts, and are what they should be."""
+    data = row.data
+    if any(map(data.get, _MORE_TO_DO)):
+        return None
+    job_type, own_limit, created_at, due_at, delivery, digest = [
+        data[name] for name in _TASK_FIELDS
+    ]
+    is_whole = (
+        isinstance(job_type, str)
+        and isinstance(created_at, datetime)
+        and isinstance(due_at, datetime | None)
+        and isinstance(delivery, int | None)
+        and isinstance(digest, str | None)
+    )
+    if not is_whole:
+        return None
+    return NewJob(
+        row.id,
+        job_type,
+        {"timeoutSeconds": own_limit},
+        created_at,
+        due_at,
+        1 if delivery is None else delivery,
+        digest,
+    )
+
+
+async def _load(services: Services, job_id: str) -> Job | None:
+    """The whole job; None for one that cannot be read: it stops no other, and the sweep logs."""
     try:
-        return row.value
+        return await services.store.get(JOBS, job_id)
     except UnreadableDocumentError:
         return None
 

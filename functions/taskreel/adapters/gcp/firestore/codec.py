@@ -207,6 +207,8 @@ def _encode_condition(condition: Condition, message: Any) -> None:
 def encode_query(root: str, ours: Query[Any]) -> Any:
     """Convert a query. Ties are ordered by name, in the direction of the last order."""
     message = encode_filters(ours)
+    for field in ours.fields or ():
+        message.select.fields.add(field_path=_field_path(field))
     last: Direction = ours.order[-1][1] if ours.order else "asc"
     orders = [
         *((_field_path(field), way) for field, way in ours.order),

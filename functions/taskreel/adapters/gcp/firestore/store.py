@@ -16,7 +16,7 @@ from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.gcp.firestore.buffer import Key, read_value
 from taskreel.adapters.gcp.firestore.query_target import QueryTarget
 from taskreel.domain.errors import StoreContendedError
-from taskreel.ports import Changes, Collection, Query, Row, Transaction
+from taskreel.ports import Changes, Collection, Query, Row, Transaction, select_fields
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -102,7 +102,15 @@ class FirestoreStore:
         if _matches_nothing(query):
             return []
         found = await self._connect().run_query(query)
-        return [Row(query.collection, one.id, one.data, one.commit_number) for one in found]
+        return [
+            Row(
+                query.collection,
+                one.id,
+                one.data if query.fields is None else select_fields(one.data, query.fields),
+                one.commit_number,
+            )
+            for one in found
+        ]
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
