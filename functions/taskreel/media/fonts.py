@@ -12,7 +12,7 @@ import fontpkg_source_sans_3
 from PIL import ImageFont, features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class FontFile(NamedTuple):
@@ -26,11 +26,17 @@ class FontFile(NamedTuple):
 OWN = FontFile(Path(fontpkg_source_sans_3.ROOT) / "files" / "SourceSans3[wght].ttf")
 #: The folder of installed packages, and of those the ones that hold fonts of other scripts.
 _PACKAGES = Path(fontpkg_source_sans_3.ROOT).parent
-_FONT_PACKAGES = ("fontpkg_*/files/*", "noto_cjk_*/*")
+_FONT_PACKAGES = ("fontpkg_*/files/*", "manimgx_fonts/*", "noto_cjk_*/*")
 #: Chinese characters look different in each language. The places of the languages in Noto's
 #: collection, by the script that only that language has; Chinese without one is simplified.
 _KANA, _HANGUL = re.compile(r"[\u3040-\u30ff]"), re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
 _JAPANESE, _KOREAN, _SIMPLIFIED_CHINESE = 0, 1, 2
+#: Letters that join others, or choose a form of them, and are not seen themselves.
+_ZERO_WIDTH_JOINER, _EMOJI_FORM = "\u200d", "\ufe0f"
+_JOINERS = frozenset({_ZERO_WIDTH_JOINER, "\u200c", "\ufe0e", _EMOJI_FORM})
+_SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))  # they spell the flags of regions
+_FIRST_EMOJI = "\U0001f000"
 WEIGHT = 500  # a little over regular: the letters are light and the pictures move
 SYSTEM_FOLDERS = (
     "/usr/share/fonts",
@@ -44,47 +50,109 @@ SYSTEM_FOLDERS = (
 _NO_CHARACTER = "\U0010ffff"  # never assigned: a font draws its "missing character" glyph for it
 
 
-def load_font(pixels: int, text: str) -> ImageFont.FreeTypeFont:
-    """Load a font for `text`: the bundled one, or the one that lacks the fewest of its letters."""
-    return _open_font(_find_best_font(text), pixels)
+@lru_cache(maxsize=256)
+def load_font(pixels: int, font: FontFile) -> ImageFont.FreeTypeFont:
+    """Open a font at a size, a little heavier than regular where it can be."""
+    face = ImageFont.truetype(font.path, pixels, index=font.place)
+    if font.path.stem.endswith("[wght]"):
+        face.set_variation_by_axes([WEIGHT])
+    return face
+
+
+def split_clusters(text: str) -> list[str]:
+    """Split a text into what is seen as one letter: with its marks, modifiers and joiners."""
+    clusters: list[str] = []
+    for letter in unicodedata.normalize("NFC", text):
+        if clusters and _continues(clusters[-1], letter):
+            clusters[-1] += letter
+        else:
+            clusters.append(letter)
+    return clusters
+
+
+def _continues(cluster: str, letter: str) -> bool:
+    if _is_flag_letter(letter):  # two of them are one flag
+        return len(cluster) == 1 and _is_flag_letter(cluster)
+    return (
+        unicodedata.category(letter).startswith("M")
+        or letter in _JOINERS
+        or letter in _SKIN_TONES
+        or letter in _TAGS
+        or cluster.endswith(_ZERO_WIDTH_JOINER)
+    )
+
+
+def _is_flag_letter(letter: str) -> bool:
+    return "\U0001f1e6" <= letter <= "\U0001f1ff"
+
+
+def choose_fonts(clusters: Sequence[str], text: str) -> list[FontFile]:
+    """Return the font of each cluster of a text.
+
+    Signs and spaces stay in the font of the letters before them, where that has them: a font that
+    changes with every comma is seen.
+    """
+    chosen: list[FontFile] = []
+    before, cjk = OWN, _choose_cjk_place(text)
+    for cluster in clusters:
+        if _is_emoji(cluster):
+            chosen.append(_find_font(cluster, cjk))
+            continue
+        is_sign = not any(letter.isalnum() for letter in cluster)
+        if not is_sign or _lacks(before, cluster):
+            before = _find_font(cluster, cjk)
+        chosen.append(before)
+    return chosen
 
 
 def remove_undrawable(text: str) -> str:
-    """Return the text in NFC, without the characters that no font has."""
-    lacking = _find_lacking(_find_best_font(text), unicodedata.normalize("NFC", text))
-    return "".join(letter for letter in unicodedata.normalize("NFC", text) if letter not in lacking)
+    """Return the text in NFC, without what no font has."""
+    place = _choose_cjk_place(text)
+    return "".join(cluster for cluster in split_clusters(text) if _is_drawable(cluster, place))
 
 
 def find_undrawable(texts: Iterable[str]) -> str:
-    """Return the characters of texts that no font has, each once, in order."""
-    letters = (
-        letter
-        for text in texts
-        for letter in text
-        if letter in _find_lacking(_find_best_font(text), text)
-    )
-    return "".join(dict.fromkeys(letters))
+    """Return the letters of texts that no font has, each once, in order."""
+    lacking: dict[str, None] = {}
+    for text in texts:
+        place = _choose_cjk_place(text)
+        for cluster in split_clusters(text):
+            if not _is_drawable(cluster, place):
+                lacking |= dict.fromkeys(cluster)
+    return "".join(lacking)
 
 
-@lru_cache(maxsize=512)
-def _find_best_font(text: str) -> FontFile:
-    composed = unicodedata.normalize("NFC", text)
-    if not _find_lacking(OWN, composed):
+def _is_drawable(cluster: str, cjk_place: int) -> bool:
+    return _lacks(_find_font(cluster, cjk_place), cluster) == 0
+
+
+def _choose_cjk_place(text: str) -> int:
+    """The language whose forms of Chinese characters a text needs."""
+    if _KANA.search(text):
+        return _JAPANESE
+    return _KOREAN if _HANGUL.search(text) else _SIMPLIFIED_CHINESE
+
+
+def _is_emoji(cluster: str) -> bool:
+    return cluster[0] >= _FIRST_EMOJI or _EMOJI_FORM in cluster
+
+
+@lru_cache(maxsize=8192)
+def _find_font(cluster: str, cjk_place: int) -> FontFile:
+    """Return our own font, or the first that has the whole cluster, or lacks least of it."""
+    if not _is_emoji(cluster) and _lacks(OWN, cluster) == 0:
         return OWN
-    place = _JAPANESE if _KANA.search(text) else _KOREAN if _HANGUL.search(text) else None
     others = [
-        FontFile(path, _SIMPLIFIED_CHINESE if place is None else place)
-        if path.name.startswith("NotoSansCJK")
-        else FontFile(path)
+        FontFile(path, cjk_place) if path.name.startswith("NotoSansCJK") else FontFile(path)
         for path in (*_list_package_fonts(), *_list_system_fonts())
     ]
-    return min((OWN, *others), key=lambda font: len(_find_lacking(font, composed)))
+    if _is_emoji(cluster):
+        others.sort(key=lambda font: "Emoji" not in font.path.stem)
+    return min((*others, OWN), key=lambda font: _lacks(font, cluster))
 
 
-def _find_lacking(font: FontFile, text: str) -> frozenset[str]:
-    return frozenset(
-        letter for letter in text if not (letter.isspace() or _has_glyph(font, letter))
-    )
+def _lacks(font: FontFile, cluster: str) -> int:
+    return sum(not (one.isspace() or one in _JOINERS or _has_glyph(font, one)) for one in cluster)
 
 
 @lru_cache(maxsize=65_536)
@@ -103,14 +171,6 @@ def _open_plain_font(font: FontFile) -> tuple[ImageFont.FreeTypeFont, bytes]:
     """
     face = ImageFont.truetype(font.path, 24, font.place, layout_engine=ImageFont.Layout.BASIC)
     return face, bytes(face.getmask(_NO_CHARACTER))
-
-
-@lru_cache(maxsize=64)
-def _open_font(font: FontFile, pixels: int) -> ImageFont.FreeTypeFont:
-    face = ImageFont.truetype(font.path, pixels, index=font.place)
-    if font == OWN:
-        face.set_variation_by_axes([WEIGHT])
-    return face
 
 
 @cache
@@ -140,7 +200,7 @@ _SUFFIXES = {".ttf", ".otf", ".ttc"}
 
 def _can_open(path: Path) -> bool:
     try:
-        _open_font(FontFile(path), 24)
+        load_font(24, FontFile(path))
     except OSError:  # broken, or made of bitmaps of one size
         return False
     return True

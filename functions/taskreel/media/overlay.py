@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
-from PIL.ImageFont import FreeTypeFont
 
 from taskreel.media.camera import to_picture
+from taskreel.media.draw_text import Face
 from taskreel.media.encode import Picture, Size
-from taskreel.media.fonts import load_font, remove_undrawable
+from taskreel.media.fonts import remove_undrawable
 from taskreel.media.phrases import (
     CAPTION_LETTERS,
     CAPTION_LINES,
@@ -70,21 +70,17 @@ class TimedOverlay:
 def draw_caption(text: str, size: Size) -> Overlay:
     """Draw a phrase near the bottom, in lines of about equal length on a dark band."""
     unit = min(size)
-    face = _load_caption_font(text, size)
+    face = _make_caption_face(size)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrap_text(text, face, _compute_caption_width(face, size)))
-    place = (size[0] / 2, size[1] * 0.945)
-    box = draw.multiline_textbbox(
-        place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012
-    )
+    lines = wrap_text(text, face, _compute_caption_width(face, size))
+    place, spacing = (size[0] / 2, size[1] * 0.945), unit * 0.012
+    box = face.find_box(place, lines, anchor="bottom", spacing=spacing)
     pad = unit * 0.018
     draw.rounded_rectangle(
         (box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), unit * 0.014, fill=(8, 8, 10, 150)
     )
-    draw.multiline_text(
-        place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012, fill="white"
-    )
+    face.draw_lines(draw, place, lines, anchor="bottom", spacing=spacing, fill="white")
     return _to_overlay(sheet)
 
 
@@ -92,18 +88,14 @@ def draw_title(text: str, subtitle: str, size: Size) -> Overlay:
     """Draw a large title in the middle, a line and a subtitle, with a soft shadow."""
     text, subtitle = remove_undrawable(text), remove_undrawable(subtitle)
     unit = min(size)
-    big = _fit_title_font(text, size, unit * 0.115, unit * 0.06)
-    small = load_font(max(9, round(unit * 0.042)), subtitle)
+    big = _fit_title_face(text, size, unit * 0.115, unit * 0.06)
+    small = Face(max(9, round(unit * 0.042)))
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrap_text(text, big, size[0] * 0.84)[:3])
-    middle = (size[0] / 2, size[1] * (0.46 if subtitle else 0.5))
-    draw.multiline_text(
-        middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02, fill="white"
-    )
-    box = draw.multiline_textbbox(
-        middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02
-    )
+    lines = wrap_text(text, big, size[0] * 0.84)[:3]
+    middle, spacing = (size[0] / 2, size[1] * (0.46 if subtitle else 0.5)), unit * 0.02
+    big.draw_lines(draw, middle, lines, anchor="middle", spacing=spacing, fill="white")
+    box = big.find_box(middle, lines, anchor="middle", spacing=spacing)
     if subtitle:
         y = box[3] + unit * 0.05
         draw.line(
@@ -111,14 +103,10 @@ def draw_title(text: str, subtitle: str, size: Size) -> Overlay:
             fill=(255, 255, 255, 200),
             width=max(1, unit // 300),
         )
-        rest = "\n".join(wrap_text(subtitle, small, size[0] * 0.8)[:3])
-        draw.multiline_text(
-            (size[0] / 2, y + unit * 0.04),
-            rest,
-            font=small,
-            anchor="ma",
-            align="center",
-            fill=(255, 255, 255, 225),
+        rest = wrap_text(subtitle, small, size[0] * 0.8)[:3]
+        below = (size[0] / 2, y + unit * 0.04)
+        small.draw_lines(
+            draw, below, rest, anchor="top", spacing=unit * 0.012, fill=(255, 255, 255, 225)
         )
     return _to_overlay(_add_shadow(sheet, unit))
 
@@ -126,27 +114,22 @@ def draw_title(text: str, subtitle: str, size: Size) -> Overlay:
 def draw_credits(lines: Sequence[str], size: Size) -> Overlay:
     """Draw closing lines, centred one under another."""
     unit = min(size)
-    shown = [remove_undrawable(line) for line in lines]
-    face = load_font(max(9, round(unit * 0.046)), "\n".join(shown))
+    face = Face(max(9, round(unit * 0.046)))
     sheet = Image.new("RGBA", size)
-    text = "\n".join(part for line in shown for part in wrap_text(line, face, size[0] * 0.8))
-    ImageDraw.Draw(sheet).multiline_text(
-        (size[0] / 2, size[1] / 2),
-        text,
-        font=face,
-        anchor="mm",
-        align="center",
-        spacing=unit * 0.03,
-        fill="white",
-    )
+    shown = [
+        part for line in lines for part in wrap_text(remove_undrawable(line), face, size[0] * 0.8)
+    ]
+    middle = (size[0] / 2, size[1] / 2)
+    draw = ImageDraw.Draw(sheet)
+    face.draw_lines(draw, middle, shown, anchor="middle", spacing=unit * 0.03, fill="white")
     return _to_overlay(_add_shadow(sheet, unit))
 
 
 def schedule_captions(text: str, size: Size, first: int, last: int) -> list[TimedOverlay]:
     """Spread a text's phrases over a span of frames, each as long as its share of the letters."""
     text = remove_undrawable(text)
-    face = _load_caption_font(text, size)
-    letter = face.getlength(text) / max(len(text), 1) or 1
+    face = _make_caption_face(size)
+    letter = face.measure(text) / max(len(text), 1) or 1
     # Nine tenths: words do not break exactly at the end of a line.
     fitting = 0.9 * CAPTION_LINES * _compute_caption_width(face, size) / letter
     phrases = split_phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
@@ -156,27 +139,24 @@ def schedule_captions(text: str, size: Size, first: int, last: int) -> list[Time
     ]
 
 
-def wrap_text(text: str, face: FreeTypeFont, width: float) -> list[str]:
+def wrap_text(text: str, face: Face, width: float) -> list[str]:
     """Break a text into lines of about equal length, no wider than `width` pixels."""
-    return balance_lines(text, width, face.getlength)
+    return balance_lines(text, width, face.measure)
 
 
-def _load_caption_font(text: str, size: Size) -> FreeTypeFont:
-    return load_font(max(10, round(min(size) * 0.046)), text)
+def _make_caption_face(size: Size) -> Face:
+    return Face(max(10, round(min(size) * 0.046)))
 
 
-def _compute_caption_width(face: FreeTypeFont, size: Size) -> float:
-    return min(size[0] * CAPTION_WIDTH, CAPTION_LETTERS * face.getlength("n"))
+def _compute_caption_width(face: Face, size: Size) -> float:
+    return min(size[0] * CAPTION_WIDTH, CAPTION_LETTERS * face.measure("n"))
 
 
-def _fit_title_font(text: str, size: Size, largest: float, smallest: float) -> FreeTypeFont:
+def _fit_title_face(text: str, size: Size, largest: float, smallest: float) -> Face:
     pixels = largest
-    while (
-        pixels > smallest
-        and len(wrap_text(text, load_font(round(pixels), text), size[0] * 0.84)) > 2
-    ):
+    while pixels > smallest and len(wrap_text(text, Face(round(pixels)), size[0] * 0.84)) > 2:
         pixels *= 0.88
-    return load_font(max(10, round(pixels)), text)
+    return Face(max(10, round(pixels)))
 
 
 def _add_shadow(sheet: Image.Image, unit: int) -> Image.Image:

@@ -185,23 +185,24 @@ def _tint_pixels(
 def _draw_caption(image: Any, words: str, intensity: float) -> Any:
     from PIL import Image, ImageDraw
 
-    from taskreel.media.fonts import load_font, remove_undrawable
+    from taskreel.media.draw_text import Face
+    from taskreel.media.fonts import remove_undrawable
     from taskreel.media.overlay import wrap_text
 
     width, height = image.size
-    face = load_font(max(12, height // 16), words)
+    face = Face(max(12, height // 16))
     sheet = Image.new("RGBA", image.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(sheet)
     alpha = round(255 * (0.4 + 0.6 * intensity))
-    pen.multiline_text(
+    face.draw_lines(
+        pen,
         (width / 2, height * 0.93),
-        "\n".join(wrap_text(remove_undrawable(words), face, width * 0.9)),
-        font=face,
+        wrap_text(remove_undrawable(words), face, width * 0.9),
+        anchor="bottom",
+        spacing=4,
         fill=(255, 255, 255, alpha),
         stroke_width=max(1, height // 240),
         stroke_fill=(0, 0, 0, alpha),
-        anchor="md",
-        align="center",
     )
     return Image.alpha_composite(image.convert("RGBA"), sheet).convert("RGB")
 

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bidi import get_display
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.media import fonts
 from taskreel.media.compose import compose_film
-from taskreel.media.fonts import find_undrawable, load_font, remove_undrawable
+from taskreel.media.directions import Direction, find_levels, reorder_levels
+from taskreel.media.draw_text import Face
+from taskreel.media.fonts import FontFile, find_undrawable, load_font, remove_undrawable
 from taskreel.media.overlay import draw_caption, draw_title, schedule_captions
 from taskreel.media.phrases import balance_lines, split_phrases
 from taskreel.media.scenes import FilmOptions, Scene
+from taskreel.media.text_runs import split_runs
 
 SAMPLES = {
     "Bosnian, Croatian": "Gojazni đačić s biciklom drži hmelj i finu vatu u džepu nošnje",
@@ -51,9 +55,9 @@ SAMPLES = {
 
 @pytest.mark.parametrize("language", SAMPLES)
 def test_our_own_face_draws_every_european_language(language: str) -> None:
-    face = load_font(32, SAMPLES[language])
+    face = load_font(32, fonts.OWN)
     box = bytes(face.getmask("\U0010ffff"))
-    assert face.path == fonts.OWN.path
+    assert {run.font for run in split_runs(SAMPLES[language], "ltr")} == {fonts.OWN}
     assert [letter for letter in SAMPLES[language] if bytes(face.getmask(letter)) == box] == []
 
 
@@ -65,7 +69,8 @@ def test_an_accent_that_stands_apart_is_joined_to_its_letter() -> None:
 def forget_which_face_was_best() -> Iterator[None]:
     yield
     for known in (
-        fonts._find_best_font,
+        fonts._find_font,
+        split_runs,
         fonts._has_glyph,
         fonts._list_package_fonts,
         fonts._list_system_fonts,
@@ -78,25 +83,85 @@ def no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", ())
 
 
-#: Scripts beyond Europe's, and the place in a collection of the font that draws them.
+#: Scripts beyond Europe's, and the font that draws them, with its place in a collection.
 SCRIPTS = {
-    "Arabic": ("وجد حارس المنارة رسالة", 0),
-    "Hindi": ("प्रकाशस्तंभ के रखवाले को एक संदेश मिला", 0),
-    "Tamil": ("கலங்கரை விளக்கக் காவலர்", 0),
-    "Thai": ("ผู้ดูแลประภาคารพบข้อความ", 0),
-    "Japanese": ("灯台守は瓶の中に手紙を見つけた。", 0),
-    "Korean": ("등대지기는 편지를 발견했다.", 1),
-    "Chinese": ("灯塔看守人发现了一个瓶子。", 2),
-    "mixed": ("The sign says 灯塔, über Nacht.", 2),
+    "Arabic": ("وجد حارس المنارة رسالة", "NotoSansArabic", 0),
+    "Bengali": ("বাতিঘরের রক্ষক", "NotoSansBengali", 0),
+    "Hebrew": ("שומר המגדלור מצא הודעה", "NotoSansHebrew", 0),
+    "Hindi": ("प्रकाशस्तंभ के रखवाले को एक संदेश मिला", "NotoSansDevanagari", 0),
+    "Tamil": ("கலங்கரை விளக்கக் காவலர்", "NotoSansTamil", 0),
+    "Thai": ("ผู้ดูแลประภาคารพบข้อความ", "NotoSansThai", 0),
+    "Japanese": ("灯台守は瓶の中に手紙を見つけた。", "NotoSansCJK", 0),
+    "Korean": ("등대지기는 편지를 발견했다.", "NotoSansCJK", 1),
+    "Chinese": ("灯塔看守人发现了一个瓶子。", "NotoSansCJK", 2),
+    "emoji": ("🚀👩‍🚀👍🏽🇵🇱❤️", "NotoEmoji", 0),
 }
 
 
 @pytest.mark.parametrize("language", SCRIPTS)
 def test_fonts_that_come_with_us_draw_other_scripts(language: str, no_system_fonts: None) -> None:
     del no_system_fonts
-    text, place = SCRIPTS[language]
+    text, name, place = SCRIPTS[language]
     assert find_undrawable([text]) == ""
-    assert fonts._find_best_font(text).place == place
+    others = {run.font for run in split_runs(text, "ltr")} - {fonts.OWN}
+    assert {(font.path.stem[: len(name)], font.place) for font in others} == {(name, place)}
+
+
+def name_runs(text: str, direction: Direction = "ltr") -> list[tuple[str, str, str]]:
+    return [
+        (run.text, run.font.path.stem.removesuffix("[wght]"), run.direction)
+        for run in split_runs(text, direction)
+    ]
+
+
+def test_each_part_of_a_line_has_the_font_of_its_script(no_system_fonts: None) -> None:
+    del no_system_fonts
+    assert name_runs("It says 灯塔, नमस्ते! 🚀 Go") == [
+        ("It says ", "SourceSans3", "ltr"),
+        ("灯塔, ", "NotoSansCJK-Regular", "ltr"),
+        ("नमस्ते! ", "NotoSansDevanagari", "ltr"),
+        ("🚀", "NotoEmoji", "ltr"),
+        (" ", "NotoSansDevanagari", "ltr"),
+        ("Go", "SourceSans3", "ltr"),
+    ]
+
+
+def test_parts_of_both_directions_stand_in_the_order_in_which_they_are_seen(
+    no_system_fonts: None,
+) -> None:
+    del no_system_fonts
+    assert name_runs("say שלום to 12 עץ") == [
+        ("say ", "SourceSans3", "ltr"),
+        ("שלום", "NotoSansHebrew", "rtl"),
+        (" ", "NotoSansHebrew", "ltr"),
+        ("to 12 ", "SourceSans3", "ltr"),
+        ("עץ", "NotoSansHebrew", "rtl"),
+    ]
+    assert [text for text, _, _ in name_runs("עץ 12 (ok)", "rtl")][-1] == "עץ "
+
+
+MIXED = st.text("ab אבגمع123 ,.:-%()[]!$", min_size=1, max_size=24).map(str.strip).filter(bool)
+
+
+@given(MIXED, st.sampled_from(["ltr", "rtl"]))
+def test_the_order_of_letters_is_that_of_the_unicode_algorithm(
+    text: str, direction: Direction
+) -> None:
+    levels = find_levels(text, direction)
+    ordered = "".join(text[place] for place in reorder_levels(levels))
+    expected = get_display(text, base_dir="R" if direction == "rtl" else "L")
+    assert ordered.translate(UNTURNED) == expected.translate(UNTURNED)
+
+
+#: A bracket that runs from right to left is drawn as its mirror image.
+UNTURNED = str.maketrans(")]", "([")
+
+
+def test_a_caption_of_several_scripts_is_as_wide_as_its_parts(no_system_fonts: None) -> None:
+    del no_system_fonts
+    face = Face(40)
+    parts = ("It says ", "灯塔", " ", "नमस्ते")
+    assert face.measure("".join(parts)) == pytest.approx(sum(map(face.measure, parts)), abs=2)
 
 
 def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> None:
@@ -107,7 +172,7 @@ def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> N
 
 def test_a_mark_that_no_font_has_goes_with_its_letter(no_system_fonts: None) -> None:
     del no_system_fonts
-    assert remove_undrawable("বাংলা") == ""
+    assert remove_undrawable("བོད་") == ""
 
 
 def test_a_film_says_what_its_words_lack_and_shows_the_rest(
@@ -143,8 +208,8 @@ def test_a_face_of_the_machine_draws_what_ours_lacks(
         lambda font, one: draws(font, one) and (one.isascii() or font != fonts.OWN),
     )
     monkeypatch.setattr(fonts, "_FONT_PACKAGES", ())
-    assert load_font(20, "Ωmega").path == theirs
-    assert load_font(20, "Omega").path == fonts.OWN.path
+    assert [run.font for run in split_runs("Ωmega", "ltr")] == [FontFile(theirs), fonts.OWN]
+    assert [run.font for run in split_runs("Omega", "ltr")] == [fonts.OWN]
     assert find_undrawable(["Ωmega"]) == ""
 
 
@@ -168,9 +233,9 @@ def test_lines_are_as_few_as_fit_and_as_even_as_can_be(text: str, most: int) -> 
 
 
 def test_no_word_is_left_alone_on_a_line() -> None:
-    face = load_font(30, "")
+    face = Face(30)
     text = "The answer had been written on the message from the first day."
-    lines = balance_lines(text, face.getlength(text) * 0.95, face.getlength)
+    lines = balance_lines(text, face.measure(text) * 0.95, face.measure)
     assert [len(line.split()) > 3 for line in lines] == [True, True]
 
 
