@@ -118,4 +118,4 @@ def _direct(run: Run) -> dict[str, Any]:
 
 @cache
 def _has_raqm() -> bool:
-    return features.check("raqm")
+    return bool(features.check("raqm"))
