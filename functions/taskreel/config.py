@@ -58,6 +58,12 @@ class Settings(Value):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_leeway_seconds: int = Field(default=30, ge=0, le=600)
+    #: The dashboard's public client at JWT_ISSUER, for its sign-in page (OpenID Connect,
+    #: authorization code with PKCE); absent: the dashboard asks for a token. The token is the ID
+    #: token where JWT_AUDIENCE is this client, else the access token.
+    sign_in_client_id: str | None = None
+    #: The scopes that it asks for; some issuers have one for an audience (`api://taskreel/jobs`).
+    sign_in_scopes: str = Field(default="openid", pattern=r"^(.* )?openid( .*)?$")
     #: Reads `/metrics`, and nothing else, as `Authorization: Bearer KEY`: for a Prometheus server.
     #: Absent: an admin's token alone reads them.
     metrics_key: SecretStr | None = None
@@ -191,6 +197,11 @@ class Settings(Value):
                 "another service is accepted here"
             )
             found.append((("jwt_audience",), message))
+        if self.sign_in_client_id is not None and not _has_origin(self.jwt_issuer or ""):
+            message = (
+                "needs JWT_ISSUER, the URL of the issuer whose sign-in page the dashboard opens"
+            )
+            found.append((("sign_in_client_id",), message))
         if self.lease_seconds <= self.heartbeat_seconds:
             message = (
                 "must be greater than HEARTBEAT_SECONDS, after which a run renews its lease; "
@@ -277,6 +288,11 @@ class Settings(Value):
             found = describe_errors(error.errors(include_input=False), cls)
             lines = [f"{str(at[0]).upper()}: {message}" for at, message in found if at]
             raise ConfigurationError("; ".join(lines) or str(error)) from None
+
+
+def _has_origin(url: str) -> bool:
+    parts = urlsplit(url)
+    return _ORIGIN.fullmatch(f"{parts.scheme}://{parts.netloc}") is not None
 
 
 def _split_list(text: str) -> list[str]:

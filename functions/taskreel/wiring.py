@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from taskreel.web.auth import TokenRules
     from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.file_links import FileLinks
+    from taskreel.web.issuer_sign_in import IssuerSignIn
     from taskreel.web.live_context import LiveContext
     from taskreel.web.stream_tokens import StreamTokens
     from taskreel.web.task_tokens import TaskTokenRules
@@ -115,6 +116,7 @@ def api() -> DurableResponses:
         _build_fastapi,
         origins=chosen.allowed_origins,
         media_origins=find_media_origins(chosen),
+        sign_in=_find_issuer_sign_in(chosen),
         mcp_path=chosen.mcp_path,
     )
     telemetry = _find_telemetry()
@@ -317,6 +319,20 @@ def _token_rules(chosen: Settings) -> TokenRules:
         issuer=chosen.jwt_issuer,
         audience=chosen.jwt_audience,
         leeway_seconds=chosen.jwt_leeway_seconds,
+    )
+
+
+def _find_issuer_sign_in(chosen: Settings) -> IssuerSignIn | None:
+    """The issuer's sign-in page for the dashboard, where one is configured."""
+    if not chosen.sign_in_client_id or not chosen.jwt_issuer:
+        return None
+    from taskreel.web.issuer_sign_in import IssuerSignIn
+
+    return IssuerSignIn(
+        issuer=chosen.jwt_issuer,
+        client_id=chosen.sign_in_client_id,
+        scopes=chosen.sign_in_scopes,
+        audience=chosen.jwt_audience,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from simulation.world import World
 from taskreel.domain.health import REQUEST_FAULTS
 from taskreel.web.dashboard import build_policy, load_files
+from taskreel.web.issuer_sign_in import IssuerSignIn
 
 FOLDER = Path(__file__).resolve().parents[2] / "functions" / "taskreel" / "dashboard"
 #: The first paint of any page loads these at most.
@@ -50,6 +53,25 @@ async def test_the_page_runs_only_its_own_scripts_and_shows_only_the_buckets_fil
     assert "img-src 'self' https://storage.googleapis.com data:" in build_policy(
         ["https://storage.googleapis.com"]
     )
+
+
+def test_the_page_may_call_the_issuer_of_its_sign_in_and_is_told_of_it() -> None:
+    chosen = IssuerSignIn(
+        issuer="https://auth.example.com/realms/films",
+        client_id='a"b',
+        scopes="openid",
+        audience=None,
+    )
+    policy = build_policy(["https://storage.googleapis.com"], chosen)
+    assert "connect-src 'self' https://storage.googleapis.com https://auth.example.com; " in policy
+    assert policy.count("auth.example.com") == 1
+    assert "auth.example.com" not in build_policy(["https://storage.googleapis.com"])
+    page = load_files(chosen).files["index.html"].plain.decode()
+    (content,) = re.findall(r'<meta name="taskreel-sign-in" content="([^"]+)">', page)
+    assert json.loads(html.unescape(content))["clientId"] == 'a"b'
+    plain = load_files().files["index.html"]
+    assert b"taskreel-sign-in" not in plain.plain
+    assert load_files(chosen).files["index.html"].etag != plain.etag
 
 
 async def test_files_are_stored_for_good_under_the_digest_of_all_of_them(world: World) -> None:

@@ -84,6 +84,20 @@ def test_a_public_key_without_an_audience_is_refused() -> None:
     assert read(JWT_PUBLIC_KEY="-----BEGIN PUBLIC KEY-----", JWT_AUDIENCE="taskreel")
 
 
+@pytest.mark.parametrize("issuer", ["", "auth.example.com", "https://a b; script-src *"])
+def test_a_sign_in_page_needs_the_url_of_its_issuer(issuer: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^SIGN_IN_CLIENT_ID: .*JWT_ISSUER"):
+        read(SIGN_IN_CLIENT_ID="dashboard", JWT_ISSUER=issuer)
+    found = read(SIGN_IN_CLIENT_ID="dashboard", JWT_ISSUER="https://auth.example.com/realms/a")
+    assert found.sign_in_scopes == "openid"
+
+
+def test_the_scopes_of_a_sign_in_must_name_openid() -> None:
+    with pytest.raises(ConfigurationError, match=r"^SIGN_IN_SCOPES: "):
+        read(SIGN_IN_SCOPES="profile openidentity")
+    assert read(SIGN_IN_SCOPES="openid api://taskreel/jobs").sign_in_scopes
+
+
 def test_origins_are_a_list() -> None:
     found = read(CORS_ORIGINS="https://a.example, http://localhost:*,http://[::1]:5173")
     assert found.allowed_origins == ["https://a.example", "http://localhost:*", "http://[::1]:5173"]

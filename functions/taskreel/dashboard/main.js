@@ -3,6 +3,7 @@
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { get, signals } from "./api.js";
 import { Announcements, Dialog, Failure } from "./elements.js";
+import { takeIssuerAnswer } from "./issuer_sign_in.js";
 import { KeyboardHelp, useKeyboard } from "./keyboard.js";
 import { live } from "./live.js";
 import { findPage, GROUPS, isCurrent, PAGES } from "./pages.js";
@@ -13,13 +14,15 @@ import { Mark, SignIn } from "./sign_in.js";
 /** @typedef {import("./pages.js").Page} Page */
 /** @typedef {import("./pages.js").Caller} Caller */
 
-/** @param {{offered: string}} props a token to begin with */
-function App({ offered }) {
+/** @param {{offered: string, answer: import("./issuer_sign_in.js").IssuerAnswer | null}} props a token to begin with, and the issuer's answer */
+function App({ offered, answer }) {
   const [token, setToken] = useState(readToken());
   const [caller, setCaller] = useState(/** @type {Caller | null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   const [ended, setEnded] = useState(false);
   const [offer, setOffer] = useState(offered);
+  // It is redeemed once; who is signed in has no use for it.
+  const [pending, setPending] = useState(readToken() ? null : answer);
   const leave = () => {
     live.stop();
     removeToken();
@@ -67,10 +70,11 @@ function App({ offered }) {
   }, []);
   const signIn = (/** @type {string} */ given, /** @type {boolean} */ remember) => {
     storeToken(given, remember);
+    setPending(null);
     setEnded(false);
     setToken(given);
   };
-  if (!token) return html`<${SignIn} key=${offer} offered=${offer} ended=${ended} signIn=${signIn} />`;
+  if (!token) return html`<${SignIn} key=${offer} offered=${offer} answer=${pending} ended=${ended} signIn=${signIn} />`;
   if (error) return html`<main class="alone"><${Failure} error=${error} retry=${read} /></main>`;
   if (!caller) return html`<p class="boot">Loading…</p>`;
   return html`<${Frame} caller=${caller} signOut=${leave} />`;
@@ -163,5 +167,6 @@ function loadWhenBack() {
 
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
 const found = takeTokenFromAddress();
+const answer = takeIssuerAnswer();
 app.textContent = "";
-render(html`<${App} offered=${found && !found.stored ? found.token : ""} />`, app);
+render(html`<${App} offered=${found && !found.stored ? found.token : ""} answer=${answer} />`, app);

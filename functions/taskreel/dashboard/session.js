@@ -4,7 +4,7 @@ const KEY = "taskreel.token";
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /**
- * @typedef {{sub?: string, role?: string, exp?: number, projectRoles?: Record<string, string>}} Claims The server verifies them; here
+ * @typedef {{sub?: string, iss?: string, aud?: string | string[], nonce?: string, role?: string, exp?: number, projectRoles?: Record<string, string>}} Claims The server verifies them; here
  *   they only decide what is shown.
  */
 

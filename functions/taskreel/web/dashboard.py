@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.domain.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from taskreel.web.issuer_sign_in import IssuerSignIn
 
 PREFIX = "/dashboard"
 _FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
@@ -28,6 +32,7 @@ _PAGE = "index.html"
 _ASSETS = "assets/"
 _VERSION = b"{{version}}"
 _PRELOADS = b"{{preloads}}"
+_SIGN_IN = b"{{signIn}}"
 _MAIN = "main.js"
 #: A static import; the pages themselves are imported when they are opened.
 _IMPORT = re.compile(rb'^(?:import|export) [^"\n]*"(\.{1,2}/[^"]+)";$', re.MULTILINE)
@@ -68,14 +73,17 @@ class StaticFiles:
     files: Mapping[str, StaticFile]
 
 
-async def serve_dashboard(request: Request, media_origins: Sequence[str]) -> Response:
+async def serve_dashboard(
+    request: Request, media_origins: Sequence[str], sign_in: IssuerSignIn | None = None
+) -> Response:
     """The page for any of its own addresses, or one of its files.
 
-    `media_origins` are the origins of signed URLs, from which the page shows results.
+    `media_origins` are the origins of signed URLs, from which the page shows results; `sign_in` is
+    the issuer's sign-in page, where one is configured.
     """
     if request.method not in {"GET", "HEAD"}:
         raise NotFoundError(f"{PREFIX} is a page: GET it.")
-    static = load_files()
+    static = load_files(sign_in)
     path = request.scope["path"].removeprefix(PREFIX).removeprefix("/")
     if path.startswith(_ASSETS):
         version, _, name = path.removeprefix(_ASSETS).partition("/")
@@ -88,7 +96,7 @@ async def serve_dashboard(request: Request, media_origins: Sequence[str]) -> Res
         file, lifetime = static.files[_PAGE], _ASKED_EACH_TIME
     headers = {
         "Cache-Control": lifetime,
-        "Content-Security-Policy": build_policy(media_origins),
+        "Content-Security-Policy": build_policy(media_origins, sign_in),
         "ETag": file.etag,
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept-Encoding",
@@ -120,9 +128,14 @@ def serve_entry(request: Request, base_url: str) -> Response:
     )
 
 
-def build_policy(media_origins: Sequence[str]) -> str:
-    """The content security policy: own scripts and styles; files from and to the bucket alone."""
+def build_policy(media_origins: Sequence[str], sign_in: IssuerSignIn | None = None) -> str:
+    """The content security policy: own scripts and styles; files from and to the bucket alone.
+
+    An issuer's sign-in page is opened by a navigation; its documents and tokens are asked for, so
+    that its origin, and no other, can be called too.
+    """
     media = " ".join(["'self'", *media_origins])
+    called = media if sign_in is None else f"{media} {sign_in.origin}"
     return "; ".join(
         [
             "default-src 'none'",
@@ -130,7 +143,7 @@ def build_policy(media_origins: Sequence[str]) -> str:
             "style-src 'self'",
             f"img-src {media} data:",
             f"media-src {media}",
-            f"connect-src {media}",
+            f"connect-src {called}",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -139,8 +152,8 @@ def build_policy(media_origins: Sequence[str]) -> str:
 
 
 @cache
-def load_files() -> StaticFiles:
-    """Read the files, once."""
+def load_files(sign_in: IssuerSignIn | None = None) -> StaticFiles:
+    """Read the files, once; the page tells its scripts of the issuer's sign-in page."""
     found = {
         path.relative_to(_FOLDER).as_posix(): path.read_bytes()
         for path in sorted(_FOLDER.rglob("*"))
@@ -152,6 +165,7 @@ def load_files() -> StaticFiles:
         digest.update(content)
     version = digest.hexdigest()[:12]
     page = found[_PAGE].replace(_PRELOADS, _write_preloads(found))
+    page = page.replace(_SIGN_IN, b"" if sign_in is None else sign_in.write_element())
     found[_PAGE] = page.replace(_VERSION, version.encode())
     return StaticFiles(
         version, {name: _prepare_file(name, content) for name, content in found.items()}

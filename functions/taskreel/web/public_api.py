@@ -9,6 +9,7 @@ handlers themselves. FastAPI's document describes the hot routes too.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,9 @@ from taskreel.web.job_submission import post_job
 from taskreel.web.other_apis import build_other_api, find_other_api
 from taskreel.web.problems import answer_crash, answer_error
 from taskreel.web.request_rates import list_rate_headers
+
+if TYPE_CHECKING:
+    from taskreel.web.issuer_sign_in import IssuerSignIn
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -43,6 +47,7 @@ class PublicApi:
         *,
         origins: Sequence[str] = (),
         media_origins: Sequence[str] = (),
+        sign_in: IssuerSignIn | None = None,
         mcp_path: str | None = None,
     ) -> None:
         """Serve with `context`.
@@ -52,6 +57,7 @@ class PublicApi:
             build_rest: Imports and builds the application of all other routes.
             origins: The origins whose pages may call the API.
             media_origins: The origins of signed URLs, whose files the dashboard shows.
+            sign_in: The issuer's sign-in page, which the dashboard opens.
             mcp_path: The path of the MCP server; None has none.
         """
         self._context = context
@@ -59,6 +65,7 @@ class PublicApi:
         self._rest: ASGIApp | None = None
         self._other_apis: dict[str, ASGIApp] = {}
         self._media_origins = media_origins
+        self._sign_in = sign_in
         self._mcp_path = mcp_path
         self._mcp_server: ASGIApp | None = None
         self._app = allow_origins(self._route, origins)
@@ -126,7 +133,7 @@ class PublicApi:
     async def _serve_dashboard(self, request: Request) -> Response:
         from taskreel.web.dashboard import serve_dashboard
 
-        return await serve_dashboard(request, self._media_origins)
+        return await serve_dashboard(request, self._media_origins, self._sign_in)
 
 
 def _complete_headers(
