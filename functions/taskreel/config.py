@@ -34,6 +34,8 @@ class Settings(Value):
     #: The project and location of the adapters whose URLs are not given (google_settings.py).
     google_cloud_project: str | None = None
     google_cloud_location: str | None = None
+    #: The service's name, as Cloud Run sets it; absent on any other machine.
+    k_service: str | None = None
     store_url: str = "sqlite:///.taskreel/store.db"
     #: `embedded:///QUEUES.yaml`: queues in this process, with the settings of the file; the path is
     #: relative, and absolute after four slashes. `?unthrottled` ignores their rates.
@@ -217,6 +219,11 @@ class Settings(Value):
         """The Google Cloud project, given or in the URL of the store."""
         parts = urlsplit(self.store_url)
         return self.google_cloud_project or (parts.netloc if parts.scheme == "firestore" else None)
+
+    @property
+    def console_project(self) -> str | None:
+        """The project whose Cloud Console shows this service; None where it is not deployed."""
+        return self.project if self.k_service else None
 
     @property
     def internal_keys(self) -> list[str]:

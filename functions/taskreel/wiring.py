@@ -110,6 +110,7 @@ def api() -> DurableResponses:
         fal_webhook_keys=_fal_webhook_keys,
         store_metrics=_store_metrics,
         metrics_key=chosen.metrics_key.get_secret_value() if chosen.metrics_key else None,
+        console_project=chosen.console_project,
     )
     app = PublicApi(
         context,

@@ -35,6 +35,7 @@ def test_a_provider_fails_and_its_jobs_are_brought_back(browser: Browser, tmp_pa
     provider = FakeBfl(fault=Fault.SERVER_ERROR)
     with serve_on_port(provider) as url:
         settings = {"BFL_API_KEY": FakeBfl.key, "PROVIDER_BASE_URLS": json.dumps({"bfl": url})}
+        settings |= {"K_SERVICE": "jobs-api", "GOOGLE_CLOUD_PROJECT": "films-prod"}  # deployed
         with (
             stack(tmp_path / "data", settings=settings) as running,
             signed_in(browser, running, "root", role="admin") as page,
@@ -83,6 +84,9 @@ def notice_it(page: Page, url: str) -> None:
     expect(page.get_by_text("Some jobs wait or fail")).to_be_visible(timeout=SECONDS)
     expect(page.get_by_text("bfl: 1 model stopped")).to_be_visible(timeout=SECONDS)
     expect(page.get_by_text(f"{DEAD} jobs failed")).to_be_visible(timeout=SECONDS)
+    logs = page.get_by_role("link", name="Warnings in the logs")
+    address = re.compile(r"^https://console\.cloud\.google\.com/logs/.*\?project=films-prod$")
+    expect(logs).to_have_attribute("href", address)
     store_picture(page, "operator_overview", height=520)
 
 

@@ -244,6 +244,8 @@ class ApiContext:
     store_metrics: Callable[[], StoreMetrics]
     #: Reads `/metrics`, and nothing else, in place of an admin's token.
     metrics_key: str | None = None
+    #: The Google Cloud project of a deployment, for administrators alone.
+    console_project: str | None = None
 
     def attach(self, scope: Scope) -> None:
         """Make it the context of a request."""

@@ -17,6 +17,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, RefusedJob
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
 from taskreel.web.audit import AuditPage, build_entry_view
+from taskreel.web.deployment import build_deployment_view
 from taskreel.web.erasures import ErasureForecast, build_erasure_view
 from taskreel.web.model_performance import ModelDaysView, build_model_day_view
 from taskreel.web.operations import (
@@ -104,6 +105,7 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         accounts=[build_account_view(_ACCOUNT, None)], next_cursor=None
     ),
     "AccountSumsView": lambda: build_sums_view(_SUMS),
+    "DeploymentView": lambda: build_deployment_view("my-project"),
     "AuditPage": lambda: AuditPage(entries=[build_entry_view(_ENTRY)], next_cursor=None),
     "ClearedView": lambda: ClearedView(
         queue=_QUEUE, dry_run=False, cancelled=12, running=1, refunded=12, more=False

@@ -25,6 +25,7 @@ export default function Overview({ caller }) {
   const account = useReading(caller.admin ? null : "/api/credits", { everySeconds: 15 });
   // What all users' jobs were charged today, and cost at the providers; or one's own spend, which holds count in.
   const spend = useReading(caller.admin ? "/api/providers/performance?days=1" : "/api/credits/caps", { everySeconds: 15 });
+  const deployment = useReading(caller.admin ? "/api/deployment" : null);
   const day = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
   // Counts that cost the same, however many jobs there are: of all users for admins, else one's own.
   const queues = useReading("/api/jobs/queues/stats", { everySeconds: 5 });
@@ -39,14 +40,15 @@ export default function Overview({ caller }) {
   const { failures: kinds, explained } = useMemo(() => caller.admin ? sortDeadLetters(dead.data?.groups ?? [], day) : { failures: sortFailedJobs(failed.data?.jobs ?? [], MOST), explained: 0 }, [dead.data, failed.data]);
   const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failures: kinds }), [health.data, providers.data, kinds]);
   const failures = failed.data && { count: failed.data.jobs.length, more: failed.data.jobs.length === MOST };
-  const error = health.error ?? queues.error ?? failed.error ?? dead.error;
+  const error = health.error ?? queues.error ?? failed.error ?? dead.error ?? deployment.error;
   // All at once, so that nothing jumps as one answer comes after the other.
-  const isRead = health.data && queues.data && failed.data && providers.data && recent.data && (caller.admin ? dead.data : own.data);
+  const isRead = health.data && queues.data && failed.data && providers.data && recent.data && (caller.admin ? dead.data && deployment.data : own.data);
   if (!isRead && !error) return html`<div class="title"><h1>Overview</h1></div><${Loading} lines=${12} />`;
   return html`
     <div class="title"><h1>Overview</h1><span class="hint">${health.data ? html`Measured <${Time} at=${health.data.checkedAt} now=${now} />` : ""}</span></div>
     ${error && html`<${Failure} error=${error} retry=${() => { void health.reload(); void queues.reload(); void failed.reload(); }} />`}
     <${HealthBanner} health=${health.data} />
+    <${ConsoleLinks} links=${deployment.data?.consoleLinks ?? []} />
     <div class="tiles">
       <${Tile} name="Waiting" found=${counts?.waiting} href=${`${ROOT}/jobs?status=${WAITING}&children=1`} />
       <${Tile} name="Running" found=${counts?.active} href=${`${ROOT}/jobs?status=${ACTIVE}&children=1`} />
@@ -79,6 +81,9 @@ function HealthBanner({ health }) {
     <dl>${[["Store", health.store], ["Bucket", health.bucket], ["Queues", health.queueService]].map(([name, part]) => html`<div key=${name}><dt>${name}</dt><dd class=${`tone-${TONES[part.status]}`}>${part.latencyMs === null ? "no answer" : `${part.latencyMs} ms`}</dd></div>`)}</dl>
   </div>`;
 }
+
+/** A deployment's pages in Cloud Console. @param {{links: {name: string, url: string}[]}} props */
+const ConsoleLinks = ({ links }) => links.length > 0 && html`<p class="hint console-links">In Cloud Console: ${links.map((link) => html`<a key=${link.name} href=${link.url} target="_blank" rel="noopener">${link.name}</a>`)}</p>`;
 
 /** @param {{name: string, found: {count: number, more: boolean} | null | undefined, href: string, tone?: string}} props */
 const Tile = ({ name, found, href, tone = "" }) => html`<a class=${`tile tone-${tone}`} href=${href}><span>${name}</span><strong>${found ? `${found.count.toLocaleString()}${found.more ? "+" : ""}` : "–"}</strong><small>${found ? (found.count === 1 ? "job" : "jobs") : ""}</small></a>`;
