@@ -421,8 +421,26 @@ async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
     }
     job = await done(world, ada, "scene-creation", body)
     assert job["result"]["narration"] == "captions"
-    assert "speech" in job["result"]["note"]
+    assert job["result"]["note"].startswith("The narrations of 1 of 1 scenes are captions: ")
     assert job["credits"] == {"held": 0, "captured": 2, "released": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"captions": "none"}, "The narrations of 1 of 2 scenes are not in the film"),
+        ({"captions": "burned"}, None),
+    ],
+)
+async def test_a_narration_that_is_neither_heard_nor_shown_is_said(
+    world: World, ada: httpx.AsyncClient, options: dict[str, Any], words: str | None
+) -> None:
+    image = await picture(world, ada)
+    scenes = [{"imageUrl": image, "narration": "It was late."}, {"imageUrl": image}]
+    body = {"scenes": scenes, "options": {**FILM, **options}}
+    job = await done(world, ada, "video-composition", body)
+    assert job["result"].get("note", "").startswith(words or "")
+    assert ("note" in job["result"]) is (words is not None)
 
 
 @pytest.mark.parametrize("name", JOB_TYPES)

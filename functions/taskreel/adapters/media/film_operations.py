@@ -245,8 +245,9 @@ def _collect_notes(
 ) -> list[str]:
     """Notes on what the caller may not expect."""
     notes = []
-    if params.get("spoken") and any(scene.narrated and not scene.narration for scene in scenes):
-        notes.append("Without speech, captions tell the story.")
+    unheard = sum(bool(scene.narrated and not scene.narration) for scene in scenes)
+    if unheard and params.get("master") is None:
+        notes.append(_explain_unheard(params, unheard, len(scenes)))
     if made.undrawn:
         notes.append(
             f"The font of their text lacks {made.undrawn[:40]}: left out of the pictures. Subtitles"
@@ -255,6 +256,18 @@ def _collect_notes(
     if params.get("subtitleFile") and not made.cues:
         notes.append("There is no subtitle file: no scene has a narration.")
     return notes
+
+
+def _explain_unheard(params: Mapping[str, Any], unheard: int, scenes: int) -> str:
+    """Say what becomes of narrations without a sound; nothing where captions were all the wish."""
+    hidden = params.get("captions") == "none"
+    if not (params.get("spoken") or hidden):
+        return ""
+    shown = "are not in the film" if hidden else "are captions"
+    return (
+        f"The narrations of {unheard} of {scenes} scenes {shown}: there is no speech of them."
+        " A provider with audio-synthesis speaks them (GET /api/providers), or give your own audio."
+    )
 
 
 def _as_note(notes: Sequence[str]) -> dict[str, str]:
