@@ -92,6 +92,32 @@ async def test_more_than_the_type_takes_is_named(
     assert [error["path"] for error in problem["errors"]] == [field]
 
 
+@pytest.mark.parametrize(
+    ("wish", "refused"),
+    [
+        ({"provider": "bfl", "model": "flux-1.1-pro"}, 2),
+        ({"provider": "replicate", "model": "flux-kontext-pro"}, 2),
+        ({"provider": "replicate", "model": "flux-schnell"}, 1),
+        ({"provider": "google"}, None),
+        ({"provider": "studio"}, None),
+        ({}, None),
+    ],
+)
+async def test_the_imitation_takes_as_many_pictures_as_the_model_in_whose_place_it_stands(
+    world: World, ada: httpx.AsyncClient, wish: dict[str, Any], refused: int | None
+) -> None:
+    """A deployment would refuse the others, after a laptop had taken them."""
+    for count in (1, 2, 3):
+        body = {"prompt": "a kite", "imageUrls": [INLINE] * count, "options": SMALL, **wish}
+        answer = await ada.post(f"{IMAGE}?validateOnly=true", json=body)
+        if refused is not None and count >= refused:
+            problem = expect_problem(answer, 422, "no_provider")
+            assert f"takes at most {refused - 1} pictures to start from" in problem["detail"]
+        else:
+            assert answer.status_code == 200, answer.text
+    assert world.services.providers.paid_names == []
+
+
 async def test_a_list_price_is_marked_as_an_estimate_in_the_job_and_in_lists(
     paid: ProviderSetup,
 ) -> None:

@@ -141,6 +141,29 @@ class ProviderRegistry:
             offer.model == model and offer.usd is not None and not offer.lacks for offer in offers
         )
 
+    def check_pictures(self, name: str, request: WorkRequest) -> None:
+        """Raise InvalidError for more pictures than the provider's model takes, or any of them.
+
+        The model is the one of the request; where it names none, the provider may serve by any.
+        """
+        if not request.inputs:
+            return
+        (own,) = self.catalogue.list_offers(name, request)
+        able = [
+            int(model["maxInputs"])
+            for model in self.catalogue.list_models(name, request.now)
+            if model["capability"] == request.capability
+            and not model["retired"]
+            and (not request.model or model["name"] == own.model)
+        ]
+        if able and request.inputs > max(able):
+            what = f"{own.model} at {name}" if request.model else name
+            message = (
+                f"{what} takes at most {max(able)} pictures to start from, not {request.inputs}"
+            )
+            path = "model" if request.model else "provider"
+            raise InvalidError.at(path, message, text=message, code="no_provider")
+
     def check_model(self, request: WorkRequest) -> None:
         """Raise InvalidError for a model that no provider has, configured or not.
 

@@ -118,8 +118,8 @@ def find_imitated_provider(
     """The named provider in whose place the stand-in serves: the first that offers the work.
 
     None when the caller names the stand-in itself, or no provider. Raises InvalidError when no
-    named provider offers it, or none at all has the model: the stand-in would take any model, but
-    a deployment refuses the job.
+    named provider offers it or takes as many pictures, or none at all has the model: the stand-in
+    would take any of them, but a deployment refuses the job.
     """
     if preference.is_automatic and request.model:
         registry.check_model(request)
@@ -132,6 +132,7 @@ def find_imitated_provider(
             continue
         try:
             registry.catalogue.list_offers(name, request)
+            registry.check_pictures(name, request)
         except InvalidError as error:
             refusals.append(error)
         else:
