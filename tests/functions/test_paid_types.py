@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from functions.fake_providers import StartProviders
 from functions.job_requests import PAID_TYPES, expect_problem, read_balance
+from providers.fake_provider import build_png, build_wav
 from taskreel.jobtypes import JOB_TYPES
 
 #: Of each job type: a provider, and the key that unlocks it.
@@ -16,12 +18,26 @@ SELLERS = [
     ("sound-effect", "elevenlabs", "ELEVENLABS_API_KEY"),
     ("sound-effect", "runway", "RUNWAY_API_KEY"),
     ("sound-effect", "fal", "FAL_KEY"),
+    ("transcription", "openai", "OPENAI_API_KEY"),
+    ("transcription", "elevenlabs", "ELEVENLABS_API_KEY"),
+    ("transcription", "fal", "FAL_KEY"),
 ]
+#: What a job of each type leaves.
+FILES = {
+    "sound-effect": ["effect.wav"],
+    "transcription": ["transcript.json", "transcript.srt", "transcript.vtt"],
+}
+#: The files of the examples.
+INPUTS = {
+    "https://example.com/interview.mp3": "data:audio/wav;base64,"
+    + base64.b64encode(build_wav(1.5)).decode(),
+}
 
 
 def build_request(job_type: str, **fields: Any) -> dict[str, Any]:
-    """The request of the type's own example."""
-    return {**JOB_TYPES[job_type].example, **fields}
+    """The request of the type's own example, with files that are here."""
+    found = {**JOB_TYPES[job_type].example, **fields}
+    return {name: INPUTS.get(str(value), value) for name, value in found.items()}
 
 
 def test_every_paid_type_has_a_seller_here() -> None:
@@ -52,7 +68,29 @@ async def test_with_its_key_it_is_quoted_made_and_charged(
     assert job["servedBy"] == provider
     assert job["credits"] == {"held": 0, "captured": quote["cost"], "released": 0}
     assert setup.fakes[provider].creates == 1
+    assert [file["name"] for file in job["result"]["artifacts"]] == FILES[job_type]
     shown = (await ada.get("/api/providers")).json()["providers"]
     (seller,) = [one for one in shown if one["provider"] == provider]
     assert seller["keyVariable"] == key
     assert job_type in seller["jobTypes"]
+
+
+async def test_a_transcript_is_a_films_captions(start_providers: StartProviders) -> None:
+    setup = await start_providers("elevenlabs")
+    picture = "data:image/png;base64," + base64.b64encode(build_png()).decode()
+    scene = {"visual": picture, "narration": "{{steps.words.result.text}}", "duration": 1}
+    film = {"width": 96, "height": 64, "fps": 8, "quality": "draft", "captions": "soft"}
+    steps = {
+        "words": {"type": "transcription", "payload": build_request("transcription")},
+        "film": {
+            "type": "video-composition",
+            "payload": {"scenes": [scene], "options": {**film, "subtitleFile": True}},
+        },
+    }
+    made = await setup.run_job({"steps": steps}, "/api/jobs/pipeline")
+    assert made["status"] == "COMPLETED", made["error"]
+    job = await setup.world.job(made["jobId"])
+    (path,) = [file.path for file in job.artifacts if file.name == "film.srt"]
+    blobs = setup.world.services.blobs
+    text = b"".join([piece async for piece in blobs.read(path)])
+    assert b"The lamp is lit." in text

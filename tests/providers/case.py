@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.fake_provider import FakeProvider, Fault, build_png
+from providers.fake_provider import FakeProvider, Fault, build_png, build_wav
 from providers.fakes import FAKES
 from taskreel.adapters.providers import load_adapter
 from taskreel.domain.errors import TemporaryError
@@ -37,6 +37,10 @@ TEXT = {
 SPEECH = {"text": "The lamp is lit."}
 MUSIC = {"prompt": "a waltz", "duration": 10.0}
 EFFECT = {"prompt": "a door closes", "duration": 4.0}
+TRANSCRIPT = {"language": "en"}
+#: The files that work starts from, in their order, where these are no pictures.
+INPUT_TYPES: dict[Capability, tuple[str, ...]] = {Capability.TRANSCRIPTION: ("audio/wav",)}
+FILES = {"audio/wav": build_wav(), "image/png": build_png()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +99,12 @@ def build_generation(
     folder: Path, capability: Capability, model: str, params: Mapping[str, Any], pictures: int = 0
 ) -> Generation:
     inputs = []
-    for number in range(pictures):
-        path = folder / f"given-{number}.png"
-        path.write_bytes(build_png())
+    kinds = INPUT_TYPES.get(capability, ("image/png",) * pictures)
+    for number, kind in enumerate(kinds[:pictures]):
+        path = folder / f"given-{number}.{kind.rpartition('/')[2]}"
+        path.write_bytes(FILES[kind])
         url = f"https://ours.example.org/{path.name}"
-        inputs.append(Input(path=path, url=url, content_type="image/png", label=url))
+        inputs.append(Input(path=path, url=url, content_type=kind, label=url))
     return Generation(
         capability=capability,
         model=model,

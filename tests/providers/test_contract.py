@@ -115,6 +115,11 @@ async def test_work_is_bought_once_and_its_result_arrives(case: Case, tmp_path: 
     if case.capability is Capability.TEXT:
         assert done.data == {"title": "The lamp"}
         return
+    if case.capability is Capability.TRANSCRIPTION:
+        assert done.data is not None
+        assert done.data["text"] == "The lamp is lit."
+        assert [output.suffix for output in done.outputs] == [".json", ".srt", ".vtt"]
+        return
     (output,) = done.outputs
     if output.path is not None:
         assert output.path.parent == tmp_path

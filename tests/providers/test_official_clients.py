@@ -23,12 +23,13 @@ from google.genai import types as genai_types
 from replicate.client import Client as ReplicateClient
 from replicate.exceptions import ReplicateError
 
-from providers.fake_provider import FakeProvider, Fault, build_png, serve_on_port
+from providers.fake_provider import FakeProvider, Fault, build_png, build_wav, serve_on_port
 from providers.fakes import FAKES
 from providers.fal.fake import FakeFal
 from providers.google.fake import FakeGoogle
 from providers.runway.fake import FakeRunway
 
+SOUND = ("given.wav", build_wav(), "audio/wav")
 PICTURE = ("given.png", build_png(), "image/png")
 
 
@@ -83,6 +84,30 @@ def test_openai_speaks_and_writes_in_the_background(served: Served) -> None:
         assert client.responses.retrieve(text.id).status == "in_progress"
         assert client.responses.retrieve(text.id).output_text == '{"title": "The lamp"}'
         assert client.responses.cancel(text.id).status == "cancelled"
+
+
+@serving("openai")
+def test_openai_transcribes(served: Served) -> None:
+    with open_openai(served) as client:
+        made = client.audio.transcriptions.create(
+            model="whisper-1",
+            file=SOUND,
+            response_format="verbose_json",
+            timestamp_granularities=["segment"],
+        )
+        assert made.segments is not None
+        assert made.segments[0].end == 1.5
+        told = client.audio.transcriptions.create(
+            model="gpt-4o-transcribe-diarize",
+            file=SOUND,
+            response_format="diarized_json",
+            chunking_strategy="auto",
+        )
+        assert told.segments[0].speaker == "A"
+        with pytest.raises(openai.BadRequestError):
+            client.audio.transcriptions.create(
+                model="gpt-4o-transcribe-diarize", file=SOUND, response_format="verbose_json"
+            )
 
 
 @pytest.mark.parametrize(
@@ -283,6 +308,15 @@ def test_elevenlabs_speaks_and_composes(served: Served, http: httpx.Client) -> N
         model_id="eleven_text_to_sound_v2",
     )
     assert b"".join(effect) == served.fake.files["wav"]
+
+
+@serving("elevenlabs")
+def test_elevenlabs_transcribes(served: Served, http: httpx.Client) -> None:
+    client = open_elevenlabs(served, http)
+    made: Any = client.speech_to_text.convert(
+        model_id="scribe_v2", file=SOUND, diarize=True, timestamps_granularity="word"
+    )
+    assert (made.text, made.words[0].end) == ("The lamp is lit.", 0.3)
 
 
 @serving("elevenlabs", Fault.NO_CREDIT)

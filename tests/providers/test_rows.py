@@ -17,6 +17,7 @@ from providers.case import (
     MUSIC,
     SPEECH,
     TEXT,
+    TRANSCRIPT,
     UPSCALE,
     VIDEO,
     build_generation,
@@ -44,6 +45,7 @@ PARAMS: dict[Capability, dict[str, Any]] = {
     Capability.SPEECH: SPEECH,
     Capability.MUSIC: MUSIC,
     Capability.SOUND_EFFECT: EFFECT,
+    Capability.TRANSCRIPTION: TRANSCRIPT,
 }
 
 

@@ -22,6 +22,7 @@ _TABLE: Mapping[str, str] = {
     "scene-creation": "scene_creation:SCENE_CREATION",
     "audio-synthesis": "audio_synthesis:AUDIO_SYNTHESIS",
     "sound-effect": "sound_effect:SOUND_EFFECT",
+    "transcription": "transcription:TRANSCRIPTION",
     "world-building": "world_building:WORLD_BUILDING",
     "content-analysis": "content_analysis:CONTENT_ANALYSIS",
     "video-composition": "video_composition:VIDEO_COMPOSITION",

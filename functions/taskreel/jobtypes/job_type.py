@@ -40,6 +40,9 @@ MEDIA_WORK = frozenset(
     }
 )
 
+#: Capabilities whose price is that of their input's length: it is measured before it is bought.
+PRICED_BY_INPUT = frozenset({Capability.TRANSCRIPTION})
+
 #: The provider that works on files, whatever provider a job names: Taskreel itself.
 IN_HOUSE = "taskreel"
 

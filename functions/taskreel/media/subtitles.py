@@ -42,7 +42,19 @@ def format_srt(cues: Iterable[Cue]) -> str:
     )
 
 
-def _format_time(seconds: float) -> str:
+def format_vtt(cues: Iterable[Cue]) -> str:
+    """Write the cues as WebVTT, which browsers read; only `&`, `<` and `>` have a meaning there."""
+    return "WEBVTT\n" + "".join(
+        f"\n{_format_time(cue.start, '.')} --> {_format_time(cue.end, '.')}\n{_escape(cue.text)}\n"
+        for cue in cues
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _format_time(seconds: float, point: str = ",") -> str:
     minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02},{milliseconds % 1000:03}"
+    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import EFFECT, SPEECH, Case
+from providers.case import EFFECT, SPEECH, TRANSCRIPT, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -12,4 +12,12 @@ CASES = (
         pending=False,
     ),
     Case(provider="elevenlabs", capability=Capability.SOUND_EFFECT, params=EFFECT, pending=False),
+    Case(
+        provider="elevenlabs",
+        capability=Capability.TRANSCRIPTION,
+        params=TRANSCRIPT,
+        pictures=1,
+        pending=False,
+        moderates=False,
+    ),
 )

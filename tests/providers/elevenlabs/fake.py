@@ -9,7 +9,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from providers.fake_provider import Check, FakeProvider, Fault, Refused, between, one_of
+from providers.fake_provider import (
+    Check,
+    FakeProvider,
+    Fault,
+    Refused,
+    between,
+    is_url,
+    one_of,
+    parse_form,
+)
 
 SETTINGS: dict[str, Callable[[Any], bool]] = {
     "stability": between(0, 1),
@@ -41,6 +50,39 @@ EFFECT: dict[str, Check] = {
     "loop": bool,
     "prompt_influence": between(0, 1),
 }
+#: By the types of elevenlabs 2.78; its client sends "null" for what is not given.
+TRANSCRIPT: dict[str, Check] = {
+    "model_id": one_of("scribe_v1", "scribe_v2", "scribe_v3"),
+    "file": lambda value: isinstance(value, bytes) and len(value) > 0,
+    "cloud_storage_url": is_url,
+    "language_code": lambda value: len(value) in {2, 3},
+    "timestamps_granularity": one_of("none", "word", "character"),
+    "diarize": one_of("true", "false"),
+    "num_speakers": lambda value: 1 <= int(value) <= 32,
+    "seed": lambda value: 0 <= int(value) < 2**31,
+    "tag_audio_events": one_of("true", "false"),
+    "webhook_metadata": one_of("null"),
+    "entity_detection": one_of("null"),
+    "entity_redaction": one_of("null"),
+}
+WORDS = [
+    {"text": text, "start": start, "end": end, "type": kind, "speaker_id": "speaker_0"}
+    for text, start, end, kind in (
+        ("The", 0.1, 0.3, "word"),
+        (" ", 0.3, 0.4, "spacing"),
+        ("lamp", 0.4, 0.9, "word"),
+        (" ", 0.9, 1.0, "spacing"),
+        ("is lit.", 1.0, 1.6, "word"),
+    )
+]
+SCRIBE = {
+    "language_code": "eng",
+    "language_probability": 0.98,
+    "text": "The lamp is lit.",
+    "words": [{**word, "logprob": -0.1} for word in WORDS],
+    "transcription_id": "t1",
+    "audio_duration_secs": 1.8,
+}
 FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
 VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}
 MODELS = {"eleven_multilingual_v2", "eleven_v3", "music_v1"}
@@ -55,6 +97,7 @@ class FakeElevenLabs(FakeProvider):
         return [
             Route("/v1/text-to-speech/{voice}", self._handle_speech, methods=["POST"]),
             Route("/v1/music", self._handle_music, methods=["POST"]),
+            Route("/v1/speech-to-text", self._handle_transcription, methods=["POST"]),
             Route("/v1/sound-generation", self._handle_effect, methods=["POST"]),
         ]
 
@@ -86,6 +129,16 @@ class FakeElevenLabs(FakeProvider):
         await self._read_request(request, EFFECT, ("text",))
         self.accept_create()
         return self._build_sound({})
+
+    async def _handle_transcription(self, request: Request) -> Response:
+        self.check_access(request)
+        kind = request.headers.get("content-type", "")
+        form = {name: one for name, (one, *_) in parse_form(kind, await request.body()).items()}
+        self.check_fields(form, TRANSCRIPT, ("model_id",))
+        if ("file" in form) is ("cloud_storage_url" in form):
+            raise self.build_invalid_error("exactly one of file and cloud_storage_url is required")
+        self.accept_create()
+        return JSONResponse({} if self.fault is Fault.NO_RESULT else SCRIBE)
 
     async def _read_request(
         self, request: Request, fields: dict[str, Check], required: tuple[str, ...]

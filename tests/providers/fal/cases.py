@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import EFFECT, IMAGE, MUSIC, SPEECH, UPSCALE, VIDEO, Case
+from providers.case import EFFECT, IMAGE, MUSIC, SPEECH, TRANSCRIPT, UPSCALE, VIDEO, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -10,4 +10,11 @@ CASES = (
     Case(provider="fal", capability=Capability.SPEECH, params=SPEECH, cancels=True),
     Case(provider="fal", capability=Capability.MUSIC, params=MUSIC, cancels=True),
     Case(provider="fal", capability=Capability.SOUND_EFFECT, params=EFFECT, cancels=True),
+    Case(
+        provider="fal",
+        capability=Capability.TRANSCRIPTION,
+        params=TRANSCRIPT,
+        pictures=1,
+        cancels=True,
+    ),
 )

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from providers.elevenlabs.fake import SCRIBE
 from providers.fake_provider import (
     Check,
     FakeProvider,
@@ -186,9 +187,17 @@ MODELS: dict[str, dict[str, Check]] = {
         "prompt_influence": between(0, 1),
         "output_format": str,
     },
+    "fal-ai/elevenlabs/speech-to-text": {
+        "audio_url": is_url,
+        "language_code": str,
+        "diarize": bool,
+        "tag_audio_events": bool,
+    },
     "someone/clips": {"prompt": str, "seed": int, "loop": bool, "image_url": str},
     "someone/words": {"prompt": str, "seed": int},
 }
+#: What fal passes on of ElevenLabs' answer.
+SCRIBE_FIELDS = {"text", "language_code", "language_probability", "words"}
 #: Parts of endpoints, with the field that their result is in.
 RESULT_FIELDS = {
     "-to-video": "video",
@@ -306,6 +315,8 @@ class FakeFal(FakeProvider):
 
     def _build_result(self, request: Request) -> dict[str, Any]:
         endpoint = self.endpoints[request.path_params["id"]]
+        if "speech-to-text" in endpoint:
+            return {name: value for name, value in SCRIBE.items() if name in SCRIBE_FIELDS}
         if endpoint == "someone/words":
             return {"output": "Once upon a time."}
         field = next((name for part, name in RESULT_FIELDS.items() if part in endpoint), "images")

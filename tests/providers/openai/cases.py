@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import IMAGE, SPEECH, TEXT, Case
+from providers.case import IMAGE, SPEECH, TEXT, TRANSCRIPT, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -17,6 +17,14 @@ CASES = (
         capability=Capability.SPEECH,
         model="tts-1",
         params=SPEECH,
+        pending=False,
+        moderates=False,
+    ),
+    Case(
+        provider="openai",
+        capability=Capability.TRANSCRIPTION,
+        params=TRANSCRIPT,
+        pictures=1,
         pending=False,
         moderates=False,
     ),

@@ -56,6 +56,26 @@ SPEECH: dict[str, Check] = {
     "response_format": one_of("mp3", "opus", "aac", "flac", "wav", "pcm"),
     "speed": between(0.25, 4),
 }
+#: By the types of openai 3.57. Times come in these formats only, each with its own models.
+TRANSCRIPT: dict[str, Check] = {
+    "model": str,
+    "file": lambda value: isinstance(value, bytes) and len(value) > 0,
+    "language": lambda value: len(value) == 2,
+    "prompt": str,
+    "temperature": lambda value: 0 <= float(value) <= 1,
+    "response_format": one_of("json", "verbose_json", "diarized_json"),
+    "timestamp_granularities[]": one_of("segment", "word"),
+    "chunking_strategy": one_of("auto"),
+}
+WHISPER_FACTS = {
+    "seek": 0,
+    "tokens": [50364],
+    "temperature": 0.0,
+    "avg_logprob": -0.2,
+    "compression_ratio": 1.1,
+    "no_speech_prob": 0.01,
+}
+SEGMENT = {"id": 0, "start": 0.0, "end": 1.5, "text": " The lamp is lit."}
 TEXT: dict[str, Check] = {
     "model": str,
     "input": (str, list),
@@ -115,6 +135,7 @@ class FakeOpenAI(FakeProvider):
             Route("/v1/images/generations", self._handle_generation, methods=["POST"]),
             Route("/v1/images/edits", self._handle_edit, methods=["POST"]),
             Route("/v1/audio/speech", self._handle_speech, methods=["POST"]),
+            Route("/v1/audio/transcriptions", self._handle_transcription, methods=["POST"]),
             Route("/v1/responses", self._handle_response_create, methods=["POST"]),
             Route("/v1/responses/{id}", self._handle_response_get),
             Route("/v1/responses/{id}/cancel", self._handle_cancel, methods=["POST"]),
@@ -182,6 +203,35 @@ class FakeOpenAI(FakeProvider):
         return Response(
             b"" if self.fault is Fault.NO_RESULT else self.files["wav"], media_type="audio/wav"
         )
+
+    async def _handle_transcription(self, request: Request) -> Response:
+        self.check_access(request)
+        kind = request.headers.get("content-type", "")
+        form = {name: one for name, (one, *_) in parse_form(kind, await request.body()).items()}
+        self.check_fields(form, TRANSCRIPT, ("file", "model"))
+        model, shape = form["model"], form.get("response_format", "json")
+        speakers = model == "gpt-4o-transcribe-diarize"
+        if speakers is (shape == "verbose_json") or ("timestamp_granularities[]" in form) > (
+            shape == "verbose_json"
+        ):
+            raise self.build_invalid_error(f"response_format {shape!r} is not compatible")
+        self.accept_create(known=model in {"whisper-1", "gpt-4o-transcribe-diarize"})
+        if self.fault is Fault.NO_RESULT:
+            return JSONResponse({})
+        words = {"text": "The lamp is lit.", "duration": 1.5}
+        usage = {"type": "duration", "seconds": 2}
+        if not speakers:
+            return JSONResponse(
+                {
+                    **words,
+                    "task": "transcribe",
+                    "language": "english",
+                    "segments": [{**WHISPER_FACTS, **SEGMENT}],
+                    "usage": usage,
+                }
+            )
+        part = {**SEGMENT, "id": "seg_1", "type": "transcript.text.segment", "speaker": "A"}
+        return JSONResponse({**words, "task": "transcribe", "segments": [part], "usage": usage})
 
     async def _handle_response_create(self, request: Request) -> Response:
         self.check_access(request)

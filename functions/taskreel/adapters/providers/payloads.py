@@ -229,10 +229,11 @@ def needs_upload(item: Input, most_bytes: int) -> bool:
 
     Of such a kind are the signed addresses of a stack on one machine.
     """
-    return item.path.stat().st_size > most_bytes and not _is_reachable(item.url)
+    return item.path.stat().st_size > most_bytes and not is_reachable(item.url)
 
 
-def _is_reachable(url: str) -> bool:
+def is_reachable(url: str) -> bool:
+    """True for an address that a service on the internet can fetch a file from."""
     try:
         host = httpx.URL(url).host
     except httpx.InvalidURL:

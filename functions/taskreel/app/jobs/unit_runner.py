@@ -33,7 +33,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.jobtypes.job_type import Unit
+from taskreel.jobtypes.job_type import PRICED_BY_INPUT, Unit
 from taskreel.jobtypes.submission import list_given_options
 from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
 
@@ -128,9 +128,8 @@ class UnitRunner:
 
         urls = self._planned.input_urls
         if urls:
-            inputs = await self._get_inputs().fetch(
-                urls, request.name, measured=not self._is_paid()
-            )
+            measured = not self._is_paid() or request.capability in PRICED_BY_INPUT
+            inputs = await self._get_inputs().fetch(urls, request.name, measured=measured)
             request = replace(request, inputs=inputs)
         if self._is_paid():
             await self._purchase(request)
@@ -229,9 +228,13 @@ class UnitRunner:
         )
 
     def _limit_outputs(self, outputs: Sequence[Output]) -> Sequence[Output]:
-        """The outputs that the unit has bought: more than those are not delivered."""
+        """The outputs that the unit has bought: more than those are not delivered.
+
+        Files that go with them, such as subtitles, are not counted.
+        """
         most = int(self._planned.params.get("numImages") or 1)
-        if not self._is_paid() or len(outputs) <= most:
+        results = [output for output in outputs if output.suffix is None]
+        if not self._is_paid() or len(results) <= most:
             return outputs
         log.warning(
             "a provider made more results than were bought; the others are left out",
@@ -243,7 +246,8 @@ class UnitRunner:
                 "results": len(outputs),
             },
         )
-        return outputs[:most]
+        surplus = results[most:]
+        return [output for output in outputs if output not in surplus]
 
     async def _record_done(self, answer: Done) -> None:
         """Store the outputs, then mark the unit as done; its cost and data go with it."""

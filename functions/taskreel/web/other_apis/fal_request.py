@@ -22,6 +22,7 @@ _FILE_FIELDS: Mapping[str, str] = {
     "image-upscale": "image",
     "video-generation": "video",
     "audio-synthesis": "audio",
+    "sound-effect": "audio",
 }
 
 

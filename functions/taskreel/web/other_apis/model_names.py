@@ -45,6 +45,7 @@ _video = partial(NamedModel, job_type="video-generation")
 _upscale = partial(NamedModel, job_type="image-upscale")
 _speech = partial(NamedModel, job_type="audio-synthesis")
 _effect = partial(NamedModel, job_type="sound-effect")
+_transcript = partial(NamedModel, job_type="transcription")
 _music = partial(NamedModel, job_type="ai-processing", task="music")
 
 
@@ -116,6 +117,7 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _music("fal-ai/elevenlabs/music", model="eleven-music"),
         _music("fal-ai/stable-audio-25/text-to-audio", model="stable-audio-2.5"),
         _effect("fal-ai/elevenlabs/sound-effects/v2", model="eleven_text_to_sound_v2"),
+        _transcript("fal-ai/elevenlabs/speech-to-text", model="scribe_v1"),
     ),
     "openai": (
         _image("gpt-image-2", model="gpt-image-2"),

@@ -1,5 +1,6 @@
-"""ElevenLabs: speech, music and sound effects, in the answer. Source: elevenlabs 2.78's captures.
+"""ElevenLabs: speech, music, effects and transcripts, all in the answer.
 
+Source: elevenlabs 2.78's captures and types.
 `voice` is a voice id; of `language` the ISO 639-1 code is sent; a format becomes its usual quality.
 No cancel, no idempotency key. A voice that does not exist is `voice_unknown`; a lack of credit is
 reported with status 401.
@@ -16,7 +17,8 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.elevenlabs.models import RACHEL, VOICE_SETTING_FIELDS
 from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_client import ProviderClient, no_output_error
+from taskreel.adapters.providers.transcripts import read_scribe, save_transcript
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Pending
 
@@ -54,6 +56,8 @@ class ElevenLabs:
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done:
         del idempotency_key  # ElevenLabs takes none
         row = find_row_for(self.name, request)
+        if request.capability is Capability.TRANSCRIPTION:
+            return await self._transcribe(row, request)
         match request.capability:
             case Capability.MUSIC:
                 path, body = _build_music(row, request.params)
@@ -71,6 +75,24 @@ class ElevenLabs:
         )
         output = await payloads.save_answer(self.name, request, answer)
         return Done(outputs=(output,), cost_usd=_count_cost(row, request, answer))
+
+    async def _transcribe(self, row: ModelRow, request: Generation) -> Done:
+        (item,) = request.inputs
+        form = _build_transcription_form(row, request.params)
+        # A part without a file's name makes the request multipart, as the API needs it.
+        files: dict[str, Any] = {"model_id": (None, row.path)}
+        if item.path.stat().st_size > payloads.MAX_INPUT_BYTES and payloads.is_reachable(item.url):
+            form["cloud_storage_url"] = item.url
+        else:
+            files["file"] = payloads.build_form_part(item)
+        reply = await self._client.request_json(
+            "POST", "/v1/speech-to-text", creates=row.path, data=form, files=files
+        )
+        with self._client.parsing_reply(row.path):
+            made = read_scribe(reply)
+        if made is None:
+            raise no_output_error(self.name)
+        return await save_transcript(row, request, made)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """Raise PermanentError: ElevenLabs answers at once and has no operations."""
@@ -95,6 +117,14 @@ def _build_music(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[st
 def _build_effect(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     body = {"model_id": row.path, **payloads.rename_fields(params, row.fields, row.ranges)}
     return "/v1/sound-generation", body | payloads.build_seconds(row, params)
+
+
+def _build_transcription_form(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
+    form = payloads.rename_fields(params, row.fields, row.ranges)
+    form |= {"timestamps_granularity": "word", **payloads.fold_seed(params, 2**31 - 1)}
+    if language := params.get("language"):
+        form["language_code"] = payloads.strip_region(language)
+    return form | payloads.get_provider_options(row, params)
 
 
 def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

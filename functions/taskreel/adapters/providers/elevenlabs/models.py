@@ -42,6 +42,16 @@ EFFECT_OPTIONS: dict[str, Any] = {
     "seconds_form": SecondsForm.DECIMAL,
     "ranges": {"duration": (0.5, 30)},
 }
+#: By the types of elevenlabs 2.78; by the second of the file.
+SCRIBE_OPTIONS: dict[str, Any] = {
+    "capability": Capability.TRANSCRIPTION,
+    "unit": PriceUnit.SECOND,
+    "fields": {"diarize": "diarize", "speakers": "num_speakers"},
+    "computed": frozenset({"language", "seed"}),
+    "max_inputs": 1,
+    "needs_input": True,
+    "formats": (),
+}
 
 
 def _build_row(
@@ -59,13 +69,19 @@ def _build_row(
         capability=capability,
         usd=usd,
         unit=unit,
-        formats=("mp3", "wav", "opus"),
-        **more,
+        **{"formats": ("mp3", "wav", "opus"), **more},
     )
 
 
 #: The characters and the seconds are what is paid for.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"text", "music_length_ms", "composition_plan"}
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {
+    *("text", "music_length_ms", "composition_plan"),
+    # Of transcripts: other files, other answers, and work with a surcharge.
+    *("file", "cloud_storage_url", "source_url", "webhook_id", "webhook_metadata"),
+    *("timestamps_granularity", "additional_formats", "use_multi_channel"),
+    *("transcript_edit", "keyterms", "entity_detection", "entity_redaction"),
+    *("detect_speaker_roles",),
+}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
@@ -83,4 +99,8 @@ MODELS: tuple[ModelRow, ...] = (
     # An effect of any length: the API's price page, as developer.puter.com read it in 2026-06.
     _build_row("eleven_text_to_sound_v2", 0.12, **EFFECT_OPTIONS, aliases=("sound-effects",)),
     _build_row("eleven_text_to_sound_v3", None, **EFFECT_OPTIONS),
+    # $0.22 an hour, by the API's price page, as developer.puter.com read it in 2026-06.
+    _build_row("scribe_v2", 0.22 / 3600, **SCRIBE_OPTIONS, aliases=("scribe",)),
+    _build_row("scribe_v1", 0.22 / 3600, **SCRIBE_OPTIONS),
+    _build_row("scribe_v3", None, quality="best", **SCRIBE_OPTIONS),
 )

@@ -9,7 +9,7 @@ its address, or into fal's storage where no service can reach ours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.file_uploads import FileUploads
 from taskreel.adapters.providers.model_body import build_model_body, choose_path
 from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_lookup import find_row
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
     MODERATION,
@@ -26,6 +27,7 @@ from taskreel.adapters.providers.provider_client import (
     no_output_error,
     operation_failed_error,
 )
+from taskreel.adapters.providers.transcripts import read_scribe, save_transcript
 from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.ports import Capability, Done, Generation, Input, Pending
 
@@ -87,6 +89,8 @@ class Fal:
         if status.get("error"):
             raise self._build_error(str(status["error"]), str(status.get("error_type") or ""))
         result = await self._client.request_json("GET", operation["response_url"])
+        if request.capability is Capability.TRANSCRIPTION:
+            return await self._build_transcript(result, request)
         with self._client.parsing_reply():
             return self._build_result(result, request)
 
@@ -127,6 +131,15 @@ class Fal:
             raise no_output_error(self.name)
         return Done(outputs=outputs)
 
+    async def _build_transcript(self, result: Mapping[str, Any], request: Generation) -> Done:
+        with self._client.parsing_reply():
+            made = read_scribe(result)
+        if made is None:
+            raise no_output_error(self.name)
+        # date.min: the model may have retired while it ran.
+        row = find_row(self.name, request.model, request.capability, date.min)
+        return await save_transcript(row, request, made)
+
     def _build_error(self, reason: str, kind: str) -> Exception:
         if kind in MODERATION or "content policy" in reason.lower():
             return moderation_error(self.name)
@@ -136,6 +149,8 @@ class Fal:
 def _build_body(row: ModelRow, request: Generation, files: Sequence[str]) -> dict[str, Any]:
     params = request.params
     body = build_model_body(row, request, files)
+    if request.capability is Capability.TRANSCRIPTION and params.get("language"):
+        body["language_code"] = payloads.strip_region(params["language"])
     if files and not row.input_fields:
         body["image_url"] = files[0]
     if "outputFormat" in row.computed and params.get("outputFormat"):

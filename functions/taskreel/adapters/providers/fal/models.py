@@ -360,6 +360,19 @@ SOUNDS: tuple[ModelRow, ...] = (
         seconds_form=SecondsForm.DECIMAL,
         formats=("mp3",),
     ),
+    # Schema and price by its page, read 2026-11.
+    _build_row(
+        "scribe_v1",
+        "fal-ai/elevenlabs/speech-to-text",
+        0.03 / 60,
+        capability=Capability.TRANSCRIPTION,
+        unit=PriceUnit.SECOND,
+        fields={"diarize": "diarize"},
+        computed=frozenset({"language"}),
+        max_inputs=1,
+        input_fields=("audio_url",),
+        needs_input=True,
+    ),
 )
 
 #: The first of a capability is its default.

@@ -1,4 +1,4 @@
-"""OpenAI: pictures and speech, which come in the answer, and text, which runs in the background.
+"""OpenAI: pictures, speech and transcripts come in the answer; a text runs in the background.
 
 Source: the openai 2.54 types and captures, openai/openai-openapi. A size is snapped to multiples of
 16. Pictures to start from go to the edit path. Text is structured when a schema is given.
@@ -26,6 +26,7 @@ from taskreel.adapters.providers.provider_client import (
     operation_failed_error,
     truncated_error,
 )
+from taskreel.adapters.providers.transcripts import Segment, Transcript, save_transcript
 from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=3)
@@ -63,6 +64,8 @@ class OpenAI:
                 return await self._start_text(row, request)
             case Capability.SPEECH:
                 return await self._make_speech(row, request)
+            case Capability.TRANSCRIPTION:
+                return await self._transcribe(row, request)
             case _:
                 return await self._make_pictures(row, request)
 
@@ -110,6 +113,20 @@ class OpenAI:
         answer = await self._client.send("POST", "/audio/speech", creates=row.path, json=body)
         output = await payloads.save_answer(self.name, request, answer)
         return Done(outputs=(output,))
+
+    async def _transcribe(self, row: ModelRow, request: Generation) -> Done:
+        reply = await self._client.request_json(
+            "POST",
+            "/audio/transcriptions",
+            creates=row.path,
+            data=_build_transcription_form(row, request),
+            files={"file": payloads.build_form_part(request.inputs[0])},
+        )
+        with self._client.parsing_reply(row.path):
+            made = _read_transcript(reply)
+        if made is None:
+            raise no_output_error(self.name)
+        return await save_transcript(row, request, made)
 
     def _read_response(self, reply: Mapping[str, Any], request: Generation) -> Done | Pending:
         match reply.get("status"):
@@ -173,3 +190,33 @@ def _build_text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
             "format": {"type": "json_schema", "name": "result", "strict": True, "schema": schema}
         }
     return body | payloads.get_provider_options(row, request.params)
+
+
+def _build_transcription_form(row: ModelRow, request: Generation) -> dict[str, Any]:
+    # Only these formats have times, and each is of one kind of model.
+    form: dict[str, Any] = {"model": row.path}
+    if "diarize" in row.computed:
+        form |= {"response_format": "diarized_json", "chunking_strategy": "auto"}
+    else:
+        form |= {"response_format": "verbose_json", "timestamp_granularities[]": "segment"}
+    if language := request.params.get("language"):
+        form["language"] = payloads.strip_region(language)
+    return form | payloads.get_provider_options(row, request.params)
+
+
+def _read_transcript(reply: Mapping[str, Any]) -> Transcript | None:
+    """The transcript of an answer; None for one without. That of silence is an empty text."""
+    if "text" not in reply:
+        return None
+    segments = tuple(
+        Segment(
+            float(one["start"]),
+            float(one["end"]),
+            str(one["text"]).strip(),
+            str(one.get("speaker") or ""),
+        )
+        for one in reply.get("segments") or ()
+    )
+    seconds = reply.get("duration")
+    known = float(seconds) if isinstance(seconds, int | float) else None
+    return Transcript(str(reply["text"]), str(reply.get("language") or ""), segments, known)

@@ -50,6 +50,14 @@ def _build_row(
         Capability.IMAGE: {"fields": IMAGE_FIELDS, "computed": SHAPE_OPTIONS},
         Capability.VIDEO: {},
         Capability.TEXT: {"fields": TEXT_FIELDS, "computed": TEXT_OPTIONS},
+        Capability.TRANSCRIPTION: {
+            "computed": frozenset({"language"}),
+            "max_inputs": 1,
+            "needs_input": True,
+            # Their last day by the types of openai 3.57; gpt-transcribe, which stays, has no times.
+            "retires_on": date(2027, 2, 26),
+            "replaced_by": "scribe_v2 (elevenlabs)",
+        },
         Capability.SPEECH: {
             "computed": frozenset({"voice"}),
             "voices": VOICES,
@@ -76,6 +84,10 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     "previous_response_id",
     "partial_images",
     "input_fidelity",
+    "file",
+    "response_format",
+    "timestamp_granularities",
+    "chunking_strategy",
 }
 
 #: The first of a capability is its default.
@@ -195,6 +207,18 @@ MODELS: tuple[ModelRow, ...] = (
             ("tts-1", 0.015, SPEECH_FIELDS, "draft"),
             ("tts-1-hd", 0.030, SPEECH_FIELDS, "best"),
         )
+    ),
+    # $0.006 a minute, by openrouter.ai and the model libraries of gateways, read 2026-11.
+    _build_row(
+        "whisper-1", Capability.TRANSCRIPTION, 0.0001, PriceUnit.SECOND, aliases=("whisper",)
+    ),
+    _build_row(
+        "gpt-4o-transcribe-diarize",
+        Capability.TRANSCRIPTION,
+        0.0001,
+        PriceUnit.SECOND,
+        quality="best",
+        computed=frozenset({"language", "diarize"}),
     ),
 )
 
