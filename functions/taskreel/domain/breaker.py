@@ -10,6 +10,8 @@ precedence over all of it.
 A failure is unmistakably the provider's (no connection, 5xx, its account), or it may be due to the
 input of one user (an operation that failed, no output). The second kind counts only when several
 users meet it, and of each user only a few: one user's inputs never pause a provider for all.
+A request without an answer says nothing by itself of the provider: the instance that sent it may
+lack processor time, or its network. It counts only when several instances meet it.
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ PROVIDER_FAULT_CODES = frozenset(
 PROVIDER_RESTING = "provider_resting"
 #: Those of them that no input of a user's can cause.
 _UNMISTAKABLE_CODES = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
-#: Users whose failures one step of the window lists; more say nothing more.
-_MAX_LISTED_USERS = 20
+#: Users and instances whose failures one step of the window lists; more say nothing more.
+_MAX_LISTED = 20
 #: Changes of its state that a breaker remembers.
 MOST_BREAKER_CHANGES = 30
 
@@ -67,10 +69,16 @@ class BreakerRule(Value):
     min_users: int = Field(default=3, ge=1)
     #: …and of each user at most so many in a window.
     max_failures_per_user: int = Field(default=2, ge=1)
+    #: Requests without an answer count when so many instances sent them…
+    min_instances: int = Field(default=2, ge=1)
+    #: …and of each instance at most so many in a window.
+    max_unanswered_per_instance: int = Field(default=3, ge=1)
     open_seconds: float = Field(default=30, gt=0)
     max_open_seconds: float = Field(default=900, gt=0)
     #: A probe without a result after this time is given up, and another may start.
     probe_seconds: float = Field(default=120, gt=0)
+    #: Work that waits for a probe looks at the breaker again after so long, at the earliest.
+    min_wait_seconds: float = Field(default=5, gt=0)
 
 
 class WindowStep(StoredValue):
@@ -82,15 +90,25 @@ class WindowStep(StoredValue):
     failed: int = 0
     #: The other failures, by the hash of the user; None for none.
     user_failures: dict[str, int] | None = None
+    #: Requests without an answer, by `instance`, or `instance:user` where the user's input may be
+    #: the cause; None for none.
+    unanswered: dict[str, int] | None = Field(default=None, exclude_if=lambda value: value is None)
 
-    def count_failure(self, user: str | None) -> WindowStep:
-        """The step with one more failure; `user` where an input of theirs may be the cause."""
-        if user is None:
-            return self.model_copy(update={"failed": self.failed + 1})
-        counts = dict(self.user_failures or {})
-        if user in counts or len(counts) < _MAX_LISTED_USERS:
-            counts[user] = counts.get(user, 0) + 1
-        return self.model_copy(update={"user_failures": counts})
+    def count_failure(self, user: str | None, instance: str | None) -> WindowStep:
+        """The step with one more failure (see `Breaker.record_result`)."""
+        if instance is not None:
+            key = instance if user is None else f"{instance}:{user}"
+            return self.model_copy(update={"unanswered": _count_one(self.unanswered, key)})
+        if user is not None:
+            return self.model_copy(update={"user_failures": _count_one(self.user_failures, user)})
+        return self.model_copy(update={"failed": self.failed + 1})
+
+
+def _count_one(counts: dict[str, int] | None, key: str) -> dict[str, int]:
+    counts = dict(counts or {})
+    if key in counts or len(counts) < _MAX_LISTED:
+        counts[key] = counts.get(key, 0) + 1
+    return counts
 
 
 class BreakerChange(StoredValue):
@@ -153,6 +171,21 @@ class Breaker(StoredValue):
             case BreakerState.HALF_OPEN:
                 return now if self.probe_until is None else max(now, self.probe_until)
 
+    def waits_until(self, now: datetime, rule: BreakerRule) -> datetime | None:
+        """Time at which work that is not admitted now looks again; None as in `admits_at`.
+
+        A probe may succeed at any moment, or hang until it is given up. Work that waits for it
+        looks again when the probe has run twice as long as now: soon, and only a few times.
+        """
+        admits_at = self.admits_at(now)
+        if admits_at is None or self.state_at(now) is not BreakerState.HALF_OPEN:
+            return admits_at
+        if admits_at <= now:
+            return admits_at
+        probe_began_at = admits_at - timedelta(seconds=rule.probe_seconds)
+        wait = max(now - probe_began_at, timedelta(seconds=rule.min_wait_seconds))
+        return min(admits_at, now + wait)
+
     def record_start(self, now: datetime, rule: BreakerRule) -> Breaker:
         """The breaker once work has started; in half-open state that work is the one probe.
 
@@ -170,49 +203,78 @@ class Breaker(StoredValue):
         now: datetime,
         rule: BreakerRule,
         user: str | None = None,
+        instance: str | None = None,
     ) -> Breaker:
         """The breaker once work begun at `begun_at` has ended (see `counts_against_provider`).
 
         `user` is the hash of the user whose input may have caused a failure, None for one that is
-        unmistakably the provider's (see `is_unmistakable`).
+        unmistakably the provider's (see `is_unmistakable`). `instance` is the one that sent a
+        request without an answer, None where the provider answered, or refused the connection.
         """
         is_forced = self.forced is not None and is_known(self.forced)
         if is_forced or (self.since is not None and begun_at < self.since):
             return self
         match self.state_at(now):
             case BreakerState.CLOSED:
-                return self._count_result(failed=failed, now=now, rule=rule, user=user)
+                return self._count_result(
+                    failed=failed, now=now, rule=rule, user=user, instance=instance
+                )
             case BreakerState.OPEN:
                 return self
             case BreakerState.HALF_OPEN:
-                return self._end_probe(failed=failed, now=now, rule=rule, user=user)
+                return self._end_probe(
+                    failed=failed, now=now, rule=rule, user=user, instance=instance
+                )
 
     def _count_result(
-        self, *, failed: bool, now: datetime, rule: BreakerRule, user: str | None
+        self,
+        *,
+        failed: bool,
+        now: datetime,
+        rule: BreakerRule,
+        user: str | None,
+        instance: str | None,
     ) -> Breaker:
-        steps = self._add_result(failed=failed, now=now, rule=rule, user=user)
+        steps = self._add_result(failed=failed, now=now, rule=rule, user=user, instance=instance)
         if failed and _exceeds_failure_rate(steps, rule):
             return self._trip_open(now, rule)
         return self.model_copy(update={"steps": steps})
 
     def _end_probe(
-        self, *, failed: bool, now: datetime, rule: BreakerRule, user: str | None
+        self,
+        *,
+        failed: bool,
+        now: datetime,
+        rule: BreakerRule,
+        user: str | None,
+        instance: str | None,
     ) -> Breaker:
         """The breaker after a probe: closed, open again, or free for the next probe.
 
-        The last when an input of one user may be the cause: it must not hold the breaker open.
+        The last when an input of one user, or one instance, may be the cause: neither must hold
+        the breaker open.
         """
         if not failed:
             return self._begin_again(now)
-        if user is None:
+        if user is None and instance is None:
             return self._trip_open(now, rule)
-        steps = self._add_result(failed=True, now=now, rule=rule, user=user)
-        if len(_sum_user_failures(steps)) >= rule.min_users:
+        steps = self._add_result(failed=True, now=now, rule=rule, user=user, instance=instance)
+        if instance is not None:
+            is_confirmed = _count_unanswered(steps, rule) > 0
+        else:
+            is_confirmed = len(_sum_user_failures(steps)) >= rule.min_users
+        if is_confirmed:
             return self._trip_open(now, rule)
         return self.model_copy(update={"steps": steps, "probe_until": None})
 
     def _add_result(
-        self, *, failed: bool, now: datetime, rule: BreakerRule, user: str | None
+        self,
+        *,
+        failed: bool,
+        now: datetime,
+        rule: BreakerRule,
+        user: str | None,
+        instance: str | None,
     ) -> tuple[WindowStep, ...]:
         """The steps of the window up to now, with one more result."""
         index = int(now.timestamp() * WINDOW_STEPS // rule.window_seconds)
@@ -221,7 +283,7 @@ class Breaker(StoredValue):
         }
         step = recent.get(index, WindowStep(index=index))
         if failed:
-            recent[index] = step.count_failure(user)
+            recent[index] = step.count_failure(user, instance)
         else:
             recent[index] = step.model_copy(update={"succeeded": step.succeeded + 1})
         return tuple(recent.values())
@@ -242,12 +304,31 @@ class Breaker(StoredValue):
 
 
 def _exceeds_failure_rate(steps: tuple[WindowStep, ...], rule: BreakerRule) -> bool:
-    failed = sum(step.failed for step in steps)
+    failed = sum(step.failed for step in steps) + _count_unanswered(steps, rule)
     by_user = _sum_user_failures(steps)
     if len(by_user) >= rule.min_users:
         failed += sum(min(count, rule.max_failures_per_user) for count in by_user.values())
     calls = failed + sum(step.succeeded for step in steps)
     return calls >= rule.min_calls and failed >= rule.failure_rate * calls
+
+
+def _count_unanswered(steps: tuple[WindowStep, ...], rule: BreakerRule) -> int:
+    """The requests without an answer that count: of several instances, and of each a few.
+
+    Those to which one user's input may have led count only when several users met them.
+    """
+    totals: Counter[str] = Counter()
+    for step in steps:
+        totals.update(step.unanswered or {})
+    sent = [(*key.partition(":")[::2], count) for key, count in totals.items()]
+    users = {user for _, user, _ in sent if user}
+    by_instance: Counter[str] = Counter()
+    for instance, user, count in sent:
+        if not user or len(users) >= rule.min_users:
+            by_instance[instance] += count
+    if len(by_instance) < rule.min_instances:
+        return 0
+    return sum(min(count, rule.max_unanswered_per_instance) for count in by_instance.values())
 
 
 def _sum_user_failures(steps: tuple[WindowStep, ...]) -> Counter[str]:
@@ -269,9 +350,10 @@ def counts_against_provider(error: RunError) -> bool:
 
 
 def is_unmistakable(error: RunError) -> bool:
-    """Tell if an error that counts is the provider's whatever the input was.
+    """Tell if an error that counts is not due to the input.
 
-    No connection, a 5xx, and a refused account are; a failed operation may be due to the input.
+    No connection, a 5xx, and a refused account are not; a failed operation may be. Of a request
+    without an answer, the cause may still be the instance that sent it (`RunError.unanswered`).
     """
     return isinstance(error, ProviderDownError) or error.code in _UNMISTAKABLE_CODES
 

@@ -210,6 +210,9 @@ class RunError(TaskreelError):
     """A failure of an attempt; `category` decides what happens to the job."""
 
     category: ClassVar[Category]
+    #: True if the provider gave no answer: the cause may as well be in this instance (a processor
+    #: or a network that is too slow), so that one instance alone is no evidence against it.
+    unanswered: bool = False
 
 
 class TemporaryError(RunError):

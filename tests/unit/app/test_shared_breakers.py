@@ -104,9 +104,129 @@ async def test_one_of_all_instances_may_probe(store: Counted) -> None:
     now = at(20)
     admitted = [await each.admit_work(ID, now) for each in instances]
     assert [when for when in admitted if when == now] == [now]
+    # The others ask again long before the probe would be given up.
     assert {when for when in admitted if when != now} == {
-        now + timedelta(seconds=RULE.probe_seconds)
+        now + timedelta(seconds=RULE.min_wait_seconds)
     }
+
+
+async def test_work_behind_a_probe_starts_soon_after_it_succeeds_and_asks_few_times(
+    store: Counted,
+) -> None:
+    rule = BreakerRule(min_calls=4, open_seconds=10, probe_seconds=120)
+    one, other = CircuitBreakers(store, rule), CircuitBreakers(store, rule)
+    await fail(one, 0, times=4)
+    assert await one.admit_work(ID, at(20)) == at(20)
+    asked, ask_at = 0, at(20.5)
+    while ask_at < at(27):
+        found = await other.admit_work(ID, ask_at)
+        assert found is not None
+        assert found > ask_at
+        asked, ask_at = asked + 1, found
+    assert asked == 2
+    await one.record_result(ID, at(27), failed=False, begun_at=at(20))
+    ask_at = max(ask_at, at(27) + MAX_VIEW_AGE)
+    assert await other.admit_work(ID, ask_at) == ask_at
+    assert ask_at <= at(35)
+
+
+async def test_work_behind_a_probe_that_hangs_asks_a_few_times_until_it_is_given_up(
+    store: Counted,
+) -> None:
+    rule = BreakerRule(min_calls=4, open_seconds=10, probe_seconds=120)
+    breakers = CircuitBreakers(store, rule)
+    await fail(breakers, 0, times=4)
+    assert await breakers.admit_work(ID, at(20)) == at(20)
+    asked, ask_at = 0, at(20.5)
+    while asked < 100:
+        found = await breakers.admit_work(ID, ask_at)
+        assert found is not None
+        if found == ask_at:
+            break
+        asked, ask_at = asked + 1, found
+    assert (asked, ask_at) == (6, at(140))
+
+
+# ── Requests without an answer ───────────────────────────────────────────────────────────────────
+
+
+async def go_unanswered(
+    breakers: CircuitBreakers, second: float, times: int, user_id: str | None = None
+) -> None:
+    for number in range(times):
+        now = at(second + number / 10)
+        await breakers.record_result(
+            ID, now, failed=True, begun_at=now, user_id=user_id, unanswered=True
+        )
+
+
+async def test_an_instance_without_answers_pauses_a_provider_for_itself_alone(
+    store: Counted,
+) -> None:
+    starved, healthy = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    for second in range(0, 30, 2):
+        await go_unanswered(starved, second, times=4)
+        await healthy.record_result(ID, at(second + 1), failed=False, begun_at=at(second))
+    assert await healthy.admit_work(ID, at(30)) == at(30)
+    assert await seen(CircuitBreakers(store, RULE), 30) is BreakerState.CLOSED
+    paused_until = await starved.admit_work(ID, at(9))
+    assert paused_until is not None
+    assert paused_until > at(9)
+
+
+async def test_a_provider_that_answers_no_instance_is_paused_for_all(store: Counted) -> None:
+    one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await go_unanswered(one, 0, times=3)
+    await go_unanswered(other, 1, times=3)
+    assert await seen(CircuitBreakers(store, RULE), 2) is BreakerState.OPEN
+
+
+async def test_one_users_inputs_that_get_no_answer_pause_a_provider_for_nobody(
+    store: Counted,
+) -> None:
+    one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    for breakers in (one, other):
+        await go_unanswered(breakers, 0, times=9, user_id="mallory")
+    assert await seen(CircuitBreakers(store, RULE), 2) is BreakerState.CLOSED
+    assert await one.admit_work(ID, at(2)) == at(2)
+    for breakers in (one, other):
+        for user_id in ("ada", "bob", "cleo"):
+            await go_unanswered(breakers, 3, times=1, user_id=user_id)
+    await go_unanswered(one, 5, times=1, user_id="ada")
+    assert await seen(CircuitBreakers(store, RULE), 6) is BreakerState.OPEN
+
+
+async def test_a_starved_instances_probe_does_not_pause_a_provider_again(store: Counted) -> None:
+    starved, healthy = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await fail(healthy, 0, times=4)
+    assert await starved.admit_work(ID, at(20)) == at(20)
+    await go_unanswered(starved, 21, times=1)
+    assert await healthy.admit_work(ID, at(22)) == at(22)
+    await healthy.record_result(ID, at(23), failed=False, begun_at=at(22))
+    assert await seen(CircuitBreakers(store, RULE), 24) is BreakerState.CLOSED
+
+
+async def test_an_instance_that_gets_answers_again_resumes_after_one_probe(
+    store: Counted,
+) -> None:
+    breakers = CircuitBreakers(store, RULE)
+    await go_unanswered(breakers, 0, times=4)
+    assert await breakers.admit_work(ID, at(5)) == at(10.3)
+    assert await breakers.admit_work(ID, at(11)) == at(11)
+    assert await breakers.admit_work(ID, at(11.5)) == at(16.5)
+    await breakers.record_result(ID, at(12), failed=False, begun_at=at(11))
+    assert await breakers.admit_work(ID, at(12)) == at(12)
+
+
+async def test_an_administrator_ends_the_pause_of_an_instance_too(store: Counted) -> None:
+    breakers, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await go_unanswered(breakers, 0, times=4)
+
+    async def write(tx: Any) -> Breaker:
+        return await other.force_state(tx, ID, BreakerState.CLOSED, at(2))
+
+    await store.transaction(write)
+    assert await breakers.admit_work(ID, at(6)) == at(6)
 
 
 async def test_a_probe_that_succeeds_closes_it_for_all(store: Counted) -> None:

@@ -11,6 +11,11 @@ from typing import Any
 
 import httpx
 
+from taskreel.adapters.providers.connection_errors import (
+    build_shortage_error,
+    is_refusal,
+    is_shortage,
+)
 from taskreel.adapters.providers.provider_client import is_same_origin
 from taskreel.adapters.public_addresses import is_public
 from taskreel.domain.errors import PermanentError, ProviderDownError, TemporaryError
@@ -53,10 +58,14 @@ class FileUploads:
                 "provider's storage did not answer",
                 extra={"provider": self._provider, "error": repr(error)},
             )
-            raise ProviderDownError(
+            if is_shortage(error):
+                raise build_shortage_error(self._provider) from error
+            down = ProviderDownError(
                 f"{self._provider}'s storage of input files did not answer",
                 provider=self._provider,
-            ) from error
+            )
+            down.unanswered = not is_refusal(error)
+            raise down from error
         if not response.is_success:
             log.warning(
                 "provider's storage refused a file",

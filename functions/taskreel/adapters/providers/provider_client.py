@@ -3,6 +3,7 @@
 The errors (`domain.errors`) of a failed request:
 
     not sent: no connection          ProviderDownError
+    not sent: our own shortage       RateLimitedError: a wait, nobody's fault
     sent, no answer, a paid create   AmbiguousError: it may have been bought; never repeated
     sent, no answer, anything else   ProviderDownError
     402, or a "no credit" code       PermanentError provider_out_of_credit
@@ -32,6 +33,11 @@ from typing import Any
 
 import httpx
 
+from taskreel.adapters.providers.connection_errors import (
+    build_shortage_error,
+    is_refusal,
+    is_shortage,
+)
 from taskreel.app.request_trace import build_trace_parent
 from taskreel.domain.errors import (
     PermanentError,
@@ -255,6 +261,12 @@ class ProviderClient:
                 response = await _read_answer(await self._client.send(request, stream=True))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise self._build_connection_error(error, creates) from error
+        except OSError as error:
+            # httpx wraps those of its sockets; this one is of the client itself, which reads the
+            # certificates when it is built, and nothing was sent.
+            if not is_shortage(error):
+                raise
+            raise build_shortage_error(self.provider) from error
         if response.is_success or response.status_code in accepts:
             return response
         raise self._build_refusal_error(response, creates)
@@ -341,9 +353,15 @@ class ProviderClient:
             return PermanentError(
                 f"{self.provider} named a malformed address", code="untrusted_host"
             )
-        if isinstance(error, NOT_SENT):
-            return ProviderDownError(f"{self.provider} cannot be reached", provider=self.provider)
-        return self.build_unclear_error(creates, "did not answer")
+        if not isinstance(error, NOT_SENT):
+            found = self.build_unclear_error(creates, "did not answer")
+        elif is_shortage(error):
+            return build_shortage_error(self.provider)
+        else:
+            found = ProviderDownError(f"{self.provider} cannot be reached", provider=self.provider)
+        # Other than a refused connection, it may be due to this instance or its network.
+        found.unanswered = not is_refusal(error)
+        return found
 
     def _build_refusal_error(self, response: httpx.Response, creates: str | None) -> RunError:
         self._log_response("provider refused a request", response)

@@ -2,12 +2,16 @@
 
 Only a breaker that has seen failures has a document. While everything works, one query in five
 seconds reads them all and nothing is written.
+
+Requests without an answer pause a provider for all only where several instances sent them. Until
+then they pause it for this process alone, by a breaker of its own that is not stored.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +40,8 @@ class _Result:
     ended_at: datetime
     #: The hash of the user whose input may have caused a failure.
     user: str | None
+    #: This process where it got no answer, so that the failure may be its own.
+    instance: str | None
 
 
 def breaker_id(provider: str, model: str | None) -> str:
@@ -53,6 +59,9 @@ class CircuitBreakers:
         self._unwritten: dict[str, deque[_Result]] = {}
         self._written_at: dict[str, datetime] = {}
         self._read_at = _NEVER
+        self._instance = secrets.token_hex(4)
+        #: The breakers of this process alone, by id: of requests that had no answer.
+        self._own: dict[str, Breaker] = {}
 
     async def load_breakers(self, now: datetime) -> Mapping[str, Breaker]:
         """All breakers that have seen results, by id; at most MAX_VIEW_AGE old."""
@@ -68,27 +77,40 @@ class CircuitBreakers:
     async def admit_work(self, id_: str, now: datetime) -> datetime | None:
         """Ask to start work; returns `now` when it may start, and then it counts as started.
 
-        Otherwise the time from which it may, or None while an administrator holds the breaker
+        Otherwise the time at which to ask again, or None while an administrator holds the breaker
         open. A half-open breaker admits one probe, of whichever process asks first.
         """
         breaker = (await self.load_breakers(now)).get(id_, Breaker())
-        admits_at = breaker.admits_at(now)
-        if admits_at is None or admits_at > now:
-            return admits_at
+        own = self._own.get(id_, Breaker()) if breaker.forced is None else Breaker()
+        for one in (breaker, own):
+            ask_at = one.waits_until(now, self._rule)
+            if ask_at is None or ask_at > now:
+                return ask_at
+        ask_at = await self._start_probe(id_, breaker, now)
+        if ask_at is not None and ask_at <= now and id_ in self._own:
+            self._own[id_] = self._own[id_].record_start(now, self._rule)
+        return ask_at
+
+    def waits_until(self, breaker: Breaker, now: datetime) -> datetime | None:
+        """Time from which work may start, or at which to ask again; see `admit_work`."""
+        return breaker.waits_until(now, self._rule)
+
+    async def _start_probe(self, id_: str, breaker: Breaker, now: datetime) -> datetime | None:
+        """Let work start that the view of the breaker admits; `now`, unless another was first."""
         if breaker.state_at(now) is not BreakerState.HALF_OPEN:
-            return admits_at
+            return now
 
         async def start_probe(tx: Transaction) -> tuple[Breaker, datetime | None]:
             current = await tx.get(BREAKERS, id_) or Breaker()
-            current_admits_at = current.admits_at(now)
-            if current_admits_at is None or current_admits_at > now:
-                return current, current_admits_at
+            ask_at = current.waits_until(now, self._rule)
+            if ask_at is None or ask_at > now:
+                return current, ask_at
             probing = current.record_start(now, self._rule)
             tx.set(BREAKERS, id_, probing)
             return probing, now
 
-        self._view[id_], admits_at = await self._store.transaction(start_probe)
-        return admits_at
+        self._view[id_], ask_at = await self._store.transaction(start_probe)
+        return ask_at
 
     async def record_result(
         self,
@@ -98,23 +120,25 @@ class CircuitBreakers:
         failed: bool,
         begun_at: datetime,
         user_id: str | None = None,
+        unanswered: bool = False,
     ) -> None:
         """Count work that has succeeded, or has failed through the provider's fault.
 
         `user_id` is the owner of work whose input may be the cause of its failure. Only a hash of
-        it is stored.
+        it is stored. `unanswered`: no answer came, which may be the fault of this process.
         A change of state is written at once, failures at most once a second, successes never.
         """
         before = (await self.load_breakers(now)).get(id_, Breaker())
         user = _hash_user(id_, user_id) if failed and user_id is not None else None
-        after = before.record_result(
-            failed=failed, begun_at=begun_at, now=now, rule=self._rule, user=user
-        )
+        instance = self._instance if unanswered else None
+        result = _Result(failed, begun_at, now, user, instance)
+        self._count_own_result(id_, result)
+        after = self._apply_result(before, result, now)
         if after is before:
             return
         self._view[id_] = after
         unwritten = self._unwritten.setdefault(id_, deque(maxlen=_MAX_UNWRITTEN))
-        unwritten.append(_Result(failed, begun_at, now, user))
+        unwritten.append(result)
 
         state_changed = after.state_at(now) is not before.state_at(now)
         if state_changed:
@@ -131,6 +155,32 @@ class CircuitBreakers:
         if state_changed or probe_ended or (failed and may_write):
             await self._write_breaker(id_, now)
 
+    def _count_own_result(self, id_: str, result: _Result) -> None:
+        """Count a result in the breaker of this process, which follows the missing answers alone.
+
+        An answer of any kind says that this process reaches the provider.
+        """
+        is_unanswered = result.instance is not None
+        if not is_unanswered and id_ not in self._own:
+            return
+        before = self._own.get(id_, Breaker())
+        after = before.record_result(
+            failed=is_unanswered,
+            begun_at=result.begun_at,
+            now=result.ended_at,
+            rule=self._rule,
+            user=result.user,
+        )
+        self._own[id_] = after
+        state = after.state_at(result.ended_at)
+        if state is not before.state_at(result.ended_at):
+            log.warning(
+                "the circuit breaker %s is %s for this instance alone",
+                id_,
+                state,
+                extra={"action": "own_breaker_changed", "breaker": id_, "state": state},
+            )
+
     async def force_state(
         self, tx: Transaction, id_: str, state: BreakerState | None, now: datetime
     ) -> Breaker:
@@ -139,6 +189,7 @@ class CircuitBreakers:
         breaker = stored.force(state, now).follow(stored, now)
         tx.set(BREAKERS, id_, breaker)
         self._unwritten.pop(id_, None)
+        self._own.pop(id_, None)
         self._view[id_] = breaker
         return breaker
 
@@ -162,14 +213,18 @@ class CircuitBreakers:
         oldest = now - timedelta(seconds=self._rule.window_seconds)
         for result in self._unwritten.get(id_, ()):
             if result.ended_at > oldest:
-                breaker = breaker.record_result(
-                    failed=result.failed,
-                    begun_at=result.begun_at,
-                    now=now,
-                    rule=self._rule,
-                    user=result.user,
-                )
+                breaker = self._apply_result(breaker, result, now)
         return breaker
+
+    def _apply_result(self, breaker: Breaker, result: _Result, now: datetime) -> Breaker:
+        return breaker.record_result(
+            failed=result.failed,
+            begun_at=result.begun_at,
+            now=now,
+            rule=self._rule,
+            user=result.user,
+            instance=result.instance,
+        )
 
 
 def _hash_user(id_: str, user_id: str) -> str:

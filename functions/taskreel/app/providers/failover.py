@@ -78,7 +78,10 @@ class Failover:
             chosen_at = self._clock.now()
             other = self._move_unit(run, choice, seen | self._excluded, chosen_at)
             if other is None:
-                raise _resting_error(run, choice.not_before if choice else admits_at, now)
+                # Of this provider and the others that may serve, the first that may be ready.
+                times = [admits_at, choice.not_before if choice else None]
+                until = min((one for one in times if one is not None), default=None)
+                raise _resting_error(run, until, now)
             self._add_tried(run, PROVIDER_RESTING)
             run = other
 
@@ -107,19 +110,36 @@ class Failover:
             is_down = error.category is Category.PROVIDER_DOWN
             begun_at = called_at if is_down else run.begun_at or called_at
             user_id = None if is_unmistakable(error) else self._user_id
-            await self._record_result(run, failed=True, begun_at=begun_at, user_id=user_id)
+            await self._record_result(
+                run,
+                failed=True,
+                begun_at=begun_at,
+                user_id=user_id,
+                unanswered=error.unanswered,
+            )
 
     async def record_success(self, run: UnitRun, called_at: datetime) -> None:
         """Report finished work to the breaker."""
         await self._record_result(run, failed=False, begun_at=run.begun_at or called_at)
 
     async def _record_result(
-        self, run: UnitRun, *, failed: bool, begun_at: datetime, user_id: str | None = None
+        self,
+        run: UnitRun,
+        *,
+        failed: bool,
+        begun_at: datetime,
+        user_id: str | None = None,
+        unanswered: bool = False,
     ) -> None:
         id_ = breaker_id(run.provider, run.model)
         try:
             await self._registry.breakers.record_result(
-                id_, self._clock.now(), failed=failed, begun_at=begun_at, user_id=user_id
+                id_,
+                self._clock.now(),
+                failed=failed,
+                begun_at=begun_at,
+                user_id=user_id,
+                unanswered=unanswered,
             )
         except StoreError as error:
             # The result was paid for: it must not be lost because it could not be counted.

@@ -175,7 +175,7 @@ def resolve_provider_names(
 async def _apply_breakers(
     registry: ProviderRegistry, offers: list[Offer], now: datetime
 ) -> list[Offer]:
-    """The offers, each with the time from which its breaker admits work."""
+    """The offers, each with the time from which its breaker may admit work."""
     breakers = await registry.breakers.load_breakers(now)
     found: list[Offer] = []
     for offer in offers:
@@ -183,7 +183,8 @@ async def _apply_breakers(
         if breaker is None:
             found.append(offer)
         else:
-            found.append(offer.model_copy(update={"admits_at": breaker.admits_at(now)}))
+            admits_at = registry.breakers.waits_until(breaker, now)
+            found.append(offer.model_copy(update={"admits_at": admits_at}))
     return found
 
 
