@@ -12,6 +12,7 @@ from functions.test_projects import make_project
 from simulation.world import token
 from taskreel.domain.job_status import Status
 from taskreel.web.live import event_stream, socket_gateway
+from taskreel.web.other_apis import followed_jobs
 
 from .conftest import Live
 from .test_socket_client import Connect, make_job
@@ -24,6 +25,7 @@ def check_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product checks each 15 seconds."""
     monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", SOON)
     monkeypatch.setattr(socket_gateway, "RIGHTS_SECONDS", SOON)
+    monkeypatch.setattr(followed_jobs, "RIGHTS_SECONDS", SOON)
 
 
 async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again(
@@ -48,6 +50,29 @@ async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again
         rest = [line async for line in lines]
         assert not any(line.startswith("event: ") for line in rest)
         expect_problem(await bob.get(url), 404, "not_found")
+
+
+async def test_a_status_stream_of_fals_clients_ends_with_the_membership(
+    live: Live, ada: httpx.AsyncClient
+) -> None:
+    project = await make_project(ada, bob="viewer")
+    pending = image_request("pending", times=1, seconds=60)
+    job = await submit_job(ada, {**pending, "projectId": project})
+    request = f"/fal/taskreel/image-generation/requests/{job['jobId']}"
+    url = f"http://127.0.0.1:{live.port}{request}/status/stream"
+    headers = dict(live.world.as_user("bob").headers)
+    async with (
+        asyncio.timeout(20),
+        httpx.AsyncClient(headers=headers) as bob,
+        bob.stream("GET", url) as answer,
+    ):
+        assert answer.status_code == 200
+        lines = answer.aiter_lines()
+        assert (await anext(lines)).startswith("data: ")
+        await ada.delete(f"/api/projects/{project}/members/bob")
+        rest = [line async for line in lines]  # the job itself runs on
+        assert not any("COMPLETED" in line for line in rest)
+        assert (await bob.get(url)).status_code == 404
 
 
 async def test_a_socket_of_a_removed_member_follows_only_their_own_jobs(

@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 
 from taskreel.app.caller import Caller
 from taskreel.app.flow.queue_position import find_position
+from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.web.job_events import watch_job
+from taskreel.web.live.regular_check import RegularCheck
 
 #: A job that no client has asked for in so long is no longer watched.
 _IDLE_SECONDS = 10.0
 _COUNT_SECONDS = 5.0
 #: Jobs that are watched at once; the one that was asked for longest ago goes first.
 _MOST_JOBS = 1000
+#: The right of a stream's reader is checked so often.
+RIGHTS_SECONDS = 15.0
 #: No longer id is ever stored, and Firestore refuses to read one.
 _LONGEST_ID = 100
 
@@ -57,27 +61,37 @@ class FollowedJobs:
 
     async def read(self, caller: Caller, job_id: str) -> Job:
         """The job as it is now. Raises NotFoundError unless the caller may see it."""
-        return _check(await self._follow(job_id), caller, job_id)
+        return await self._check(await self._follow(job_id), caller, job_id)
 
     async def wait_for_change(self, caller: Caller, job_id: str, seconds: float) -> Job:
         """The job after its next change, or when the time is up; at once if it has ended."""
         followed = await self._follow(job_id)
-        if not _check(followed, caller, job_id).status.final:
-            await _wait_for(followed.changed, seconds)
-        return _check(followed, caller, job_id)
+        job = await self._check(followed, caller, job_id)
+        if job.status.final:
+            return job
+        await _wait_for(followed.changed, seconds)
+        return await self._check(followed, caller, job_id)
 
     async def watch(self, caller: Caller, job_id: str) -> AsyncIterator[Job]:
-        """The job now and after each change, until it has ended."""
-        while True:
-            followed = await self._follow(job_id)
-            changed = followed.changed
-            job = _check(followed, caller, job_id)
-            yield job
-            if job.status.final:
-                return
-            while not changed.is_set():
-                await self._follow(job_id)
-                await _wait_for(changed, _IDLE_SECONDS / 2)
+        """The job now and after each change, until it has ended or the caller may not see it.
+
+        The right is checked regularly, too: a role may have been taken from the caller. Who
+        connects again is told why the stream has ended.
+        """
+        rights = RegularCheck(RIGHTS_SECONDS)
+        with contextlib.suppress(TaskreelError):
+            while True:
+                followed = await self._follow(job_id)
+                changed = followed.changed
+                job = await self._check(followed, caller, job_id)
+                yield job
+                if job.status.final:
+                    return
+                while not changed.is_set():
+                    if rights.take_turn():
+                        await self._check(followed, caller, job_id)
+                    await self._follow(job_id)
+                    await _wait_for(changed, max(0.0, min(_IDLE_SECONDS / 2, rights.seconds_left)))
 
     async def count_ahead(self, job: Job) -> int:
         """The number of jobs that start before it, counted again every few seconds."""
@@ -87,6 +101,20 @@ class FollowedJobs:
             followed.counted_at = now
             followed.ahead = (await find_position(self._services, job)).ahead or 0
         return followed.ahead
+
+    async def _check(self, followed: _Followed, caller: Caller, job_id: str) -> Job:
+        """The followed job. Raises its error, and NotFoundError unless the caller may see it.
+
+        It costs a read where the caller's role in the project is a stored one, and nothing else.
+        """
+        if followed.error is not None:
+            raise followed.error
+        job = followed.job
+        if job is not None and not caller.may_see(job):
+            caller = await add_stored_role(self._services, caller, job.project_id)
+        if job is None or not caller.may_see(job):
+            raise _not_found(job_id)
+        return job
 
     async def _follow(self, job_id: str) -> _Followed:
         if len(job_id) > _LONGEST_ID:
@@ -130,15 +158,6 @@ class FollowedJobs:
             followed.timer.cancel()
         if followed.task is not None and followed.task is not asyncio.current_task():
             followed.task.cancel()
-
-
-def _check(followed: _Followed, caller: Caller, job_id: str) -> Job:
-    """The followed job. Raises its error, and NotFoundError unless the caller may see it."""
-    if followed.error is not None:
-        raise followed.error
-    if followed.job is None or not caller.may_see(followed.job):
-        raise _not_found(job_id)
-    return followed.job
 
 
 def _not_found(job_id: str) -> NotFoundError:
