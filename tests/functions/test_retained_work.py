@@ -136,6 +136,59 @@ async def test_a_job_completes_though_the_bucket_does_not_renew_its_files(
     assert actions.count("files_not_renewed") == 1
 
 
+async def test_the_files_of_an_earlier_round_are_renewed_when_it_ends_without_a_run(
+    world: World, ada: httpx.AsyncClient, renewed: list[Renewal]
+) -> None:
+    urls, first = await fail_half_done(world, ada)
+    world.cut_off = True
+    assert (await ada.post(urls["retry"])).status_code == 202
+    assert (await ada.delete(urls["cancel"])).status_code == 200
+    assert renewed == [], "the API may only read the bucket"
+    world.cut_off = False
+    assert (await audit(world)).violations == []
+    await world.advance(121)
+    await world.sweep()
+    await world.settle()
+    assert list_renewed_paths(renewed) == sorted(file.path for file in first.artifacts)
+    job = await world.job(first.job_id)
+    assert (job.status, job.wake_at) == ("CANCELLED", None)
+    assert (await audit(world)).violations == []
+
+
+async def test_a_bucket_that_was_away_at_the_end_renews_the_files_later(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Renewal] = []
+    is_away = True
+
+    async def renew(_blobs: FileBlobs, paths: Sequence[str], at: datetime, /) -> None:
+        if is_away:
+            raise StoreError("the bucket is away")
+        calls.append((paths, at))
+
+    monkeypatch.setattr(FileBlobs, "renew", renew)
+    urls, first = await fail_half_done(world, ada)
+    job = await retry_to_the_end(world, ada, urls, first.job_id)
+    assert job.status == "COMPLETED"
+    is_away = False
+    await world.advance(121)
+    await world.sweep()
+    await world.settle()
+    assert list_renewed_paths(calls) == sorted(file.path for file in first.artifacts)
+    assert (await world.job(first.job_id)).wake_at is None
+
+
+async def test_a_cancelled_replay_can_be_deleted_at_once(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    urls, first = await fail_half_done(world, ada)
+    world.cut_off = True
+    again = (await ada.post(urls["self"] + "/replay", json={})).json()
+    assert first.job_id in (await world.job(again["jobId"])).lineage
+    assert (await ada.delete(again["urls"]["cancel"])).status_code == 200
+    assert (await ada.delete(again["urls"]["cancel"])).status_code == 204
+
+
 async def replay_late(world: World, client: httpx.AsyncClient) -> tuple[str, Job]:
     """The id of a failed pipeline, and its replay of 80 days later that adopted a step of it."""
     payload = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
@@ -190,3 +243,30 @@ async def test_child_jobs_that_expired_before_their_pipeline_raise_no_alarm(
     assert Rule.PAID_WORK in rules, "their retention is not over"
     await world.advance(90 * DAY)
     assert (await audit(world)).violations == []
+
+
+@pytest.mark.parametrize("verb", ["replay", "retry"])
+async def test_steps_whose_adopted_jobs_are_gone_are_done_again_within_the_quote(
+    world: World, ada: httpx.AsyncClient, verb: str
+) -> None:
+    """An earlier release let adopted child jobs expire by their own age."""
+    job = await failed(world, ada)
+    adopted = await jobs_of(world, job["jobId"], "first")
+    again = await ended(world, ada, await replayed(ada, job), "FAILED")
+
+    def remove_adopted(tx: Transaction) -> None:
+        for child in adopted:
+            tx.delete(JOBS, child.job_id)
+
+    await write(world, remove_adopted)
+    if verb == "replay":
+        third = await replayed(ada, again, edit=MENDED)
+        assert third["credits"]["held"] == 3
+        third = await ended(world, ada, third, "COMPLETED")
+        assert third["credits"]["captured"] == 3
+    else:
+        answer = await ada.post(again["urls"]["retry"])
+        assert answer.json()["credits"]["held"] == 3
+        third = await ended(world, ada, again, "FAILED")
+        assert third["error"]["code"] == "studio_failed"
+    assert len(await jobs_of(world, third["jobId"], "first")) == len(adopted)

@@ -45,7 +45,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
     """Decide what a delivery may do with a job. The one rule, for repeated deliveries too."""
     # The work of a job in a state of a newer revision is left to that revision.
     if job.status.final or job.has_unknown_state:
-        return Claim(Verdict.CLEAN_UP if job.needs_clean_up else Verdict.IGNORE)
+        return Claim(Verdict.CLEAN_UP if job.awaits_clean_up else Verdict.IGNORE)
 
     # A lease that still counts comes before everything else, deadlines included: its run may be
     # storing work that has been paid for.

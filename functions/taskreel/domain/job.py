@@ -340,7 +340,8 @@ class Job(StoredValue):
     def without_operations(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
         """Copy the ended job without these operations; without any it needs no wake time.
 
-        It needs one while a unit may have been bought: the sweep then reports it.
+        It needs one while a unit may have been bought, which the sweep then reports, and while its
+        earlier files are not renewed.
         """
         units = tuple(
             unit.with_changes(state=UnitState.FAILED, operation=None)
@@ -349,7 +350,7 @@ class Job(StoredValue):
             for unit in self.units
         )
         cleaned = self.with_changes(at, units=units)
-        if cleaned.needs_clean_up or cleaned.maybe_bought:
+        if cleaned.needs_clean_up or cleaned.maybe_bought or cleaned.has_earlier_files:
             return cleaned
         return cleaned.with_changes(at, wake_at=None)
 
@@ -438,6 +439,32 @@ class Job(StoredValue):
     def needs_clean_up(self) -> bool:
         """True when the job has ended while an operation of it still runs at a provider."""
         return self.status.final and bool(self.operations)
+
+    @property
+    def has_earlier_files(self) -> bool:
+        """True for a replay, or a further round, that shows files made before it.
+
+        Those units cost nothing in this round. Files of child jobs are their pipeline's care.
+        """
+        if self.parent_id is not None or not (self.lineage or self.round > 1):
+            return False
+        return any(
+            unit.state is UnitState.DONE and unit.credits == 0 and unit.artifacts
+            for unit in self.units
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """True when it has ended, and at most files are left to renew: it may be removed."""
+        only_files = not self.needs_clean_up and not self.maybe_bought and self.has_earlier_files
+        return self.status.final and (self.wake_at is None or only_files)
+
+    @property
+    def awaits_clean_up(self) -> bool:
+        """True when it has ended, and a delivery has something left to do for it."""
+        return self.needs_clean_up or (
+            self.status.final and self.wake_at is not None and self.has_earlier_files
+        )
 
     @property
     def end_concerns_others(self) -> bool:

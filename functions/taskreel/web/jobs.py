@@ -47,7 +47,7 @@ async def delete_job(job_type: str, job_id: str, context: Authenticated) -> Resp
     """
     services = context.services
     found = await find_job_to_delete(services, context.caller, job_id, job_type)
-    if found.status.final and found.wake_at is None:
+    if found.is_over:
         await remove_job(services, found)
         return Response(status_code=HTTPStatus.NO_CONTENT)
     job = await cancel.cancel_job(services, context.caller, job_id, job_type)

@@ -73,10 +73,12 @@ _Broken = Callable[[Rule, str], Violation]
 def has_right_wake_time(job: Job) -> bool:
     """True where the sweep checks an open job, and none that is over.
 
-    One that ended during a purchase may be looked at once more, to report it.
+    One that ended during a purchase may be looked at once more, to report it; one that shows files
+    made before it, to renew those.
     """
     is_over = job.status.final and not job.needs_clean_up
-    return is_over is (job.wake_at is None) or (is_over and job.maybe_bought)
+    may_wake = job.maybe_bought or job.has_earlier_files
+    return is_over is (job.wake_at is None) or (is_over and may_wake)
 
 
 def check_job(job: Job) -> Iterator[Violation]:

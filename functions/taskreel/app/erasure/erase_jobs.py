@@ -50,7 +50,7 @@ async def is_job_over(tx: Transaction, job_id: str) -> bool:
         job = await tx.get(JOBS, job_id)
     except UnreadableDocumentError:
         return True
-    return job is not None and job.status.final and job.wake_at is None
+    return job is not None and job.is_over
 
 
 async def has_jobs(services: Services, user_id: str) -> bool:
@@ -64,7 +64,7 @@ def _is_over(row: Row[Job]) -> bool:
         job = row.value
     except UnreadableDocumentError:
         return True
-    return job.status.final and job.wake_at is None
+    return job.is_over
 
 
 def _query_jobs(user_id: str) -> Query[Job]:

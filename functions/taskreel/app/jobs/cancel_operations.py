@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from taskreel.app.jobs.finish_job import CLEAN_UP_AFTER, REPORT_PURCHASE_AFTER
 from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
@@ -118,7 +119,12 @@ def _store_answers(services: Services, job: Job, units: Sequence[UnitRun]) -> Jo
     job = job.with_changes(now, units=resolved)
     if job.needs_clean_up:
         return job.with_changes(now, delivery=job.delivery + 1, wake_at=now + CLEAN_UP_AFTER)
-    return job if job.maybe_bought else job.with_changes(now, wake_at=None)
+    return job if job.maybe_bought else job.with_changes(now, wake_at=_find_last_wake(job, now))
+
+
+def _find_last_wake(job: Job, now: datetime) -> datetime | None:
+    """The wake time of an ended job whose purchases are resolved."""
+    return now + CLEAN_UP_AFTER if job.has_earlier_files else None
 
 
 def _store_answer(stored: UnitRun, own: UnitRun) -> UnitRun:
@@ -181,4 +187,6 @@ def report_unknown_purchases(services: Services, job: Job) -> Job | None:
         for unit in job.units
     )
     reported = job.with_changes(now, units=units, error=job.error or error)
-    return reported if reported.needs_clean_up else reported.with_changes(now, wake_at=None)
+    if reported.needs_clean_up:
+        return reported
+    return reported.with_changes(now, wake_at=_find_last_wake(reported, now))

@@ -93,6 +93,10 @@ def finish_job(
         ended = ended.with_changes(at, delivery=ended.delivery + 1, wake_at=at + CLEAN_UP_AFTER)
     elif ended.maybe_bought:
         ended = ended.with_changes(at, wake_at=at + REPORT_PURCHASE_AFTER)
+    elif ended.has_earlier_files:
+        # Its run renews them at once. Where the job ended outside of it, the sweep has it done: the
+        # API and the sweep itself may not change files.
+        ended = ended.with_changes(at, wake_at=at + CLEAN_UP_AFTER)
 
     store_job(tx, ended)
     if job.parent_id is None:

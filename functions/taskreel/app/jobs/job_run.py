@@ -186,8 +186,8 @@ class JobRun:
             await act_on_job_end(self._services, job)
         else:
             await admit_next(self._services, job)
-        # A child job's are renewed by its pipeline.
-        if job.status.final and job.parent_id is None and (job.lineage or job.round > 1):
+        # Without a wake time they are renewed: a purchase or an operation may still hold it.
+        if job.awaits_clean_up and job.has_earlier_files:
             from taskreel.app.jobs.retained_work import renew_earlier_files  # of few: cold start
 
             await renew_earlier_files(self._services, job)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.removal_marks import find_next_update
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
@@ -37,6 +38,10 @@ async def remove_job(services: Services, job: Job) -> None:
     await delete_answers(services, removed)
     # The job goes last: until then a repeated request finds the rest.
     last, children = removed[:1], removed[1:]
+    seen_at = job.updated_at
+    if len(children) > _REMOVED_AT_ONCE:
+        # Several commits: no replay may begin between them.
+        seen_at = await services.store.transaction(partial(_mark_removal, services, job))
     while len(children) > _REMOVED_AT_ONCE:
         batch, children = children[-_REMOVED_AT_ONCE:], children[:-_REMOVED_AT_ONCE]
         await services.store.transaction(partial(_delete_documents, ids=batch, seen_at=descendants))
@@ -46,7 +51,8 @@ async def remove_job(services: Services, job: Job) -> None:
         found = await load_job(tx, job.job_id)
         if found is not None:
             _require_ended(found)
-            await _delete_documents(tx, [*children, *last], descendants)
+            _require_unchanged(found, seen_at)
+        await _delete_documents(tx, [*children, *last], descendants)
 
     await services.store.transaction(delete_all)
     log.info(
@@ -97,6 +103,32 @@ async def _delete_documents(
         tx.delete(JOBS, job_id)
 
 
+async def _mark_removal(services: Services, job: Job, tx: Transaction) -> datetime:
+    """Mark a job whose removal begins; the time of that change."""
+    found = await load_job(tx, job.job_id)
+    if found is None:
+        return job.updated_at
+    _require_ended(found)
+    _require_unchanged(found, job.updated_at)
+    updated_at = find_next_update(found, services.clock.now())
+    # Should this process die, the store removes what is left.
+    tx.update(JOBS, job.job_id, {"expireAt": found.created_at, "updatedAt": updated_at})
+    return updated_at
+
+
+def _require_unchanged(found: Job, seen_at: datetime) -> None:
+    """Raise ConflictError for a job that was written since its replays were looked for.
+
+    A replay writes the job that it takes work from: it may have begun meanwhile.
+    """
+    if found.updated_at != seen_at:
+        raise ConflictError(
+            "The job has just changed; a replay of it may have begun. Delete it again to learn "
+            "whether one uses its files.",
+            jobId=found.job_id,
+        )
+
+
 async def _require_unused(services: Services, job: Job) -> None:
     _require_ended(job)
     if job.parent_id is not None and await load_job(services.store, job.parent_id) is not None:
@@ -144,7 +176,7 @@ async def find_replay(services: Services, user_id: str, job_id: str) -> str | No
 
 
 def _require_ended(job: Job) -> None:
-    if not job.status.final or job.wake_at is not None:
+    if not job.is_over:
         raise ConflictError(
             f"The job is {job.status} and its work is not over yet. Delete it again in a minute.",
             jobStatus=job.status,

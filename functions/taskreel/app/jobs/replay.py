@@ -56,6 +56,12 @@ async def prepare_replay(
         edit["provider"] = wanted.provider
     submission = read_submission(kind, apply_merge_patch(original.payload, edit))
     redo = _find_steps_to_redo(kind, submission, wanted.from_step)
+    done_steps = _find_done_steps(kind, submission, original, redo)
+    if done_steps:
+        from taskreel.app.jobs.lost_steps import find_lost_steps  # of pipelines: cold start
+
+        lost = await find_lost_steps(services, original)
+        done_steps = _find_done_steps(kind, submission, original, (*redo, *lost))
     request = JobRequest(
         job_type=kind,
         submission=submission,
@@ -63,7 +69,7 @@ async def prepare_replay(
         lineage=(original.job_id, *original.lineage),
         redo=redo,
         done_units=_find_done_units(kind, submission, original),
-        done_steps=_find_done_steps(kind, submission, original, redo),
+        done_steps=done_steps,
     )
     # As with a retry, the job stays its owner's, also when an admin asks.
     if caller.user_id == original.user_id:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from taskreel.app.jobs.finish_job import RETENTION
-from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _CALLS_AT_ONCE = 16
 _JOBS_PER_COMMIT = 100
+_RENEWED_WITHIN = timedelta(hours=6)
 #: A pipeline without a deadline ends within it: its own retention begins only then.
 _LONGEST_RUN = timedelta(days=1)
 
@@ -31,10 +32,24 @@ _LONGEST_RUN = timedelta(days=1)
 async def renew_earlier_files(services: Services, job: Job) -> None:
     """Let the files that the ended job took over, or made in an earlier round, live from now on.
 
-    Those are of units that cost nothing in this round.
+    Those are of units that cost nothing in this round. Where the bucket does not renew them, the
+    sweep has the job delivered again, for some hours.
     """
     units = [unit for unit in job.done_units if unit.credits == 0]
-    await _renew_files(services, job, [file.path for unit in units for file in unit.artifacts])
+    files = [file.path for unit in units for file in unit.artifacts]
+    is_renewed = await _renew_files(services, job, files)
+    if not is_renewed and services.clock.now() < job.status_at[job.status] + _RENEWED_WITHIN:
+        return
+
+    async def write(tx: Transaction) -> None:
+        ended = await load_job(tx, job.job_id)
+        # A retry may have opened another round, and an operation still needs its wake time.
+        if ended is None or not ended.awaits_clean_up:
+            return
+        if not (ended.needs_clean_up or ended.maybe_bought):
+            store_job(tx, ended.with_changes(services.clock.now(), wake_at=None))
+
+    await services.store.transaction(write)
 
 
 async def retain_adopted_jobs(services: Services, pipeline: Job, adopted: Sequence[Job]) -> None:
@@ -75,7 +90,7 @@ async def _extend_retention(tx: Transaction, ids: Sequence[str], until: datetime
             tx.update(JOBS, job_id, {"expireAt": until})
 
 
-async def _renew_files(services: Services, job: Job, paths: Sequence[str]) -> None:
+async def _renew_files(services: Services, job: Job, paths: Sequence[str]) -> bool:
     """Renew the files, many at once. A failure is logged: the job is not worse for it today."""
     paths, now = list(dict.fromkeys(paths)), services.clock.now()
     groups = [paths[first::_CALLS_AT_ONCE] for first in range(min(_CALLS_AT_ONCE, len(paths)))]
@@ -94,3 +109,4 @@ async def _renew_files(services: Services, job: Job, paths: Sequence[str]) -> No
             failures[0],
             extra={"action": "files_not_renewed", "job_id": job.job_id},
         )
+    return not failures

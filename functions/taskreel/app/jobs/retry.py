@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
@@ -33,9 +35,14 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     """
     failed = await find_job_to_change(services, caller, job_id, job_type)
     require_unambiguous(failed, caller)
+    lost: Collection[str] = ()
+    if failed.steps:
+        from taskreel.app.jobs.lost_steps import find_lost_steps  # of pipelines: cold start
+
+        lost = await find_lost_steps(services, failed)
     async with reserve_room(services, failed) as room:
         job, alerts = await services.store.transaction(
-            lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id)
+            lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id, lost)
         )
     await enqueue_tasks(services, [task for one in alerts for task in announce_spend_alerts(one)])
     if job.status is Status.THROTTLED:
@@ -65,19 +72,25 @@ def is_ambiguous(job: Job) -> bool:
     return job.status is Status.FAILED and job.maybe_bought
 
 
-def price_next_round(job: Job) -> int:
+def price_next_round(job: Job, lost: Collection[str] = ()) -> int:
     """The credits that another round of a failed job holds: for what is still to be done.
 
-    Finished steps and units were captured in an earlier round.
+    Finished steps and units were captured in an earlier round. The steps `lost` are done again.
     """
     job_type = find_job_type(job.job_type)
     submission = job_type.submission.load_stored(job.payload)
+    done = job.finished_steps.difference(lost)
     places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
-    return compute_credits(job_type, submission, without=[*job.finished_steps, *places])
+    return compute_credits(job_type, submission, without=[*done, *places])
 
 
 async def _open_next_round(
-    services: Services, tx: Transaction, job_id: str, room: Room, by: str
+    services: Services,
+    tx: Transaction,
+    job_id: str,
+    room: Room,
+    by: str,
+    lost: Collection[str],
 ) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
     if job is None:
@@ -85,7 +98,7 @@ async def _open_next_round(
     require_retryable(job)
 
     now = services.clock.now()
-    needed = price_next_round(job)
+    needed = price_next_round(job, lost)
     account = await open_account(services, tx, job.user_id, now)
     shares = split_hold(account, needed)
     account, alerts = create_spend_alerts(tx, account.hold(needed, now, shares), now)

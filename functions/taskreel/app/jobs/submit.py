@@ -341,6 +341,7 @@ async def _store_new_job(
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
         if not rate.allowed:
             raise refuse_request(WRITES, rate)
+    await _take_from_original(tx, job)
     job, of_project = await _hold_in_project(services, tx, job, caller)
     if account.grants:
         from taskreel.domain.grants import split_hold
@@ -370,6 +371,15 @@ async def _store_new_job(
     may_start = may_start or job.slot_of is not None
     told = tuple(one for one in (alerts, of_project) if one is not None)
     return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=told)
+
+
+async def _take_from_original(tx: Transaction, job: Job) -> None:
+    if job.lineage:
+        from taskreel.app.jobs.removal_marks import (
+            take_from_original,
+        )  # of few requests: cold start
+
+        await take_from_original(tx, job.lineage[0], job.created_at)
 
 
 async def _hold_in_project(

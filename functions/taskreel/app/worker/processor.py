@@ -104,7 +104,7 @@ class Processor:
             case Verdict.END:
                 await act_on_job_end(self._services, claimed.job)
             case Verdict.CLEAN_UP:
-                await cancel_operations(self._services, claimed.job)
+                await _clean_up(self._services, claimed.job)
             case Verdict.RUN:
                 if claimed.job.webhooks:
                     await enqueue_events(self._services, claimed.job)
@@ -175,6 +175,16 @@ class Processor:
         except StoreError:
             _log_unstored_units(job, units)
             raise
+
+
+async def _clean_up(services: Services, job: Job) -> None:
+    """Do what an ended job still needs: its earlier files renewed, its operations cancelled."""
+    if job.has_earlier_files:
+        from taskreel.app.jobs.retained_work import renew_earlier_files  # of few jobs: cold start
+
+        await renew_earlier_files(services, job)
+    if job.needs_clean_up:
+        await cancel_operations(services, job)
 
 
 async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:

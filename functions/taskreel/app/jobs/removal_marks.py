@@ -1,0 +1,34 @@
+"""Marks in a job by which its removal and a replay of it see each other."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from taskreel.app.jobs.job_store import load_job
+from taskreel.domain.errors import NotFoundError
+from taskreel.domain.job import Job
+from taskreel.ports import Transaction
+from taskreel.store_collections import JOBS
+
+
+async def take_from_original(tx: Transaction, original_id: str, now: datetime) -> None:
+    """Within the transaction that stores a replay: write the job that it takes work from.
+
+    A removal of that job that has looked for replays before is refused then (`jobs.remove`), and
+    after a removal there is nothing to replay: NotFoundError. A read alone is not part of what a
+    commit is checked against.
+    """
+    original = await load_job(tx, original_id)
+    if original is None or is_being_removed(original):
+        raise NotFoundError(f"There is no job {original_id} any more: it has just been deleted.")
+    tx.update(JOBS, original_id, {"updatedAt": find_next_update(original, now)})
+
+
+def is_being_removed(job: Job) -> bool:
+    """True for a job whose removal has begun: no job expires by its age when it is made."""
+    return job.expire_at is not None and job.expire_at <= job.created_at
+
+
+def find_next_update(job: Job, now: datetime) -> datetime:
+    """A time of change that differs from the stored one, also within one tick of the clock."""
+    return max(now, job.updated_at + timedelta(microseconds=1))
