@@ -21,14 +21,20 @@ SELLERS = [
     ("transcription", "openai", "OPENAI_API_KEY"),
     ("transcription", "elevenlabs", "ELEVENLABS_API_KEY"),
     ("transcription", "fal", "FAL_KEY"),
+    ("background-removal", "stability", "STABILITY_API_KEY"),
+    ("background-removal", "fal", "FAL_KEY"),
+    ("background-removal", "replicate", "REPLICATE_API_TOKEN"),
 ]
 #: What a job of each type leaves.
 FILES = {
     "sound-effect": ["effect.wav"],
+    "background-removal": ["cutout.png"],
     "transcription": ["transcript.json", "transcript.srt", "transcript.vtt"],
 }
 #: The files of the examples.
 INPUTS = {
+    "https://example.com/portrait.png": "data:image/png;base64,"
+    + base64.b64encode(build_png()).decode(),
     "https://example.com/interview.mp3": "data:audio/wav;base64,"
     + base64.b64encode(build_wav(1.5)).decode(),
 }

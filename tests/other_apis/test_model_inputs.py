@@ -37,6 +37,7 @@ ASKED: dict[Capability, dict[str, Any]] = {
         "loop": True,
         "promptInfluence": 0.5,
     },
+    Capability.CUTOUT: {"seed": 7},
     Capability.TRANSCRIPTION: {"language": "de", "diarize": True},
 }
 HOSTS: tuple[Service, ...] = ("fal", "replicate")

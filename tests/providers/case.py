@@ -38,6 +38,7 @@ SPEECH = {"text": "The lamp is lit."}
 MUSIC = {"prompt": "a waltz", "duration": 10.0}
 EFFECT = {"prompt": "a door closes", "duration": 4.0}
 TRANSCRIPT = {"language": "en"}
+CUTOUT = {"outputFormat": "png"}
 #: The files that work starts from, in their order, where these are no pictures.
 INPUT_TYPES: dict[Capability, tuple[str, ...]] = {Capability.TRANSCRIPTION: ("audio/wav",)}
 FILES = {"audio/wav": build_wav(), "image/png": build_png()}

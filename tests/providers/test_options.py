@@ -22,6 +22,7 @@ from taskreel.jobtypes.ai_processing import (
     TextParameters,
     UpscaleParameters,
 )
+from taskreel.jobtypes.background_removal import CutoutOptions
 from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.sound_effect import SoundEffectOptions
 from taskreel.jobtypes.submission import Options, list_given_options
@@ -41,6 +42,7 @@ BASE: dict[Capability, dict[str, Any]] = {
     Capability.MUSIC: {"prompt": "x", "duration": 10},
     Capability.SOUND_EFFECT: {"prompt": "x", "duration": 4},
     Capability.TRANSCRIPTION: {},
+    Capability.CUTOUT: {},
 }
 CHANGES: dict[Capability, dict[str, Any]] = {
     Capability.IMAGE: {
@@ -114,6 +116,7 @@ CHANGES: dict[Capability, dict[str, Any]] = {
         "promptInfluence": 0.8,
         "outputFormat": "wav",
     },
+    Capability.CUTOUT: {"seed": 7, "outputFormat": "webp"},
     Capability.TRANSCRIPTION: {"seed": 7, "language": "de-AT", "diarize": True, "speakers": 2},
 }
 MODELS: dict[Capability, type[Options]] = {
@@ -125,6 +128,7 @@ MODELS: dict[Capability, type[Options]] = {
     Capability.MUSIC: MusicParameters,
     Capability.SOUND_EFFECT: SoundEffectOptions,
     Capability.TRANSCRIPTION: TranscriptionOptions,
+    Capability.CUTOUT: CutoutOptions,
 }
 CURRENT = [row for row in list_rows() if row.is_current(get_today())]
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.case import (
+    CUTOUT,
     EFFECT,
     MUSIC,
     SPEECH,
@@ -45,6 +46,7 @@ PARAMS: dict[Capability, dict[str, Any]] = {
     Capability.SPEECH: SPEECH,
     Capability.MUSIC: MUSIC,
     Capability.SOUND_EFFECT: EFFECT,
+    Capability.CUTOUT: CUTOUT,
     Capability.TRANSCRIPTION: TRANSCRIPT,
 }
 

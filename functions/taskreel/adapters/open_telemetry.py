@@ -62,6 +62,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 _OUTPUT_TYPES = {
     Capability.IMAGE: "image",
     Capability.UPSCALE: "image",
+    Capability.CUTOUT: "image",
     Capability.SPEECH: "speech",
     Capability.TEXT: "text",
 }

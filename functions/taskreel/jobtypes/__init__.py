@@ -16,6 +16,7 @@ _TABLE: Mapping[str, str] = {
     "image-generation": "image_generation:IMAGE_GENERATION",
     "video-generation": "video_generation:VIDEO_GENERATION",
     "image-upscale": "image_upscale:IMAGE_UPSCALE",
+    "background-removal": "background_removal:BACKGROUND_REMOVAL",
     "batch-generation": "batch_generation:BATCH_GENERATION",
     "script-generation": "script_generation:SCRIPT_GENERATION",
     "story-generation": "story_generation:STORY_GENERATION",

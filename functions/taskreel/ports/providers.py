@@ -23,6 +23,8 @@ class Capability(StrEnum):
     SPEECH = "speech"
     MUSIC = "music"
     SOUND_EFFECT = "sound-effect"
+    #: A picture's subject on a transparent ground.
+    CUTOUT = "background-removal"
     #: Speech as text with times, of a sound or a video.
     TRANSCRIPTION = "transcription"
     #: Work on files, done in this process's workers and not by a service.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import EFFECT, IMAGE, MUSIC, SPEECH, TRANSCRIPT, UPSCALE, VIDEO, Case
+from providers.case import CUTOUT, EFFECT, IMAGE, MUSIC, SPEECH, TRANSCRIPT, UPSCALE, VIDEO, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -17,4 +17,5 @@ CASES = (
         pictures=1,
         cancels=True,
     ),
+    Case(provider="fal", capability=Capability.CUTOUT, params=CUTOUT, pictures=1, cancels=True),
 )

@@ -193,6 +193,8 @@ MODELS: dict[str, dict[str, Check]] = {
         "diarize": bool,
         "tag_audio_events": bool,
     },
+    "fal-ai/feynobg": {"image_url": is_url, "seed": int, "sync_mode": bool},
+    "fal-ai/ben/v2/image": {"image_url": is_url, "seed": int},
     "someone/clips": {"prompt": str, "seed": int, "loop": bool, "image_url": str},
     "someone/words": {"prompt": str, "seed": int},
 }
@@ -210,6 +212,8 @@ RESULT_FIELDS = {
     "/music": "audio",
     "-audio": "audio",
     "sound-effects": "audio",
+    "feynobg": "image",
+    "ben/v2": "image",
 }
 
 

@@ -119,6 +119,12 @@ MODELS: dict[str, dict[str, Check]] = {
         "duration": between(1, 190, multiple=1),
     },
     "elevenlabs/music": {"prompt": str, "music_length_ms": between(5_000, 300_000, multiple=1)},
+    "bria/remove-background": {
+        "image": str,
+        "image_url": str,
+        "preserve_alpha": bool,
+        "content_moderation": bool,
+    },
     "someone/their-model": {"prompt": str, "seed": int, "cadence": str, "image": str},
     "meta/some-llm": {"prompt": str, "seed": int},
     REAL_ESRGAN: {"image": str, "scale": between(0, 10), "face_enhance": bool},

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import IMAGE, UPSCALE, Case
+from providers.case import CUTOUT, IMAGE, UPSCALE, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -14,5 +14,12 @@ CASES = (
         params=UPSCALE,
         pictures=1,
         fails=False,
+    ),
+    Case(
+        provider="stability",
+        capability=Capability.CUTOUT,
+        params=CUTOUT,
+        pictures=1,
+        pending=False,
     ),
 )

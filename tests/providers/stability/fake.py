@@ -22,6 +22,7 @@ PATHS = {
         | {"aspect_ratio", "style_preset", "cfg_scale", "model", "mode", "image", "strength"},
         {"prompt", "model"},
     ),
+    "edit/remove-background": ({"image", "output_format"}, {"image"}),
     "upscale/fast": ({"image", "output_format"}, {"image"}),
     "upscale/conservative": (COMMON | {"image", "creativity"}, {"image", "prompt"}),
     "upscale/creative": (COMMON | {"image", "creativity", "style_preset"}, {"image", "prompt"}),
@@ -96,6 +97,8 @@ class FakeStability(FakeProvider):
             name for name, value in body.items() if name in VALUES and not VALUES[name](value)
         ]:
             raise self.build_invalid_error(f"{problems[0]}: wrong value")
+        if "background" in request.url.path and body.get("output_format") == "jpeg":
+            raise self.build_invalid_error("output_format: jpeg has no transparency")
         if body.get("mode") == "image-to-image" and "aspect_ratio" in body:
             raise self.build_invalid_error("aspect_ratio: not with image-to-image")
 

@@ -20,6 +20,7 @@ _FILE_FIELDS: Mapping[str, str] = {
     "image-generation": "images",
     "batch-generation": "images",
     "image-upscale": "image",
+    "background-removal": "image",
     "video-generation": "video",
     "audio-synthesis": "audio",
     "sound-effect": "audio",

@@ -152,7 +152,7 @@ def _collect_pictures(named: NamedModel, given: Mapping[str, Any]) -> dict[str, 
             found += value if isinstance(value, list) else [value]
     if not found:
         return {}
-    if named.job_type == "image-upscale":
+    if named.job_type in {"image-upscale", "background-removal"}:
         return {"image_url": found[0]}
     return {"image_urls": found}
 

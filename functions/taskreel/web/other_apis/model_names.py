@@ -44,6 +44,7 @@ _image = partial(NamedModel, job_type="image-generation")
 _video = partial(NamedModel, job_type="video-generation")
 _upscale = partial(NamedModel, job_type="image-upscale")
 _speech = partial(NamedModel, job_type="audio-synthesis")
+_cutout = partial(NamedModel, job_type="background-removal")
 _effect = partial(NamedModel, job_type="sound-effect")
 _transcript = partial(NamedModel, job_type="transcription")
 _music = partial(NamedModel, job_type="ai-processing", task="music")
@@ -81,6 +82,7 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _video("runwayml/gen-4.5", model="gen4.5"),
         _video("bytedance/seedance-1-pro-fast", model="seedance-1-pro-fast"),
         _upscale("nightmareai/real-esrgan", model="real-esrgan"),
+        _cutout("bria/remove-background", model="bria-remove-background"),
         _speech("minimax/speech-2.6-hd", model="minimax-speech-2.6-hd"),
         _speech("elevenlabs/v3", model="eleven_v3"),
         _music("elevenlabs/music", model="eleven-music"),
@@ -116,6 +118,8 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _speech("fal-ai/minimax/speech-2.8-hd", model="minimax-speech-2.8-hd"),
         _music("fal-ai/elevenlabs/music", model="eleven-music"),
         _music("fal-ai/stable-audio-25/text-to-audio", model="stable-audio-2.5"),
+        _cutout("fal-ai/feynobg", model="feynobg"),
+        _cutout("fal-ai/ben/v2/image", model="ben-v2"),
         _effect("fal-ai/elevenlabs/sound-effects/v2", model="eleven_text_to_sound_v2"),
         _transcript("fal-ai/elevenlabs/speech-to-text", model="scribe_v1"),
     ),

@@ -190,6 +190,27 @@ PICTURES: tuple[ModelRow, ...] = (
     ),
 )
 
+#: Schemas and prices by the models' pages, read 2026-11. They write PNG alone.
+CUTOUTS: tuple[ModelRow, ...] = tuple(
+    _build_row(
+        name,
+        path,
+        usd,
+        capability=Capability.CUTOUT,
+        unit=unit,
+        quality=quality,
+        max_inputs=1,
+        needs_input=True,
+        fields={"seed": "seed"},
+        computed=frozenset(),
+        formats=("png",),
+    )
+    for name, path, usd, unit, quality in (
+        ("feynobg", "fal-ai/feynobg", 0.001, PriceUnit.RUN, "standard"),
+        ("ben-v2", "fal-ai/ben/v2/image", 0.025, PriceUnit.MEGAPIXEL, "best"),
+    )
+)
+
 CLIPS: tuple[ModelRow, ...] = (
     *(
         _build_video(
@@ -376,4 +397,4 @@ SOUNDS: tuple[ModelRow, ...] = (
 )
 
 #: The first of a capability is its default.
-MODELS: tuple[ModelRow, ...] = (*PICTURES, *CLIPS, *SOUNDS)
+MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *SOUNDS)

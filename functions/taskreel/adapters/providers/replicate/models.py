@@ -132,6 +132,23 @@ PICTURES: tuple[ModelRow, ...] = (
     ),
 )
 
+#: Its page names $0.018 a picture, as it was read in 2026; it writes PNG alone.
+CUTOUTS: tuple[ModelRow, ...] = (
+    _build_row(
+        "bria-remove-background",
+        "bria/remove-background",
+        0.018,
+        capability=Capability.CUTOUT,
+        unit=PriceUnit.RUN,
+        max_inputs=1,
+        needs_input=True,
+        input_fields=("image",),
+        fields={},
+        computed=frozenset(),
+        formats=("png",),
+    ),
+)
+
 CLIPS: tuple[ModelRow, ...] = (
     *(
         _build_row(
@@ -245,4 +262,4 @@ SOUNDS: tuple[ModelRow, ...] = (
 )
 
 #: The first of a capability is its default.
-MODELS: tuple[ModelRow, ...] = (*PICTURES, *CLIPS, *SOUNDS)
+MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *SOUNDS)

@@ -1,4 +1,6 @@
-"""Stability AI: pictures (core, ultra, SD 3.5) and three upscalers. Source: Stability's OpenAPI.
+"""Stability AI: pictures (core, ultra, SD 3.5), three upscalers and cutouts.
+
+Source: Stability's OpenAPI.
 
 Every request is a multipart form. Pictures come in the answer, except from the creative upscaler,
 which is polled. A shape becomes the nearest `aspect_ratio`. The conservative and creative upscalers
@@ -26,6 +28,8 @@ from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=10)
 CREATIVE, FAST = "upscale/creative", "upscale/fast"
+#: The work that takes no seed.
+SEEDLESS = frozenset({FAST, "edit/remove-background"})
 NEUTRAL_PROMPT = "a faithful, sharp and detailed photograph"
 MAX_SEED = 4_294_967_294
 #: How far a generated picture may depart from the one that it starts from: 0 not at all, 1 freely.
@@ -100,7 +104,7 @@ class Stability:
 
 def _build_fields(row: ModelRow, request: Generation) -> dict[str, str]:
     fields = payloads.rename_fields(request.params, row.fields, row.ranges)
-    if row.path != FAST:
+    if row.path not in SEEDLESS:
         # To Stability, the seed 0 means a random one.
         seed = payloads.fold_seed(request.params, MAX_SEED)
         fields |= {name: value or 1 for name, value in seed.items()}

@@ -139,4 +139,16 @@ MODELS: tuple[ModelRow, ...] = (
         fields=FIELDS | {"creativity": "creativity"},
         aliases=("creative",),
     ),
+    # Five credits, by gateways that sell it at list price, read 2026-11.
+    _build_row(
+        "remove-background",
+        "edit/remove-background",
+        0.05,
+        capability=Capability.CUTOUT,
+        max_inputs=1,
+        needs_input=True,
+        formats=("png", "webp"),
+        fields={"outputFormat": "output_format"},
+        computed=frozenset(),
+    ),
 )
