@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 RATE = 50
 #: Rows of a page that nobody reads beyond (`MOST_LIVE` of live_rows.js).
-MOST_ROWS = 120
+MOST_ROWS = 60
 #: The page draws changed jobs so often (`FLUSH_MS`), and moves rows so often (`LET_IN_MS`).
 FLUSH_SECONDS, LET_IN_SECONDS = 0.4, 1.5
 LONG_TASK_MS = 100

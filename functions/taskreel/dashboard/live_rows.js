@@ -7,7 +7,7 @@
  */
 
 /** Rows that are shown while they come in by themselves: a page that stays open all day stays small. */
-export const MOST_LIVE = 120;
+export const MOST_LIVE = 60;
 /** New jobs that are remembered, the newest; older ones come with the next page. */
 export const MOST_ARRIVED = 200;
 
