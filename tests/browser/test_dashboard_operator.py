@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack, stack
@@ -96,6 +96,41 @@ def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Pat
             delivery.locator("summary").click()
             expect(delivery).to_contain_text('"type": "webhook.test"')
             expect(delivery).to_contain_text("short and stout")
+            expect_one_axis(page, running)
+
+
+#: A call that fails once, so that the job has two attempts.
+FAILS_ONCE = {
+    "prompt": "a pier",
+    "options": {"width": 96, "height": 64, "studio": {"mode": "fail-temporary", "times": 1}},
+}
+
+
+def expect_one_axis(page: Page, running: Stack) -> None:
+    """A job's status, attempts, failed call and webhook stand under each other, in their order."""
+    with running.client("ada") as api:
+        wait = {"Prefer": "wait=60"}
+        job = api.post("/api/jobs/image-generation", json=FAILS_ONCE, headers=wait).json()
+    page.goto(f"{running.url}/dashboard/jobs/{job['jobId']}")
+    names = page.locator(".timeline .lane-name")
+    lanes = ["Status", "Attempts", "Failed calls", "Webhooks"]
+    expect(names).to_have_text(lanes, timeout=SECONDS)
+    parts = {
+        name: page.locator(".timeline .lane").nth(place).locator("i")
+        for place, name in enumerate(lanes)
+    }
+    expect(parts["Attempts"]).to_have_count(2)
+    expect(parts["Failed calls"]).to_have_count(1)
+    expect(parts["Webhooks"].first).to_be_attached()
+    boxes = [page.locator(".timeline .lane").nth(place).bounding_box() for place in range(4)]
+    assert len({(box["x"], box["width"]) for box in boxes if box}) == 1
+    left = "(all) => all.map((one) => parseFloat(one.style.left))"
+    (failed,) = parts["Failed calls"].evaluate_all(left)
+    first, second = parts["Attempts"].evaluate_all(left)
+    assert 0 <= first <= failed <= second <= max(parts["Webhooks"].evaluate_all(left)) <= 100
+    text = page.locator(".timeline ol")
+    for moment in ("Retrying", "Failed call", "Completed", "Webhook"):
+        expect(text.get_by_text(moment, exact=True).first).to_be_visible()
 
 
 class Teapot(BaseHTTPRequestHandler):
