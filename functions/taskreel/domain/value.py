@@ -294,8 +294,14 @@ def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
     """
     model = cast("type[M]", kind)
     defaults = {name: field.get_default() for name, field in model.model_fields.items()}
+    # Of a class, such as dict, pydantic would read the signature for each value.
     factories = [
-        (name, partial(field.get_default, call_default_factory=True))
+        (
+            name,
+            field.default_factory
+            if isinstance(field.default_factory, type)
+            else partial(field.get_default, call_default_factory=True),
+        )
         for name, field in model.model_fields.items()
         if field.default_factory is not None
     ]

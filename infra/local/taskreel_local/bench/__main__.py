@@ -16,6 +16,7 @@ import click
 
 from taskreel_local.bench.cold_start import RUNS, run_cold_start, run_cold_start_google
 from taskreel_local.bench.contenders import CONTENDERS
+from taskreel_local.bench.cpu_profile import run_profile
 from taskreel_local.bench.flow import run_flow
 from taskreel_local.bench.job_throughput import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
@@ -29,7 +30,15 @@ _OTHER_MODULES: Mapping[str, str] = {
     "media": "taskreel_local.bench.media",
 }
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
-_BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", "flow", *_OTHER_MODULES)
+_BENCHMARKS = (
+    "jobs",
+    "profile",
+    "cold-start",
+    "cold-start-google",
+    "scale",
+    "flow",
+    *_OTHER_MODULES,
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,14 +48,14 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", "flow", *_OTH
     default=2000,
     show_default=True,
     type=click.IntRange(1),
-    help="jobs: number of jobs.",
+    help="jobs, profile: number of jobs.",
 )
 @click.option(
     "--conc",
     default=32,
     show_default=True,
     type=click.IntRange(1),
-    help="jobs: number of concurrent connections.",
+    help="jobs, profile: number of concurrent connections.",
 )
 @click.option(
     "--repeat",
@@ -67,7 +76,7 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", "flow", *_OTH
     default=GENERATORS[0],
     show_default=True,
     type=click.Choice(GENERATORS),
-    help="jobs: load generator.",
+    help="jobs, profile: load generator.",
 )
 @click.option(
     "--save",
@@ -99,6 +108,7 @@ def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> 
     names = ["taskreel", *_parse_peers(str(options["peers"]))]
     steps: Mapping[str, Callable[[], None]] = {
         "jobs": lambda: run_jobs(load, names, int(options["repeat"]), save),
+        "profile": lambda: run_profile(load),
         "cold-start": lambda: run_cold_start(int(options["runs"])),
         "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
         "scale": lambda: run_scale(int(options["rows"]), quick=quick),

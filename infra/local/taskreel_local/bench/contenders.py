@@ -60,9 +60,11 @@ Contender = Callable[[Path, int], AbstractContextManager[Running]]
 
 
 @contextmanager
-def start_taskreel(folder: Path, work_ms: int = 0) -> Iterator[Running]:
+def start_taskreel(
+    folder: Path, work_ms: int = 0, *, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Running]:
     """Run the stack as `taskreel dev` does, without rate limits: one server."""
-    with _start_taskreel(folder, work_ms) as running:
+    with _start_taskreel(folder, work_ms, environ=environ) as running:
         yield running
 
 

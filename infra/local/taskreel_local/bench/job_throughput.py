@@ -21,7 +21,8 @@ from taskreel_local.bench.process_tree import BenchmarkError, PeakMemory
 from taskreel_local.bench.table import format_ratio, format_table, format_values
 
 BASE = "express-bullmq"
-_WARM_UP = 300
+#: Jobs before those that are measured.
+WARM_UP = 300
 _STUCK_SECONDS = 20.0
 _POLL_SECONDS = 0.02
 
@@ -122,9 +123,9 @@ def _measure_contender(name: str, load: Load, work_ms: int, *, with_latency: boo
         folder = Path(text)
         with CONTENDERS[name](folder, work_ms) as running:
             warm = load.send(
-                running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP
+                running.url + SUBMIT, running.body, running.token, folder, jobs=WARM_UP
             )
-            _wait_until_completed(running, warm.accepted)
+            wait_until_completed(running, warm.accepted)
             sample = _measure_load(running, load, folder)
             latency = measure_latency(running) if with_latency else None
             return replace(sample, latency=latency)
@@ -136,7 +137,7 @@ def _measure_load(running: Running, load: Load, folder: Path) -> Sample:
     with PeakMemory(running.tree) as peak:
         began = time.perf_counter()
         sent = load.send(running.url + SUBMIT, running.body, running.token, folder)
-        _wait_until_completed(running, before + sent.accepted)
+        wait_until_completed(running, before + sent.accepted)
         seconds = time.perf_counter() - began
     done = running.completed() - before
     return Sample(
@@ -151,7 +152,7 @@ def _measure_load(running: Running, load: Load, folder: Path) -> Sample:
     )
 
 
-def _wait_until_completed(running: Running, wanted: int) -> None:
+def wait_until_completed(running: Running, wanted: int) -> None:
     """Wait until `wanted` jobs are completed. Raises BenchmarkError without progress."""
     done, moved = -1, time.monotonic()
     while (now := running.completed()) < wanted:

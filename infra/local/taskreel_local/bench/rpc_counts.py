@@ -18,7 +18,7 @@ from typing import Any
 
 from taskreel_local.studio import PROVIDERS
 
-__all__ = ["FOLDER_VARIABLE", "PROVIDERS", "PROVIDERS_NAME", "sum_rpc_counts"]
+__all__ = ["FOLDER_VARIABLE", "PROVIDERS", "PROVIDERS_NAME", "sum_rpc_counts", "write_whole"]
 
 #: The environment variable that names the folder of the counts; without it nothing is counted.
 FOLDER_VARIABLE = "BENCH_RPC_COUNTS"
@@ -47,11 +47,11 @@ def _count_calls(folder: Path) -> None:
 
     def write_forever() -> None:
         while True:
-            _write_whole(file, counts)
+            write_whole(file, counts)
             time.sleep(_WRITE_SECONDS)
 
     threading.Thread(target=write_forever, daemon=True).start()
-    atexit.register(_write_whole, file, counts)
+    atexit.register(write_whole, file, counts)
 
 
 def _count_class(kind: Any, counts: Counter[str]) -> None:
@@ -64,7 +64,7 @@ def _count_class(kind: Any, counts: Counter[str]) -> None:
     kind.__call__ = counted
 
 
-def _write_whole(file: Path, counts: Counter[str]) -> None:
+def write_whole(file: Path, counts: Counter[str]) -> None:
     """Replace the file, so that a reader never sees half of it."""
     with contextlib.suppress(OSError):
         beside = file.with_suffix(".tmp")
