@@ -76,7 +76,7 @@ def used(running: Stack) -> Stack:
     with running.client("ada") as ada, running.client("root", role="admin") as root:
         picture = {"prompt": "a lighthouse at dawn", "options": {"width": 96, "height": 64}}
         fails = {"prompt": "a red kite", "options": {"studio": {"mode": "fail-permanent"}}}
-        gone = {"imageUrl": "http://127.0.0.1:9/gone.png", "scale": 2}
+        gone = {"imageUrl": "http://127.0.0.1:9/gone.png", "scale": 2, "retry": {"maxAttempts": 1}}
         later = {"prompt": "dunes", "scheduleAt": "2030-01-01T00:00:00Z"}
         hook = {"url": "https://example.com/hooks"}
         daily = {"jobType": "image-generation", "data": later | {"scheduleAt": None}}

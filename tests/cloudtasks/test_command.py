@@ -39,7 +39,7 @@ def running(*arguments: str, **variables: str) -> Iterator[tuple[str, str]]:
         yield f"127.0.0.1:{match[2]}", match[3]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -338,7 +338,7 @@ async def test_waiting_for_empty_ends_when_the_last_task_does(bench: Bench) -> N
     await bench.advance(0)
     assert not waiting.done()
     await bench.advance(10)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 30)
 
 
 async def test_closing_gives_up_on_a_dispatch_that_takes_too_long() -> None:
@@ -346,7 +346,7 @@ async def test_closing_gives_up_on_a_dispatch_that_takes_too_long() -> None:
     made.worker.hold = asyncio.Event()
     await made.create()
     await made.advance(0)
-    await asyncio.wait_for(made.engine.close(0.01), 1)
+    await asyncio.wait_for(made.engine.close(0.01), 30)
 
 
 async def test_a_real_clock_cannot_be_advanced() -> None:

@@ -119,7 +119,7 @@ def test_random_bytes_as_a_grpc_message_are_answered_or_refused(
     channel: Any, path: str, data: bytes
 ) -> None:
     call = channel.unary_unary(path, request_serializer=None, response_deserializer=None)
-    answered = call.future(data, timeout=10)
+    answered = call.future(data, timeout=60)
     assert answered.code() not in FAULTS_OF_OURS
 
 
@@ -153,7 +153,7 @@ def test_random_bytes_on_a_port_leave_the_service_well(
     running: Remote, server: str, chunks: list[bytes], *, as_http: bool
 ) -> None:
     port = running.service.rest_port if server == "rest" else running.service.grpc_port
-    with socket.create_connection(("127.0.0.1", port or 0), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port or 0), timeout=60) as connection:
         if as_http:
             connection.sendall(b"POST /v2/ HTTP/1.1\r\nHost: x\r\n")
         for chunk in chunks:

@@ -125,7 +125,7 @@ async def test_without_throttling_rates_are_ignored_but_concurrency_is_not() -> 
     async with LocalCloudTasks(config) as service:
         for _ in range(150):
             await service.engine.create_task(QUEUE, http_task())
-        await asyncio.wait_for(sender.hundred.wait(), 5)
+        await asyncio.wait_for(sender.hundred.wait(), 60)
         assert (
             service.engine.get_dispatcher(QUEUE).compute_stats().concurrent_dispatches_count == 100
         )
@@ -144,7 +144,7 @@ async def test_a_thousand_tasks_over_real_http_are_each_delivered_once(worker: W
             *(client.post(f"/v2/{QUEUE}/tasks:batchCreate", json=batch) for _ in range(10))
         )
         assert {answer.status_code for answer in answers} == {200}
-        await asyncio.wait_for(service.engine.wait_idle(), 30)
+        await asyncio.wait_for(service.engine.wait_idle(), 60)
     names = [seen.headers["X-CloudTasks-TaskName"] for seen in worker.seen]
     assert (len(names), len(set(names))) == (1000, 1000)
 
@@ -214,7 +214,7 @@ def test_v2beta3_tells_how_much_waits(channel: grpc.Channel, remote: Remote) -> 
     with channel:
         shown = call(
             tasks_v2beta3.GetQueueRequest(name=QUEUE, read_mask={"paths": ["stats", "state"]}),
-            timeout=5,
+            timeout=30,
         )
     assert shown.stats.tasks_count == 1
     assert shown.state is tasks_v2beta3.Queue.State.PAUSED
@@ -226,7 +226,7 @@ def check_health(remote: Remote, request: bytes) -> bytes:
         check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             "/grpc.health.v1.Health/Check"
         )
-        return check(request, timeout=10)
+        return check(request, timeout=29)
 
 
 @pytest.mark.parametrize("service", ["", "google.cloud.tasks.v2.CloudTasks"])

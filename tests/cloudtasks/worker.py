@@ -134,7 +134,7 @@ class Worker:
         if len(self.seen) < count:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append((count, waiter))
-            await asyncio.wait_for(waiter, 20)
+            await asyncio.wait_for(waiter, 60)
         return self.seen
 
 

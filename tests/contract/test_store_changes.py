@@ -27,7 +27,7 @@ def row(n: int, owner: str = "ada", seconds: float = 0) -> dict[str, Any]:
 async def next_changes(
     changes: AsyncIterator[Changes[Mapping[str, Any]]],
 ) -> Changes[Mapping[str, Any]]:
-    return await asyncio.wait_for(anext(changes), timeout=20)
+    return await asyncio.wait_for(anext(changes), timeout=60)
 
 
 async def collect(

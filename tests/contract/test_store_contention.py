@@ -146,10 +146,10 @@ async def test_a_store_that_cannot_be_reached_raises_soon(unreachable_store: Sto
     ):
         with pytest.raises(StoreError):
             await call
-    assert time.perf_counter() - begun < 10
+    assert time.perf_counter() - begun < 25  # each call may try for ten seconds
 
 
 async def test_watching_a_store_that_cannot_be_reached_raises(unreachable_store: Store) -> None:
     async with watch_row(unreachable_store) as changes:
         with pytest.raises(StoreError):
-            await asyncio.wait_for(anext(changes), timeout=20)
+            await asyncio.wait_for(anext(changes), timeout=60)

@@ -43,7 +43,7 @@ def asked_of_apt(folder: Path, *present: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=90,
     )
     assert done.returncode == 7, done.stderr
     return done.stderr
@@ -73,7 +73,7 @@ def run_python_choice(folder: Path, **programs: str) -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=90,
     )
 
 

@@ -362,7 +362,7 @@ def test_help_and_unknown_options_need_nothing(script: str) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=90,
         )
 
     assert "--project ID" in run("--help").stdout

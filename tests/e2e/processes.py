@@ -66,12 +66,12 @@ class Stack:
     def kill(self) -> None:
         """Kill the stack with SIGKILL, as the kernel does when memory runs out."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def interrupt(self) -> int:
         """Send SIGINT, as Ctrl-C does; return the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def stack(
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-                process.wait(30)
+                process.wait(60)
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -150,7 +150,7 @@ def find_processes(data: Path) -> list[int]:
     return found
 
 
-def wait_for_processes_to_end(data: Path, seconds: float = 10) -> bool:
+def wait_for_processes_to_end(data: Path, seconds: float = 60) -> bool:
     """Wait until all processes of a data folder have ended; False if one has not in time."""
     for process in find_processes(data):
         try:

@@ -33,7 +33,7 @@ class Terminal:
         """The written text, without codes."""
         return _CODES.sub("", self.raw.decode("utf-8", "replace"))
 
-    def wait_for(self, wanted: str, seconds: float = 30, *, raw: bool = False) -> None:
+    def wait_for(self, wanted: str, seconds: float = 60, *, raw: bool = False) -> None:
         """Read until a text was written after the last call of `clear`."""
 
         def is_written() -> bool:
@@ -41,7 +41,7 @@ class Terminal:
 
         self.wait_until(is_written, f"{wanted!r} was not written", seconds)
 
-    def wait_until(self, is_so: Callable[[], bool], fault: str, seconds: float = 8) -> None:
+    def wait_until(self, is_so: Callable[[], bool], fault: str, seconds: float = 60) -> None:
         """Read until something is so."""
         until = time.monotonic() + seconds
         while not is_so():
@@ -56,12 +56,12 @@ class Terminal:
         """Type keys."""
         os.write(self._window, keys.encode())
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Read until the command ends; return its exit status."""
         until = time.monotonic() + seconds
         while self._read(until - time.monotonic()):
             pass
-        return self.process.wait(5)
+        return self.process.wait(60)
 
     def _read(self, seconds: float) -> bool:
         """Read what is written within so long; False at the end or when nothing was."""
@@ -96,5 +96,5 @@ def terminal(*words: str, columns: int = 140, lines: int = 40, **more: str) -> I
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
         os.close(window)

@@ -137,7 +137,7 @@ def test_while_the_disk_is_full_no_process_of_the_stack_writes(tmp_path: Path) -
                 outages.end_outage()
             process.stdin.write(b"go\n")
             process.stdin.close()
-            assert process.wait(20) == expected
+            assert process.wait(60) == expected
 
 
 def test_the_proxy_of_outages_leaves_no_socket_and_no_loop_open() -> None:

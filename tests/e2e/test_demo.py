@@ -9,17 +9,21 @@ from PIL import Image
 
 from e2e.processes import taskreel, wait_for_processes_to_end
 from installed_programs import require_firestore_emulator
+from nightly_tests import skip_by_day
 
-
-@pytest.mark.parametrize(
-    "stack", [[], pytest.param(["--google-emulators"], marks=pytest.mark.emulator)], ids=str
+#: Every type runs on Google's emulators by day, too: test_every_type.py.
+GOOGLE = pytest.param(
+    ["--google-emulators"], marks=[pytest.mark.emulator, skip_by_day("the same films once more")]
 )
+
+
+@pytest.mark.parametrize("stack", [[], GOOGLE], ids=str)
 def test_the_demo_makes_real_files_and_tells_what_they_cost(
     tmp_path: Path, stack: list[str]
 ) -> None:
     if stack:
         require_firestore_emulator()
-    told = taskreel("demo", "a lighthouse in a storm", "--data", str(tmp_path), *stack, seconds=150)
+    told = taskreel("demo", "a lighthouse in a storm", "--data", str(tmp_path), *stack, seconds=300)
     assert told.returncode == 0, told.stderr
     out = tmp_path / "output" / "a-lighthouse-in-a-storm"
     for name, size in {

@@ -115,7 +115,7 @@ def test_killed_at_any_point_and_started_again_no_job_is_lost_and_none_is_paid_t
                 found.kill()
             assert wait_for_processes_to_end(tmp_path), find_processes(tmp_path)
         with start() as last:
-            client.join(60)
+            client.join(180)
             check(last, client.jobs)
 
 
@@ -136,14 +136,17 @@ def test_fifteen_seconds_after_a_kill_of_everything_all_jobs_have_ended(
             first.kill()
             submitter.enough.set()
     assert wait_for_processes_to_end(tmp_path), find_processes(tmp_path)
+    starting = time.monotonic()
     with stack(tmp_path, "--unthrottled", *options, port=port, settings=settings) as second:
+        # Seconds on a quiet machine; on a busy one all that follows takes longer, too.
+        start_seconds = time.monotonic() - starting
         with second.client() as client:
             began = time.monotonic()
             # The kill may have cut off an answer: such a job is stored though nobody has its id.
             stored = {job["jobId"] for job in client.get("/api/jobs?limit=100").json()["jobs"]}
             accepted = {running, *submitter.jobs.values()}
             ended = {job_id: wait_for_job(client, job_id) for job_id in stored | accepted}
-        assert time.monotonic() - began <= 15
+        assert time.monotonic() - began <= 15 + 2 * start_seconds
     assert {job["status"] for job in ended.values()} == {"COMPLETED"}
     assert {ended[job_id]["attempt"] for job_id in accepted} == {1}
 

@@ -47,7 +47,7 @@ def test_ctrl_c_ends_the_following_and_not_the_jobs(
     with terminal("watch", *made, *at) as window:
         window.wait_for("processing")
         window.press("\x03")
-        assert window.wait(30) == 130
+        assert window.wait(60) == 130
         assert "Traceback" not in window.text
     found = commands.text("jobs", "--status", "PROCESSING,QUEUED", "--ids").split()
     assert sorted(found) == sorted(made)

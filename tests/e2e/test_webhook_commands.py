@@ -28,7 +28,7 @@ class Receiver:
     def find_newest(self, endpoint: str) -> tuple[dict[str, str], bytes]:
         """The newest request for the endpoint, once there is one: others may be tried again."""
         found: list[tuple[dict[str, str], bytes]] = []
-        for _ in range(100):
+        for _ in range(600):
             found = [one for one in self.received if endpoint.encode() in one[1]]
             if found:
                 break
@@ -97,7 +97,7 @@ def test_show_has_the_webhooks_of_a_job_in_its_timeline(
 ) -> None:
     assert endpoint
     job = commands.submit("image-generation", "prompt=x", "options.studio.mode=noop")
-    for _ in range(50):
+    for _ in range(300):
         tries = [one["tries"] for one in commands.json("show", job)["webhooks"]]
         if tries and all(tries):
             break

@@ -153,14 +153,22 @@ def test_every_test_that_a_table_names_exists(test: str) -> None:
 # ── Routes ────────────────────────────────────────────────────────────────────────────────────────
 
 
+_SERVED_ROUTES: set[str] = {"POST /api/jobs/{}"}
+
+
 async def list_served_routes(world: World) -> set[str]:
-    """`METHOD /path` with nameless parameters, job types in the place of one."""
-    document = (await world.api.get("/api/openapi.json")).json()
-    return {
-        f"{method.upper()} {blank_names(path)}"
-        for path, methods in document["paths"].items()
-        for method in methods
-    } | {"POST /api/jobs/{}"}
+    """`METHOD /path` with nameless parameters, job types in the place of one.
+
+    Every world serves the same document, which takes most of a second: it is read once.
+    """
+    if len(_SERVED_ROUTES) == 1:
+        document = (await world.api.get("/api/openapi.json")).json()
+        _SERVED_ROUTES.update(
+            f"{method.upper()} {blank_names(path)}"
+            for path, methods in document["paths"].items()
+            for method in methods
+        )
+    return _SERVED_ROUTES
 
 
 def blank_names(path: str) -> str:

@@ -19,10 +19,10 @@ from taskreel.store_collections import JOBS
 
 
 def slow_batch(count: int, **fields: Any) -> dict[str, Any]:
-    """A batch that makes its pictures one after the other, in three seconds each."""
+    """A batch that makes its small pictures one after the other, in three seconds each."""
     return {
         "prompts": [f"kite {n}" for n in range(count)],
-        "options": {"studio": {"mode": "slow", "seconds": 3}},
+        "options": {"width": 64, "height": 64, "studio": {"mode": "slow", "seconds": 3}},
         "batchSize": 1,
         **fields,
     }

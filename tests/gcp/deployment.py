@@ -66,7 +66,7 @@ class Deployment:
 
     async def wait_for_deliveries(self, count: int) -> None:
         """Wait until `count` deliveries were answered."""
-        async with self._changed, asyncio.timeout(30):
+        async with self._changed, asyncio.timeout(90):
             await self._changed.wait_for(lambda: len(self.delivered) >= count)
 
     async def sweep(self) -> None:

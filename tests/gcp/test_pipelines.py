@@ -26,7 +26,7 @@ STEP = {"type": "image-generation", "forEach": ["a", "b"], "payload": PICTURE}
 async def wait_until_ended(cloud: Deployment, answer: httpx.Response) -> dict[str, Any]:
     """Poll until the job has ended. The emulator garbles a watch now and then."""
     job: dict[str, Any] = answer.json()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while job["status"] not in {"COMPLETED", "FAILED"}:
             await asyncio.sleep(0.1)
             job = (await cloud.api.get(f"/api/jobs/{job['jobId']}")).json()

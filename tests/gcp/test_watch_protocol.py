@@ -66,7 +66,7 @@ async def watch_row(database: ScriptedDatabase) -> AsyncIterator[AsyncIterator[D
 
 
 async def next_state(changes: AsyncIterator[Document | None]) -> Document | None:
-    return await asyncio.wait_for(anext(changes), 5)
+    return await asyncio.wait_for(anext(changes), 60)
 
 
 def change_target(kind: int, **fields: Any) -> Message:

@@ -72,7 +72,7 @@ class Client:
     def acks(self) -> list[dict[str, Any]]:
         return [one["ack"] for one in self.printed if "ack" in one]
 
-    async def wait_for(self, is_enough: Callable[[], bool], seconds: float = 20) -> None:
+    async def wait_for(self, is_enough: Callable[[], bool], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not is_enough():
                 self._news.clear()
@@ -100,7 +100,7 @@ class Live:
     async def wait_for_jobs(self, user: str) -> None:
         """Wait until an outside client has submitted a job as the user."""
         client = self.world.as_user(user)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await client.get("/api/jobs")).json()["jobs"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)  # the client is another process
 

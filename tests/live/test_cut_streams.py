@@ -74,7 +74,7 @@ async def cut_while_jobs_are_read(live: Live, proxy: CuttingProxy, cuts: int) ->
     """The client's events, after so many cuts and as many jobs as were stored meanwhile."""
     client = StreamClient(f"http://127.0.0.1:{proxy.port}{EVENTS}")
     reading = asyncio.create_task(client.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while client.last_id is None:  # noqa: ASYNC110 - as an outside client sees it
             await asyncio.sleep(0.01)
     number = 0
@@ -91,7 +91,7 @@ async def cut_while_jobs_are_read(live: Live, proxy: CuttingProxy, cuts: int) ->
             await asyncio.sleep(0.002)
     number += 1
     await live.put(make_job(live, number))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while f"job_ada{number}" not in client.jobs:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     reading.cancel()
@@ -142,7 +142,7 @@ async def test_event_sources_in_chromium_go_on_behind_each_cut(live: Live, tmp_p
                     before = proxy.opened
                     proxy.cut_all()
                     # Chromium waits three seconds. Half of the jobs come while it is away.
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(60):
                         while cut % 2 and proxy.opened < before + 3:  # noqa: ASYNC110
                             await asyncio.sleep(0.05)
             found = await page

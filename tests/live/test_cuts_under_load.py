@@ -75,7 +75,7 @@ async def test_five_hundred_cuts_under_load_lose_and_repeat_nothing(
         }
         for client in sockets.values():
             await client.wait_until_printed("connect")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not all(one.last_id for one in streams.values()):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         stored = await store_and_cut(live, proxy)

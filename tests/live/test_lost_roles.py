@@ -37,7 +37,7 @@ async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again
     url = f"http://127.0.0.1:{live.port}/api/jobs/{job['jobId']}/events"
     headers = dict(live.world.as_user("bob").headers)
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         httpx.AsyncClient(headers=headers) as bob,
         bob.stream("GET", url) as answer,
     ):

@@ -153,7 +153,7 @@ async def test_an_expired_token_ends_the_connection_and_the_client_is_refused(
     live: Live, connect: Connect
 ) -> None:
     # Tokens are accepted for 30 s more, for clocks that differ.
-    auth = as_user(exp=int(time.time()) - 22)
+    auth = as_user(exp=int(time.time()) - 18)
     client = await connect(f"ws://127.0.0.1:{live.port}", **auth, reconnectionDelay=10)
     await client.wait_until_printed("disconnect")
     assert (await client.wait_until_printed("refused"))["data"] == {"code": "unauthenticated"}

@@ -90,7 +90,7 @@ async def test_a_minute_of_polls_costs_a_read_for_each_change(
     url = submitted["status_url"]
     polls = 0
     status: dict[str, Any] = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while status.get("status") != "COMPLETED":
             status = (await ada.get(url)).json()
             polls += 1

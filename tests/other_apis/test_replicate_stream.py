@@ -44,7 +44,7 @@ async def test_the_stream_of_a_cancelled_prediction_ends_with_the_reason(
     await world.advance(1)
     await ada.post(f"{PREDICTIONS}/{made['id']}/cancel")
     await world.settle()
-    answer = await asyncio.wait_for(reading, 10)
+    answer = await asyncio.wait_for(reading, 60)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert parse(answer.text)[-1] == (
         "done",
@@ -59,7 +59,7 @@ async def test_files_come_in_the_order_of_the_result_and_once(
     made = await create(ada, "batch-generation", given)
     reading = asyncio.create_task(world.api.get(made["urls"]["stream"]))
     await world.advance(30)
-    events = parse((await asyncio.wait_for(reading, 10)).text)
+    events = parse((await asyncio.wait_for(reading, 60)).text)
     sent = [data.partition("?")[0] for event, data in events if event == "output"]
     output = (await ada.get(f"{PREDICTIONS}/{made['id']}")).json()["output"]
     assert sent == [url.partition("?")[0] for url in output]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nightly_tests import skip_by_day
 from simulation.chaos import Chaos, ManualQueue
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
@@ -94,7 +95,10 @@ def backlog(tmp_path: Path) -> Iterator[Backlog]:
     world.close()
 
 
-@pytest.mark.parametrize("count", [3000, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count",
+    [3000, pytest.param(6000, marks=[pytest.mark.slow, skip_by_day("the same for longer")])],
+)
 def test_a_backlog_does_not_double_itself(count: int, backlog: Backlog) -> None:
     backlog.submit("ada", count)
     for _ in range(count // PER_SECOND):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from simulation.life import FreeLife, Life, PaidLife
 
+#: Each night four times as many lives are lived, and other ones by `scripts/simulate`.
+LENGTH = 4 if os.environ.get("NIGHTLY") else 1
 #: A fault that never happens tests nothing.
 FAULTS = {
     "answer of the store lost",
@@ -27,12 +31,12 @@ FAULTS = {
 
 
 def test_life() -> None:
-    live_through_every_fault(FreeLife, FAULTS, max_examples=50)
+    live_through_every_fault(FreeLife, FAULTS, max_examples=30 * LENGTH)
 
 
 def test_paid_life() -> None:
     # What is paid is awaited beyond the attempt's time; other work is tried again.
-    live_through_every_fault(PaidLife, FAULTS | {"late success"}, max_examples=40)
+    live_through_every_fault(PaidLife, FAULTS | {"late success"}, max_examples=40 * LENGTH)
 
 
 def live_through_every_fault(life: type[Life], faults: set[str], *, max_examples: int) -> None:
