@@ -11,7 +11,9 @@ VIDEO = "/api/jobs/video-generation"
 UPSCALE = "/api/jobs/image-upscale"
 BATCH = "/api/jobs/batch-generation"
 #: Job types of services alone: test_paid_types.py. Without a key they are refused, not imitated.
-PAID_TYPES = frozenset({"sound-effect", "transcription", "background-removal"})
+PAID_TYPES = frozenset(
+    {"sound-effect", "transcription", "background-removal", "video-edit", "lip-sync"}
+)
 
 
 def image_request(mode: str, **how: Any) -> dict[str, Any]:

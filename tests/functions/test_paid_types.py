@@ -10,6 +10,7 @@ import pytest
 
 from functions.fake_providers import StartProviders
 from functions.job_requests import PAID_TYPES, expect_problem, read_balance
+from functions.test_inputs import mp4
 from providers.fake_provider import build_png, build_wav
 from taskreel.jobtypes import JOB_TYPES
 
@@ -24,19 +25,26 @@ SELLERS = [
     ("background-removal", "stability", "STABILITY_API_KEY"),
     ("background-removal", "fal", "FAL_KEY"),
     ("background-removal", "replicate", "REPLICATE_API_TOKEN"),
+    ("video-edit", "runway", "RUNWAY_API_KEY"),
+    ("video-edit", "fal", "FAL_KEY"),
+    ("lip-sync", "fal", "FAL_KEY"),
 ]
 #: What a job of each type leaves.
 FILES = {
     "sound-effect": ["effect.wav"],
     "background-removal": ["cutout.png"],
+    "video-edit": ["edited.mp4"],
+    "lip-sync": ["synced.mp4"],
     "transcription": ["transcript.json", "transcript.srt", "transcript.vtt"],
 }
+SOUND = "data:audio/wav;base64," + base64.b64encode(build_wav(1.5)).decode()
 #: The files of the examples.
 INPUTS = {
+    "https://example.com/clip.mp4": "data:video/mp4;base64," + base64.b64encode(mp4()).decode(),
+    "https://example.com/voice.mp3": SOUND,
     "https://example.com/portrait.png": "data:image/png;base64,"
     + base64.b64encode(build_png()).decode(),
-    "https://example.com/interview.mp3": "data:audio/wav;base64,"
-    + base64.b64encode(build_wav(1.5)).decode(),
+    "https://example.com/interview.mp3": SOUND,
 }
 
 
@@ -66,6 +74,7 @@ async def test_with_its_key_it_is_quoted_made_and_charged(
     job_type: str, provider: str, key: str, start_providers: StartProviders
 ) -> None:
     setup = await start_providers(provider)
+    setup.fakes[provider].files["mp4"] = mp4()
     ada = setup.user()
     path, body = f"/api/jobs/{job_type}", build_request(job_type)
     quote = (await ada.post(f"{path}?validateOnly=true", json=body)).json()

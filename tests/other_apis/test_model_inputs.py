@@ -38,6 +38,7 @@ ASKED: dict[Capability, dict[str, Any]] = {
         "promptInfluence": 0.5,
     },
     Capability.CUTOUT: {"seed": 7},
+    Capability.VIDEO_EDIT: {"prompt": "in snow"},
     Capability.TRANSCRIPTION: {"language": "de", "diarize": True},
 }
 HOSTS: tuple[Service, ...] = ("fal", "replicate")
@@ -91,3 +92,16 @@ async def test_the_input_of_each_model_that_we_buy_is_understood_from_its_client
             assert (width > height) is (value == "16:9")
         else:
             assert unit.params[option] == wanted, (option, body)
+
+
+@pytest.mark.parametrize(
+    "name", ["fal-ai/sync-lipsync", "fal-ai/sync-lipsync/v3", "creatify/lipsync"]
+)
+def test_a_video_and_its_voice_are_understood(name: str) -> None:
+    named = find_model("fal", name)
+    given = {"video_url": "https://x.test/a.mp4", "audio_url": "https://x.test/a.wav"}
+    job_type, request = translate_input(named, {**given, "sync_mode": "loop"}, at="")
+    (unit,) = job_type.units(request.submission)
+    assert unit.input_urls == tuple(given.values())
+    assert unit.params["syncMode"] == "loop"
+    assert not request.ignored

@@ -16,6 +16,7 @@ import pytest
 from providers.fake_provider import FakeProvider, Fault, build_png, build_wav
 from providers.fakes import FAKES
 from taskreel.adapters.providers import load_adapter
+from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.domain.errors import TemporaryError
 from taskreel.ports import Capability, Done, Generation, Input, Pending, Provider
 
@@ -39,9 +40,19 @@ MUSIC = {"prompt": "a waltz", "duration": 10.0}
 EFFECT = {"prompt": "a door closes", "duration": 4.0}
 TRANSCRIPT = {"language": "en"}
 CUTOUT = {"outputFormat": "png"}
+VIDEO_EDIT = {"prompt": "the same scene in snow"}
+LIP_SYNC = {"syncMode": "loop"}
 #: The files that work starts from, in their order, where these are no pictures.
-INPUT_TYPES: dict[Capability, tuple[str, ...]] = {Capability.TRANSCRIPTION: ("audio/wav",)}
-FILES = {"audio/wav": build_wav(), "image/png": build_png()}
+INPUT_TYPES: dict[Capability, tuple[str, ...]] = {
+    Capability.TRANSCRIPTION: ("audio/wav",),
+    Capability.VIDEO_EDIT: ("video/mp4",),
+    Capability.LIP_SYNC: ("video/mp4", "audio/wav"),
+}
+FILES = {
+    "audio/wav": build_wav(),
+    "image/png": build_png(),
+    "video/mp4": b"\0\0\0\x18ftypisom\0\0\0\0isommp42",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +125,11 @@ def build_generation(
         open_folder=lambda: folder,
         name="unit-0",
     )
+
+
+def count_least_inputs(row: ModelRow) -> int:
+    """The number of files that a model cannot do without."""
+    return len(INPUT_TYPES.get(row.capability, ("image/png",))) if row.needs_input else 0
 
 
 async def run_until_done(provider: Provider, request: Generation, *, max_polls: int = 10) -> Done:

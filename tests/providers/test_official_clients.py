@@ -154,6 +154,9 @@ def test_runway_creates_follows_and_deletes_tasks(served: Served) -> None:
         client.image_to_video.create(
             model="gen4_turbo", prompt_image="https://example.org/a.png", ratio="960:960"
         )
+        client.video_to_video.create(
+            model="aleph2", video_uri="https://example.org/a.mp4", prompt_text="in snow", seed=7
+        )
         client.sound_effect.create(
             model="eleven_text_to_sound_v2", prompt_text="a door closes", duration=2.5, loop=True
         )

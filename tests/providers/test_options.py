@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers.case import build_generation
+from providers.case import build_generation, count_least_inputs
 from providers.fakes import FAKES
 from taskreel.adapters.providers import load_adapter
 from taskreel.adapters.providers.catalogue import ModelCatalogue
@@ -24,10 +24,12 @@ from taskreel.jobtypes.ai_processing import (
 )
 from taskreel.jobtypes.background_removal import CutoutOptions
 from taskreel.jobtypes.image_generation import ImageOptions
+from taskreel.jobtypes.lip_sync import LipSyncOptions
 from taskreel.jobtypes.sound_effect import SoundEffectOptions
 from taskreel.jobtypes.submission import Options, list_given_options
 from taskreel.jobtypes.text_schemas import add_instructions
 from taskreel.jobtypes.transcription import TranscriptionOptions
+from taskreel.jobtypes.video_edit import VideoEditOptions
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.ports import Capability, WorkRequest
 from taskreel_local.studio import CAPABILITIES, PROVIDERS
@@ -43,6 +45,8 @@ BASE: dict[Capability, dict[str, Any]] = {
     Capability.SOUND_EFFECT: {"prompt": "x", "duration": 4},
     Capability.TRANSCRIPTION: {},
     Capability.CUTOUT: {},
+    Capability.VIDEO_EDIT: {"prompt": "x"},
+    Capability.LIP_SYNC: {},
 }
 CHANGES: dict[Capability, dict[str, Any]] = {
     Capability.IMAGE: {
@@ -117,6 +121,8 @@ CHANGES: dict[Capability, dict[str, Any]] = {
         "outputFormat": "wav",
     },
     Capability.CUTOUT: {"seed": 7, "outputFormat": "webp"},
+    Capability.VIDEO_EDIT: {"seed": 7},
+    Capability.LIP_SYNC: {"seed": 7, "syncMode": "remap"},
     Capability.TRANSCRIPTION: {"seed": 7, "language": "de-AT", "diarize": True, "speakers": 2},
 }
 MODELS: dict[Capability, type[Options]] = {
@@ -129,6 +135,8 @@ MODELS: dict[Capability, type[Options]] = {
     Capability.SOUND_EFFECT: SoundEffectOptions,
     Capability.TRANSCRIPTION: TranscriptionOptions,
     Capability.CUTOUT: CutoutOptions,
+    Capability.VIDEO_EDIT: VideoEditOptions,
+    Capability.LIP_SYNC: LipSyncOptions,
 }
 CURRENT = [row for row in list_rows() if row.is_current(get_today())]
 
@@ -140,9 +148,7 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
     params = add_instructions(params) if row.capability is Capability.TEXT else params
     if row.voices and "voice" in params:
         params = {**params, "voice": row.voices[-1]}
-    request = build_generation(
-        folder, row.capability, row.name, params, 1 if row.needs_input else 0
-    )
+    request = build_generation(folder, row.capability, row.name, params, count_least_inputs(row))
     try:
         await provider.start(request, idempotency_key="k")
     except RunError as error:

@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from providers.case import (
     CUTOUT,
     EFFECT,
+    LIP_SYNC,
     MUSIC,
     SPEECH,
     TEXT,
     TRANSCRIPT,
     UPSCALE,
     VIDEO,
+    VIDEO_EDIT,
     build_generation,
+    count_least_inputs,
     run_until_done,
 )
 from providers.case import IMAGE as IMAGE_PARAMS
@@ -47,6 +50,8 @@ PARAMS: dict[Capability, dict[str, Any]] = {
     Capability.MUSIC: MUSIC,
     Capability.SOUND_EFFECT: EFFECT,
     Capability.CUTOUT: CUTOUT,
+    Capability.VIDEO_EDIT: VIDEO_EDIT,
+    Capability.LIP_SYNC: LIP_SYNC,
     Capability.TRANSCRIPTION: TRANSCRIPT,
 }
 
@@ -66,7 +71,7 @@ async def send(folder: Path, row: ModelRow, params: dict[str, Any], pictures: in
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider} {row.name}")
 async def test_each_model_takes_a_usual_request(row: ModelRow, tmp_path: Path) -> None:
-    done = await send(tmp_path, row, PARAMS[row.capability], 1 if row.needs_input else 0)
+    done = await send(tmp_path, row, PARAMS[row.capability], count_least_inputs(row))
     assert done.outputs or done.data
 
 
@@ -89,7 +94,7 @@ async def test_a_number_beyond_a_models_range_is_moved_into_it_and_said(
     """`steps: 30` failed a whole movie at flux-schnell, which takes at most 4."""
     far = {name: 10 * most for name, (_, most) in row.ranges.items()}
     params = {**PARAMS[row.capability], **far}
-    done = await send(tmp_path, row, params, 1 if row.needs_input else 0)
+    done = await send(tmp_path, row, params, count_least_inputs(row))
     assert done.outputs
     said = list_ignored_options(row, params, far)
     assert said.keys() == far.keys()
@@ -176,7 +181,7 @@ async def test_the_estimate_is_the_price_of_the_length_in_the_request_that_is_se
         key=fake.key, transport=fake.transport(), base_url=base_url
     )
     params = {**PARAMS[row.capability], "duration": wished}
-    pictures = 1 if row.needs_input else 0
+    pictures = count_least_inputs(row)
     request = build_generation(tmp_path, row.capability, row.name, params, pictures)
     await adapter.start(request, idempotency_key="job-1.0.0")
     await adapter.close()

@@ -15,6 +15,8 @@ from taskreel.jobtypes.job_type import JobType
 _TABLE: Mapping[str, str] = {
     "image-generation": "image_generation:IMAGE_GENERATION",
     "video-generation": "video_generation:VIDEO_GENERATION",
+    "video-edit": "video_edit:VIDEO_EDIT",
+    "lip-sync": "lip_sync:LIP_SYNC",
     "image-upscale": "image_upscale:IMAGE_UPSCALE",
     "background-removal": "background_removal:BACKGROUND_REMOVAL",
     "batch-generation": "batch_generation:BATCH_GENERATION",

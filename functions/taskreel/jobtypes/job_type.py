@@ -41,7 +41,7 @@ MEDIA_WORK = frozenset(
 )
 
 #: Capabilities whose price is that of their input's length: it is measured before it is bought.
-PRICED_BY_INPUT = frozenset({Capability.TRANSCRIPTION})
+PRICED_BY_INPUT = frozenset({Capability.TRANSCRIPTION, Capability.VIDEO_EDIT, Capability.LIP_SYNC})
 
 #: The provider that works on files, whatever provider a job names: Taskreel itself.
 IN_HOUSE = "taskreel"

@@ -23,6 +23,10 @@ class Capability(StrEnum):
     SPEECH = "speech"
     MUSIC = "music"
     SOUND_EFFECT = "sound-effect"
+    #: A video changed as a prompt says.
+    VIDEO_EDIT = "video-edit"
+    #: A video whose mouths follow a voice.
+    LIP_SYNC = "lip-sync"
     #: A picture's subject on a transparent ground.
     CUTOUT = "background-removal"
     #: Speech as text with times, of a sound or a video.

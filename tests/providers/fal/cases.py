@@ -1,6 +1,18 @@
 from __future__ import annotations
 
-from providers.case import CUTOUT, EFFECT, IMAGE, MUSIC, SPEECH, TRANSCRIPT, UPSCALE, VIDEO, Case
+from providers.case import (
+    CUTOUT,
+    EFFECT,
+    IMAGE,
+    LIP_SYNC,
+    MUSIC,
+    SPEECH,
+    TRANSCRIPT,
+    UPSCALE,
+    VIDEO,
+    VIDEO_EDIT,
+    Case,
+)
 from taskreel.ports import Capability
 
 CASES = (
@@ -18,4 +30,12 @@ CASES = (
         cancels=True,
     ),
     Case(provider="fal", capability=Capability.CUTOUT, params=CUTOUT, pictures=1, cancels=True),
+    Case(
+        provider="fal",
+        capability=Capability.VIDEO_EDIT,
+        params=VIDEO_EDIT,
+        pictures=1,
+        cancels=True,
+    ),
+    Case(provider="fal", capability=Capability.LIP_SYNC, params=LIP_SYNC, pictures=2, cancels=True),
 )

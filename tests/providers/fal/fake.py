@@ -96,6 +96,11 @@ ELEVEN_V3: dict[str, Check] = {
     "language_code": lambda value: isinstance(value, str) and len(value) == 2,
     "stability": between(0, 1),
 }
+SYNC: dict[str, Check] = {
+    "video_url": is_url,
+    "audio_url": is_url,
+    "sync_mode": one_of("cut_off", "loop", "bounce", "silence", "remap"),
+}
 
 
 def is_voice_setting(value: Any) -> bool:
@@ -193,6 +198,16 @@ MODELS: dict[str, dict[str, Check]] = {
         "diarize": bool,
         "tag_audio_events": bool,
     },
+    "luma/agent/ray/v3.2/video-to-video": {
+        "prompt": str,
+        "video_url": is_url,
+        "start_image_url": is_url,
+        "resolution": one_of("540p", "720p", "1080p"),
+    },
+    "fal-ai/sync-lipsync": SYNC,
+    "fal-ai/sync-lipsync/v2": SYNC,
+    "fal-ai/sync-lipsync/v3": SYNC,
+    "creatify/lipsync": {"video_url": is_url, "audio_url": is_url, "loop": bool},
     "fal-ai/feynobg": {"image_url": is_url, "seed": int, "sync_mode": bool},
     "fal-ai/ben/v2/image": {"image_url": is_url, "seed": int},
     "someone/clips": {"prompt": str, "seed": int, "loop": bool, "image_url": str},
@@ -212,6 +227,7 @@ RESULT_FIELDS = {
     "/music": "audio",
     "-audio": "audio",
     "sound-effects": "audio",
+    "lipsync": "video",
     "feynobg": "image",
     "ben/v2": "image",
 }

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import EFFECT, IMAGE, SPEECH, UPSCALE, VIDEO, Case
+from providers.case import EFFECT, IMAGE, SPEECH, UPSCALE, VIDEO, VIDEO_EDIT, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -17,5 +17,12 @@ CASES = (
     Case(provider="runway", capability=Capability.SOUND_EFFECT, params=EFFECT, cancels=True),
     Case(
         provider="runway", capability=Capability.UPSCALE, params=UPSCALE, pictures=1, cancels=True
+    ),
+    Case(
+        provider="runway",
+        capability=Capability.VIDEO_EDIT,
+        params=VIDEO_EDIT,
+        pictures=1,
+        cancels=True,
     ),
 )

@@ -141,6 +141,18 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
             ("imageUri",),
         )
     },
+    "video_to_video": {
+        "aleph2": (
+            {
+                "promptText": PROMPT,
+                "seed": SEED,
+                "videoUri": lambda value: value.startswith(
+                    ("https://", "data:video/", "runway://")
+                ),
+            },
+            ("videoUri",),
+        ),
+    },
     "sound_effect": {
         "eleven_text_to_sound_v2": (
             {"promptText": str, "duration": between(0.5, 30), "loop": bool},

@@ -16,7 +16,11 @@ _TOKENS_OUT = 2000
 _SIDE_PIXELS = 1024
 _SECONDS = 5
 #: The assumed length of a file that is paid for by its own: it is known when it has arrived.
-_INPUT_SECONDS = {Capability.TRANSCRIPTION: 300}
+_INPUT_SECONDS = {
+    Capability.TRANSCRIPTION: 300,
+    Capability.VIDEO_EDIT: 10,
+    Capability.LIP_SYNC: 30,
+}
 
 
 def estimate_cost(row: ModelRow, params: Mapping[str, Any]) -> float | None:

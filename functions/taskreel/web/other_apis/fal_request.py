@@ -22,6 +22,8 @@ _FILE_FIELDS: Mapping[str, str] = {
     "image-upscale": "image",
     "background-removal": "image",
     "video-generation": "video",
+    "video-edit": "video",
+    "lip-sync": "video",
     "audio-synthesis": "audio",
     "sound-effect": "audio",
 }

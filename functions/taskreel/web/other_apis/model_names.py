@@ -44,6 +44,8 @@ _image = partial(NamedModel, job_type="image-generation")
 _video = partial(NamedModel, job_type="video-generation")
 _upscale = partial(NamedModel, job_type="image-upscale")
 _speech = partial(NamedModel, job_type="audio-synthesis")
+_edit = partial(NamedModel, job_type="video-edit")
+_lips = partial(NamedModel, job_type="lip-sync")
 _cutout = partial(NamedModel, job_type="background-removal")
 _effect = partial(NamedModel, job_type="sound-effect")
 _transcript = partial(NamedModel, job_type="transcription")
@@ -120,6 +122,11 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _music("fal-ai/stable-audio-25/text-to-audio", model="stable-audio-2.5"),
         _cutout("fal-ai/feynobg", model="feynobg"),
         _cutout("fal-ai/ben/v2/image", model="ben-v2"),
+        _edit("luma/agent/ray/v3.2/video-to-video", model="ray-3.2"),
+        _lips("fal-ai/sync-lipsync/v2", model="lipsync-2"),
+        _lips("fal-ai/sync-lipsync", model="lipsync-1.9"),
+        _lips("fal-ai/sync-lipsync/v3", model="sync-3"),
+        _lips("creatify/lipsync", model="creatify-lipsync"),
         _effect("fal-ai/elevenlabs/sound-effects/v2", model="eleven_text_to_sound_v2"),
         _transcript("fal-ai/elevenlabs/speech-to-text", model="scribe_v1"),
     ),

@@ -36,6 +36,7 @@ WIDE_TALL_OR_SQUARE = ("16:9", "9:16", "1:1")
 SEEDANCE_USD = ((864, 0.0233), (1280, 0.0518), (1920, 0.1166))
 #: A voice that every ElevenLabs account has, and one of MiniMax's.
 RACHEL, WISE_WOMAN = "Rachel", "Wise_Woman"
+SYNC_FIELDS = {"syncMode": "sync_mode"}
 VIDEO_OPTIONS = SHAPE_OPTIONS | {"duration"}
 
 
@@ -79,6 +80,7 @@ def _build_speech(name: str, path: str, narrator: str, **more: Any) -> ModelRow:
 #: The address of its webhook.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     *("fal_webhook", "seconds_total", "music_length_ms", "composition_plan"),
+    *("video_url", "audio_url", "start_image_url", "hdr", "exr_export"),
     *("prompt", "text", "max_tokens", "multi_prompt", "enable_web_search", "thinking_level"),
 }
 
@@ -297,6 +299,46 @@ CLIPS: tuple[ModelRow, ...] = (
     ),
 )
 
+#: Schemas and prices by the models' pages, read 2026-11. Ray bills blocks of five seconds.
+CHANGED_CLIPS: tuple[ModelRow, ...] = (
+    _build_row(
+        "ray-3.2",
+        "luma/agent/ray/v3.2/video-to-video",
+        0.216,
+        capability=Capability.VIDEO_EDIT,
+        unit=PriceUnit.SECOND,
+        usd_by_side=((960, 0.144), (1280, 0.216), (1920, 0.432)),
+        sizes=(("540p", 960), ("720p", 1280), ("1080p", 1920)),
+        fields={"prompt": "prompt"},
+        computed=frozenset({"width", "height", "resolution"}),
+        max_inputs=1,
+        needs_input=True,
+        input_fields=("video_url",),
+        aliases=("luma-ray", "luma-ray-3.2", "ray"),
+    ),
+    *(
+        _build_row(
+            name,
+            path,
+            usd_a_minute / 60,
+            capability=Capability.LIP_SYNC,
+            unit=PriceUnit.SECOND,
+            quality=quality,
+            fields=fields,
+            computed=frozenset(),
+            max_inputs=2,
+            needs_input=True,
+            input_fields=("video_url", "audio_url"),
+        )
+        for name, path, usd_a_minute, quality, fields in (
+            ("lipsync-2", "fal-ai/sync-lipsync/v2", 3.0, "standard", SYNC_FIELDS),
+            ("lipsync-1.9", "fal-ai/sync-lipsync", 0.7, "draft", SYNC_FIELDS),
+            ("sync-3", "fal-ai/sync-lipsync/v3", 8.0, "best", SYNC_FIELDS),
+            ("creatify-lipsync", "creatify/lipsync", 1.0, "draft", {}),
+        )
+    ),
+)
+
 SOUNDS: tuple[ModelRow, ...] = (
     _build_speech(
         "eleven_multilingual_v2",
@@ -397,4 +439,4 @@ SOUNDS: tuple[ModelRow, ...] = (
 )
 
 #: The first of a capability is its default.
-MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *SOUNDS)
+MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *CHANGED_CLIPS, *SOUNDS)

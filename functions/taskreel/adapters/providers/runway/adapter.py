@@ -1,4 +1,4 @@
-"""Runway: video from text or a picture, pictures, upscaling, speech, sound effects.
+"""Runway: video from text, a picture or a video, pictures, upscaling, speech, sound effects.
 
 Source: runwayml 5.24's types, Runway's OpenAPI. A shape becomes the nearest `ratio` of the model, a
 duration the nearest that it can make. Two pictures are a clip's first and last frame. Files up to
@@ -151,6 +151,9 @@ def _build_request(
             if language and "language" in row.options:
                 body["languageCode"] = payloads.strip_region(language)
             return "text_to_speech", body | {"voice": voice}
+        case Capability.VIDEO_EDIT:
+            body = payloads.rename_fields(request.params, row.fields, row.ranges)
+            return "video_to_video", body | {"videoUri": uris[0]}
         case Capability.SOUND_EFFECT:
             body = payloads.rename_fields(request.params, row.fields, row.ranges)
             return "sound_effect", body | payloads.build_seconds(row, request.params)

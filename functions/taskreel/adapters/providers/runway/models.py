@@ -60,6 +60,7 @@ def _build_row(
         Capability.UPSCALE: frozenset({"scale"}),
         Capability.SPEECH: frozenset({"voice"}),
         Capability.SOUND_EFFECT: frozenset({"duration"}),
+        Capability.VIDEO_EDIT: frozenset(),
     }
     takes = {"computed": computed[capability], **more}
     return ModelRow(
@@ -68,7 +69,7 @@ def _build_row(
 
 
 #: A ratio such as 1920:1080 is the size.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"ratio"}
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"ratio", "outputFormat", "proresProfile", "videoUri"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
@@ -199,5 +200,17 @@ MODELS: tuple[ModelRow, ...] = (
         seconds_form=SecondsForm.DECIMAL,
         ranges={"duration": (0.5, 30)},
         formats=("mp3",),
+    ),
+    # By the types of runwayml 5.24; 28 credits a second of 2 to 30, at least 56, by Runway's price
+    # page as it was read in 2026-09.
+    _build_row(
+        "aleph2",
+        Capability.VIDEO_EDIT,
+        0.28,
+        PriceUnit.SECOND,
+        fields={"prompt": "promptText", "seed": "seed"},
+        max_inputs=1,
+        needs_input=True,
+        aliases=("aleph", "gen4_aleph", "runway-aleph"),
     ),
 )

@@ -1,0 +1,59 @@
+"""A video changed as a prompt says, with its motion and its length."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from taskreel.jobtypes.fields import MediaUrl, Prompt, Resolution
+from taskreel.jobtypes.job_type import JobType, Unit, build_params, parse_resolution
+from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
+from taskreel.jobtypes.submission import Options, Submission
+from taskreel.ports import Capability
+
+VIDEO_EDIT_CREDITS = 5
+
+
+class VideoEditOptions(Options):
+    """The size of the result; without it the model's own."""
+
+    resolution: Resolution | None = None
+
+
+class VideoEdit(Submission):
+    """`{videoUrl, prompt, model, provider, options{resolution, seed}}`."""
+
+    video_url: MediaUrl = Field(
+        validation_alias=AliasChoices("videoUrl", "video_url", "url", "video", "inputFile")
+    )
+    prompt: Prompt
+    options: VideoEditOptions = Field(default_factory=VideoEditOptions)
+
+
+def _build_units(job: VideoEdit) -> tuple[Unit, ...]:
+    size: dict[str, Any] = {}
+    if job.options.resolution is not None:
+        size = dict(zip(("width", "height"), parse_resolution(job.options.resolution), strict=True))
+    return (
+        Unit(
+            capability=Capability.VIDEO_EDIT,
+            params=build_params(job.options, prompt=job.prompt, **size),
+            credits=VIDEO_EDIT_CREDITS,
+            input_urls=(job.video_url,),
+            name="edited",
+        ),
+    )
+
+
+VIDEO_EDIT = JobType(
+    name="video-edit",
+    summary="A video changed as a prompt says",
+    submission=VideoEdit,
+    capability=Capability.VIDEO_EDIT,
+    units=_build_units,
+    timeout=timedelta(minutes=30),
+    queue=FEW_AT_A_TIME,
+    example={"videoUrl": "https://example.com/clip.mp4", "prompt": "The same scene in deep snow"},
+)
