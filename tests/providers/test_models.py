@@ -16,6 +16,7 @@ from taskreel.adapters.providers.model_lookup import (
 )
 from taskreel.adapters.providers.model_prices import estimate_cost
 from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
+from taskreel.adapters.providers.price_pages import PAGES, find_price_page, list_old_pages
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
@@ -289,3 +290,26 @@ def test_a_retirement_is_announced_ninety_days_ahead(on: date, warning: str | No
 def test_names_of_providers_are_folded() -> None:
     assert resolve_provider_name("Vertex-AI") == "google"
     assert resolve_provider_name("bfl") == "bfl"
+
+
+def test_each_price_has_the_page_that_it_was_read_from() -> None:
+    lacking = [row.name for row in list_rows() if row.usd is not None and not find_price_page(row)]
+    assert lacking == []
+    assert all(find_price_page(row) is None for row in list_rows() if row.usd is None)
+
+
+def test_every_page_of_prices_is_that_of_a_row() -> None:
+    used = {find_price_page(row) for row in list_rows()}
+    assert [page.url for page in PAGES if page not in used] == []
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (180, []),
+        (181, ["prices of xai were read on 2026-11-27; compare them with https://docs.x.ai"]),
+    ],
+)
+def test_a_page_that_was_read_long_ago_is_said(days: int, words: list[str]) -> None:
+    said = list_old_pages(list_rows("xai"), date(2026, 11, 27) + timedelta(days=days))
+    assert [one[: len(word)] for one, word in zip(said, words, strict=True)] == words

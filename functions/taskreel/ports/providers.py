@@ -188,6 +188,12 @@ class ProviderCatalogue(Protocol):
     def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         """Every model as callers see it, retired ones too; `name` also identifies its breaker."""
 
+    def list_warnings(self, provider: str, on: datetime, /) -> Sequence[str]:
+        """What an operator should know: models that end soon, and prices that were read long ago.
+
+        A model ends soon within 90 days, and a price is old after 180.
+        """
+
 
 #: Returns the operation's id of a webhook, from its headers, body and the time of its arrival.
 #: Raises UnauthenticatedError when the signature or the time is wrong.

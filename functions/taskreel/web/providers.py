@@ -74,7 +74,8 @@ class ProviderView(Value):
     """A provider. `configured`: its key is set here; `servedBy`: the one that does its work.
 
     `keyVariable` names the setting of the key, which unlocks `jobTypes` whole and parts of
-    `jobTypesInPart`. `warnings`: models that it ends within 90 days.
+    `jobTypesInPart`. `warnings`: models that it ends within 90 days, and prices
+    that were read over 180 days ago.
     """
 
     provider: str

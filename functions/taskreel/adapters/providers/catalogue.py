@@ -88,6 +88,13 @@ class ModelCatalogue:
     def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         return [_describe_row(row, on) for row in list_rows(provider)]
 
+    def list_warnings(self, provider: str, on: datetime, /) -> list[str]:
+        from taskreel.adapters.providers.price_pages import list_old_pages  # for operators alone
+
+        rows = [row for row in list_rows(provider) if row.is_current(on.date())]
+        ending = (row.explain_retirement(on.date()) for row in rows)
+        return [*filter(None, ending), *list_old_pages(rows, on.date())]
+
     def _choose_row(self, provider: str, request: WorkRequest) -> ModelRow:
         """The row that serves a request: without a model, the first that is unlocked here."""
         row = _find_row(provider, request)
@@ -157,12 +164,18 @@ def _explain_ignored(
 
 
 def _describe_row(row: ModelRow, on: datetime) -> dict[str, Any]:
+    from taskreel.adapters.providers.price_pages import find_price_page  # for operators alone
+
+    page = find_price_page(row)
     return {
         "name": row.name,
         "aliases": row.aliases,
         "capability": row.capability,
         "usd": row.usd,
         "unit": row.unit,
+        "pricePage": page.url if page else None,
+        "priceReadOn": page.read_on if page else None,
+        "priceIsExact": page.is_exact if page else None,
         "retired": not row.is_current(on.date()),
         "retiresOn": row.retires_on,
         "replacedBy": row.replaced_by or None,

@@ -104,7 +104,7 @@ def _describe_key(registry: ProviderRegistry, name: str, now: datetime) -> dict[
         "keyVariable": registry.key_name_of(name),
         "jobTypes": [one.name for one in whole],
         "jobTypesInPart": [one.name for one in partly if one not in whole],
-        "warnings": [model["warning"] for model in models if model["warning"]],
+        "warnings": list(registry.catalogue.list_warnings(name, now)),
     }
 
 
