@@ -193,6 +193,11 @@ def test_the_overview_draws_what_ended_and_how_long_it_waited(
         for name in (r"^Ended in each ten minutes.*[1-9]", r"^Mean wait .* \d.* m?s"):
             drawn = row.get_by_role("img", name=re.compile(name))
             expect(drawn.locator("polyline, line").first).to_be_attached(timeout=SECONDS)
+        # Types without jobs come when one asks for them.
+        idle = page.locator("table.types tr").filter(has_text="World building")
+        expect(idle).to_have_count(0)
+        page.get_by_role("button", name="without jobs").click()
+        expect(idle).to_have_count(1)
 
 
 def test_another_users_job_is_refused_in_plain_words(browser: Browser, running: Stack) -> None:

@@ -1,6 +1,6 @@
 /** The overview: the health of everything, what needs a person, and each type with its jobs. */
 
-import { html, useMemo } from "../vendor/preact.js";
+import { html, useMemo, useState } from "../vendor/preact.js";
 import { Sparkline } from "../charts.js";
 import { Empty, Failure, Loading, Pill, Thumbnail, Time } from "../elements.js";
 import { countOpen, findPersonalWork, sortDeadLetters, sortFailedJobs } from "../attention.js";
@@ -20,6 +20,7 @@ const WORDS = { healthy: "Everything works", degraded: "Some jobs wait or fail",
 /** @param {import("../pages.js").PageProps} props */
 export default function Overview({ caller }) {
   const now = useNow();
+  const [allTypes, setAllTypes] = useState(false);
   const health = useReading("/api/jobs/health", { everySeconds: 5, accept: [503] });
   const providers = useReading("/api/providers", { everySeconds: 60 });
   const account = useReading(caller.admin ? null : "/api/credits", { everySeconds: 15 });
@@ -39,6 +40,11 @@ export default function Overview({ caller }) {
   const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
   const { failures: kinds, explained } = useMemo(() => caller.admin ? sortDeadLetters(dead.data?.groups ?? [], day) : { failures: sortFailedJobs(failed.data?.jobs ?? [], MOST), explained: 0 }, [dead.data, failed.data]);
   const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failures: kinds }), [health.data, providers.data, kinds]);
+  const types = queues.data?.queues ?? [];
+  const findHealth = (/** @type {any} */ row) => health.data?.queues.find((/** @type {any} */ one) => one.jobType === row.jobType);
+  const busy = types.filter((/** @type {any} */ row) => isBusy(row, findHealth(row)));
+  // Before the first job there are all of them to be seen.
+  const shownTypes = allTypes || busy.length === 0 ? types : busy;
   const failures = failed.data && { count: failed.data.jobs.length, more: failed.data.jobs.length === MOST };
   const error = health.error ?? queues.error ?? failed.error ?? dead.error ?? deployment.error;
   // All at once, so that nothing jumps as one answer comes after the other.
@@ -65,9 +71,10 @@ export default function Overview({ caller }) {
       ${recent.data && results.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
         : html`<ul class="strip" tabindex="0" aria-label="Latest results">${results.map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
     </section>
-    <section><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
+    <section class="job-types"><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
       <div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="wide-only">Ended, 2 h</th><th class="number wide-only">Done, 1 h</th><th class="number wide-only">Failed, 1 h</th><th class="wide-only">Wait, 2 h</th><th class="number wide-only">Wait, 1 h</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
-        <tbody>${(queues.data?.queues ?? []).map((/** @type {any} */ row) => html`<${TypeRow} key=${row.jobType} row=${row} most=${queues.data.countedUpTo} health=${health.data?.queues.find((/** @type {any} */ one) => one.jobType === row.jobType)} />`)}</tbody></table></div>
+        <tbody>${shownTypes.map((/** @type {any} */ row) => html`<${TypeRow} key=${row.jobType} row=${row} most=${queues.data.countedUpTo} health=${findHealth(row)} />`)}</tbody></table></div>
+      ${shownTypes.length < types.length && html`<button class="quiet" onClick=${() => setAllTypes(true)}>Show ${countOf(types.length - shownTypes.length, "type")} without jobs</button>`}
       <p class="hint">All users' jobs.${caller.admin ? "" : " The numbers above are those of your own."}</p>
     </section>`;
 }
@@ -93,6 +100,12 @@ function SpendTile({ days }) {
   const today = new Date().toISOString().slice(0, 10);
   const sum = (/** @type {"credits" | "costUsd"} */ name) => (days ?? []).filter((row) => row.day === today).reduce((total, row) => total + (row[name] ?? 0), 0);
   return html`<a class="tile" href=${`${ROOT}/credits`}><span>Charged today</span><strong>${days ? sum("credits").toLocaleString() : "–"}</strong><small>${days ? `${sum("credits") === 1 ? "credit" : "credits"}, ${formatUsd(sum("costUsd"))} to providers` : ""}</small></a>`;
+}
+
+/** Tell if a type has open jobs, had some in two hours, or is not as it should be. @param {any} row @param {any} health */
+function isBusy({ queue, performance }, health) {
+  const open = queue.waiting + queue.active + queue.delayed;
+  return open > 0 || queue.paused || performance.ended.some(Boolean) || performance.waits.some((/** @type {number | null} */ wait) => wait !== null) || (health && health.status !== "healthy");
 }
 
 /** @param {{row: any, most: number, health: any}} props */

@@ -42,23 +42,23 @@ export default function Providers({ query, caller }) {
       ${caller.admin && html`<div class="switch" role="group" aria-label="Period">${PERIODS.map((period) => html`<button key=${period} aria-pressed=${period === days} onClick=${() => change({ days: period })}>${period} days</button>`)}</div>`}</div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} lines=${8} />` : shown.length === 0 ? html`<${Empty} title=${onlyOpen ? "No model is stopped" : "No model matches"}><p>${onlyOpen ? "All circuit breakers are closed." : ""}</p></${Empty}>`
-      : shown.map((/** @type {any} */ provider) => html`<details key=${provider.provider} class="panel provider" open=${!!text || onlyOpen || provider.models.some((/** @type {any} */ model) => model.breaker.state !== "closed")}>
+      : shown.map((/** @type {any} */ provider) => ({ ...provider, counted: caller.admin && provider.models.some((/** @type {any} */ model) => numbers.has(`${provider.provider}/${model.name}`)) })).map((provider) => html`<details key=${provider.provider} class="panel provider" open=${!!text || onlyOpen || provider.models.some((/** @type {any} */ model) => model.breaker.state !== "closed")}>
         <summary><strong>${provider.provider}</strong>${provider.configured ? html`<${Pill} text="ready" tone="good" />` : provider.servedBy ? html`<${Pill} text=${`no key: ${provider.servedBy} stands in`} tone="warn" />` : html`<${Pill} text="no key" tone="off" />`}<small>${describeSpend(provider, numbers)}${countOf(provider.models.length, "model")}</small></summary>
-        ${provider.fitting.length > 0 && html`<div class="table-wrap"><table><thead><tr><th>Model</th><th class="wide-only">Makes</th><th class="number wide-only">Price</th>${caller.admin && html`<th class="number wide-only">Calls</th><th class="number wide-only">Failed</th><th class="number wide-only">Spend by day</th><th class="number wide-only">Run by day</th>`}<th>Circuit breaker</th>${caller.admin && html`<th><span class="hidden">Change</span></th>`}</tr></thead>
-          <tbody>${provider.fitting.map((/** @type {any} */ model) => html`<${ModelRow} key=${model.name} model=${model} numbers=${numbers.get(`${provider.provider}/${model.name}`)} now=${now} admin=${caller.admin} change=${() => setOrder({ provider: provider.provider, model: model.name, byHand: model.breaker.byHand, state: model.breaker.state })} />`)}</tbody></table></div>`}
+        ${provider.fitting.length > 0 && html`<div class="table-wrap"><table><thead><tr><th>Model</th><th class="wide-only">Makes</th><th class="number wide-only">Price</th>${provider.counted && html`<th class="number wide-only">Calls</th><th class="number wide-only">Failed</th><th class="number wide-only">Spend by day</th><th class="number wide-only">Run by day</th>`}<th>Circuit breaker</th>${caller.admin && html`<th><span class="hidden">Change</span></th>`}</tr></thead>
+          <tbody>${provider.fitting.map((/** @type {any} */ model) => html`<${ModelRow} key=${model.name} model=${model} numbers=${numbers.get(`${provider.provider}/${model.name}`)} now=${now} admin=${caller.admin} counted=${provider.counted} change=${() => setOrder({ provider: provider.provider, model: model.name, byHand: model.breaker.byHand, state: model.breaker.state })} />`)}</tbody></table></div>`}
       </details>`)}
     ${order && html`<${BreakerDialog} order=${order} close=${() => setOrder(null)} done=${reload} />`}`;
 }
 
-/** @param {{model: any, numbers: any, now: number, admin: boolean, change: () => void}} props */
-function ModelRow({ model, numbers, now, admin, change }) {
+/** @param {{model: any, numbers: any, now: number, admin: boolean, counted: boolean, change: () => void}} props */
+function ModelRow({ model, numbers, now, admin, counted, change }) {
   const { breaker } = model;
   const [word, tone] = BREAKERS[breaker.state] ?? [breaker.state, "off"];
   return html`<tr>
     <th scope="row">${model.name || "default"}${model.retired && html` <small class="bad">retired${model.replacedBy ? `, use ${model.replacedBy}` : ""}</small>`}${model.aliases?.length > 0 && html`<small class="aliases">${model.aliases.join(", ")}</small>`}</th>
     <td class="wide-only">${model.capability ?? ""}</td>
     <td class="number wide-only">${model.usd === null || model.usd === undefined ? "–" : html`${formatUsd(model.usd)}<small> ${/^[aeiou]/.test(model.unit) ? "an" : "a"} ${model.unit}</small>`}</td>
-    ${admin && html`<${CallNumbers} numbers=${numbers} />`}
+    ${counted && html`<${CallNumbers} numbers=${numbers} />`}
     <td>${model.unlisted ? "" : html`<${Pill} text=${word} tone=${tone} />`}${breaker.byHand && html`<small> by an admin</small>`}${breaker.state === "open" && !breaker.byHand && breaker.admitsAt && html`<small> next call <${Time} at=${breaker.admitsAt} now=${now} /></small>`}<${BreakerHistory} changes=${breaker.changes} now=${now} /></td>
     ${admin && html`<td class="row-buttons">${!model.unlisted && html`<button class="quiet" onClick=${change} aria-label=${`Change ${model.name}`}>Change…</button>`}</td>`}
   </tr>`;
