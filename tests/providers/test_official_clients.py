@@ -23,6 +23,7 @@ from google.genai import types as genai_types
 from replicate.client import Client as ReplicateClient
 from replicate.exceptions import ReplicateError
 
+from providers import chat_fake
 from providers.fake_provider import FakeProvider, Fault, build_png, build_wav, serve_on_port
 from providers.fakes import FAKES
 from providers.fal.fake import FakeFal
@@ -132,6 +133,41 @@ def test_openai_refuses_a_retired_model_and_a_wrong_key(served: Served) -> None:
         pytest.raises(openai.AuthenticationError),
     ):
         client.images.generate(model="gpt-image-2", prompt="a kite")
+
+
+# ── xAI and OpenRouter, whose documents name OpenAI's client as theirs ───────────────────────────
+
+
+WORDS: Any = [{"role": "user", "content": "A lamp"}]
+
+
+@serving("xai")
+def test_openais_client_makes_pictures_and_writes_at_xai(served: Served) -> None:
+    with open_openai(served) as client:
+        made = client.images.generate(
+            model="grok-imagine-image", prompt="a kite", n=2, response_format="b64_json"
+        )
+        assert made.data is not None
+        assert all(one.b64_json for one in made.data)
+        text = client.chat.completions.create(model="grok-4.3", messages=WORDS)
+        assert text.choices[0].message.content == chat_fake.ANSWER
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model="grok-0", messages=WORDS)
+
+
+@serving("openrouter")
+def test_openais_client_writes_at_openrouter(served: Served) -> None:
+    base_url = f"{served.url}/api/v1"
+    with openai.OpenAI(api_key=served.fake.key, base_url=base_url, max_retries=0) as client:
+        text = client.chat.completions.create(
+            model="openai/gpt-5.4-mini", messages=WORDS, max_tokens=100
+        )
+        assert text.choices[0].finish_reason == "stop"
+    with (
+        openai.OpenAI(api_key="sk-wrong", base_url=base_url, max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        client.chat.completions.create(model="openai/gpt-5.4-mini", messages=WORDS)
 
 
 # ── Runway ───────────────────────────────────────────────────────────────────────────────────────

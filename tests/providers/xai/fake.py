@@ -76,6 +76,8 @@ class FakeXAI(FakeProvider):
     delivery = "https://vidgen.x.ai"
     key = "xai-0123456789abcdefghijklmnop"
     answer = chat_fake.ANSWER
+    #: The pictures of an answer that moderation takes out, by their places.
+    rejected: tuple[int, ...] = ()
 
     def build_routes(self) -> list[Route]:
         return [
@@ -107,7 +109,9 @@ class FakeXAI(FakeProvider):
         content = base64.b64encode(self.files["png"]).decode()
         item = {"b64_json": "" if blocked else content, "respect_moderation": not blocked}
         data = [] if self.fault is Fault.NO_RESULT else [item] * body.get("n", 1)
-        return JSONResponse({"data": data, "usage": COST})
+        for index in self.rejected:
+            data[index] = {"b64_json": "", "respect_moderation": False}
+        return JSONResponse({"created": 1, "data": data, "usage": COST})
 
     async def _handle_clip(self, request: Request) -> Response:
         self.check_access(request)

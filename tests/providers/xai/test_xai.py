@@ -44,6 +44,21 @@ async def test_pictures_from_text(tmp_path: Path) -> None:
     assert done.cost_usd == pytest.approx(0.02)
 
 
+async def test_a_rejected_picture_does_not_cost_the_others(tmp_path: Path) -> None:
+    fake = FakeXAI()
+    fake.rejected = (1,)
+    xai = XAI(fake.key, transport=fake.transport())
+    asked = {"prompt": "A kite", "numImages": 3}
+    done = await run_until_done(xai, build_generation(tmp_path, Capability.IMAGE, "", asked))
+    assert len(done.outputs) == 2
+    assert done.data == {"note": "xai rejected 1 of 3 pictures; the others are here"}
+    fake.rejected = (0, 1, 2)
+    with pytest.raises(PermanentError) as caught:
+        await run_until_done(xai, build_generation(tmp_path, Capability.IMAGE, "", asked))
+    assert caught.value.code == "moderation"
+    await xai.close()
+
+
 @pytest.mark.parametrize("pictures", [1, 3])
 async def test_one_picture_and_several_are_edited(tmp_path: Path, pictures: int) -> None:
     model = "grok-imagine-image-2.0"

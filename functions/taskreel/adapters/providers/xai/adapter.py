@@ -121,13 +121,17 @@ class XAI:
         reply = await self._client.request_json("POST", path, creates=row.path, json=body)
         with self._client.parsing_reply(row.path):
             items = reply.get("data") or ()
-            if any(item.get("respect_moderation") is False for item in items):
-                raise moderation_error(self.name)
-            pictures = [item["b64_json"] for item in items if item.get("b64_json")]
+            rejected = [item for item in items if item.get("respect_moderation") is False]
+            pictures = [
+                item["b64_json"] for item in items if item not in rejected and item.get("b64_json")
+            ]
             outputs = await payloads.save_base64_outputs(request, pictures)
         if not outputs:
-            raise no_output_error(self.name)
-        return Done(outputs=outputs, cost_usd=_read_cost(reply))
+            raise moderation_error(self.name) if rejected else no_output_error(self.name)
+        # The others are paid for: one that is rejected does not cost them too.
+        said = f"xai rejected {len(rejected)} of {len(items)} pictures; the others are here"
+        data = {"note": said} if rejected else None
+        return Done(outputs=outputs, data=data, cost_usd=_read_cost(reply))
 
     async def _start_clip(self, row: ModelRow, request: Generation) -> Pending:
         body = _build_body(row, request)
