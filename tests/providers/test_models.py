@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.adapters.providers import PROVIDERS
+from taskreel.adapters.providers import PROVIDERS, load_price_pages
 from taskreel.adapters.providers.model_limits import list_lacking
 from taskreel.adapters.providers.model_lookup import (
     find_row,
@@ -16,7 +16,7 @@ from taskreel.adapters.providers.model_lookup import (
 )
 from taskreel.adapters.providers.model_prices import estimate_cost
 from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
-from taskreel.adapters.providers.price_pages import PAGES, find_price_page, list_old_pages
+from taskreel.adapters.providers.price_pages import find_price_page, list_old_pages
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
@@ -300,7 +300,8 @@ def test_each_price_has_the_page_that_it_was_read_from() -> None:
 
 def test_every_page_of_prices_is_that_of_a_row() -> None:
     used = {find_price_page(row) for row in list_rows()}
-    assert [page.url for page in PAGES if page not in used] == []
+    pages = [page for name in PROVIDERS for page in load_price_pages(name)]
+    assert [page.url for page in pages if page not in used] == []
 
 
 @pytest.mark.parametrize(

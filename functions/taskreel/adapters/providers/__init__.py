@@ -3,7 +3,7 @@
 A provider's folder is named as its row and holds
 
     adapter.py    the class that the row names
-    models.py     MODELS: its rows of the model table; RESERVED_OPTIONS
+    models.py     MODELS: its rows of the model table; PRICE_PAGES; RESERVED_OPTIONS
     webhook.py    verify_webhook(…), where the row says that it signs webhooks
 
 This module imports nothing but the standard library, and a folder only when it is first used: a
@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskreel.adapters.providers.model_row import ModelRow
+    from taskreel.adapters.providers.model_row import ModelRow, PricePage
 
 
 class WebhookKind(StrEnum):
@@ -151,6 +151,12 @@ def load_reserved_options(name: str) -> frozenset[str]:
     """The `providerOptions` that no caller may send to this provider (reserved_options.py)."""
     names: frozenset[str] = _load_module(name, "models").RESERVED_OPTIONS
     return names
+
+
+def load_price_pages(name: str) -> tuple[PricePage, ...]:
+    """The pages that the prices of a provider's models come from."""
+    pages: tuple[PricePage, ...] = _load_module(name, "models").PRICE_PAGES
+    return pages
 
 
 def build_keyless_options(name: str, settings: Any) -> dict[str, Any]:

@@ -162,6 +162,19 @@ class ModelRow:
         return f"{self.name} retires on {self.retires_on}{chosen}; use {self.replaced_by}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricePage:
+    """A page with the prices of some of a provider's models."""
+
+    url: str
+    #: The first day on which one of its prices here may have been read.
+    read_on: date
+    #: False: the figures are others' quotation of the page, or computed from its tokens.
+    is_exact: bool = True
+    #: The capabilities that it prices; without any, all that no earlier page does.
+    capabilities: frozenset[Capability] = frozenset()
+
+
 #: The options for a shape, which an adapter turns into the nearest that its model can make.
 SHAPE_OPTIONS = frozenset({"width", "height", "aspectRatio"})
 #: The options of a text; `jobtypes.text_schemas` writes all of them into its instructions.

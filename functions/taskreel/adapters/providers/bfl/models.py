@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
@@ -10,6 +11,7 @@ from taskreel.adapters.providers.model_row import (
     FOUR_MEGAPIXELS,
     SHAPE_OPTIONS,
     ModelRow,
+    PricePage,
     PriceUnit,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
@@ -109,4 +111,8 @@ MODELS: tuple[ModelRow, ...] = (
         ratios=FLUX_RATIOS,
         fields=UPSAMPLING_FIELDS,
     ),
+)
+
+PRICE_PAGES = (
+    PricePage(url="https://docs.bfl.ai/quick_start/pricing", read_on=date(2026, 11, 27)),
 )

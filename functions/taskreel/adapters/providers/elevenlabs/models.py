@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
-from taskreel.adapters.providers.model_row import ModelRow, PriceUnit, SecondsForm
+from taskreel.adapters.providers.model_row import ModelRow, PricePage, PriceUnit, SecondsForm
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -103,4 +104,9 @@ MODELS: tuple[ModelRow, ...] = (
     _build_row("scribe_v2", 0.22 / 3600, **SCRIBE_OPTIONS, aliases=("scribe",)),
     _build_row("scribe_v1", 0.22 / 3600, **SCRIBE_OPTIONS),
     _build_row("scribe_v3", None, quality="best", **SCRIBE_OPTIONS),
+)
+
+#: The price of a character depends on the account's plan; the others are quotations.
+PRICE_PAGES = (
+    PricePage(url="https://elevenlabs.io/pricing/api", read_on=date(2026, 6, 1), is_exact=False),
 )

@@ -6,6 +6,7 @@ pages at fal.ai, read between 2026-04 and 2026-09.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
@@ -19,6 +20,7 @@ from taskreel.adapters.providers.model_row import (
     SHAPE_OPTIONS,
     WIDE_OR_TALL,
     ModelRow,
+    PricePage,
     PriceUnit,
     SecondsForm,
     price_sizes,
@@ -440,3 +442,12 @@ SOUNDS: tuple[ModelRow, ...] = (
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *CHANGED_CLIPS, *SOUNDS)
+
+PRICE_PAGES = (
+    PricePage(
+        url="https://fal.ai/pricing",
+        read_on=date(2026, 11, 1),
+        capabilities=frozenset({Capability.CUTOUT}),
+    ),
+    PricePage(url="https://fal.ai/pricing", read_on=date(2026, 4, 1)),
+)

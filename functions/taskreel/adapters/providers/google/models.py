@@ -12,6 +12,7 @@ from taskreel.adapters.providers.model_row import (
     TEXT_OPTIONS,
     WIDE_OR_TALL,
     ModelRow,
+    PricePage,
     PriceUnit,
     SecondsForm,
     price_sizes,
@@ -242,3 +243,13 @@ def count_speech_cost(model: str, tokens_in: int | None, tokens_out: int | None)
         return None
     text, sound = SPEECH_TOKENS_USD[model]
     return (tokens_in * text + tokens_out * sound) / 1e6
+
+
+PRICE_PAGES = (
+    PricePage(
+        url="https://ai.google.dev/gemini-api/docs/pricing",
+        read_on=date(2026, 4, 1),
+        capabilities=frozenset({Capability.IMAGE}),
+    ),
+    PricePage(url="https://ai.google.dev/gemini-api/docs/pricing", read_on=date(2026, 11, 1)),
+)

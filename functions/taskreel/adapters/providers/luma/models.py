@@ -6,9 +6,16 @@ length in a table that was not at hand: Ray serves only where it is named.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
-from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit, SecondsForm
+from taskreel.adapters.providers.model_row import (
+    SHAPE_OPTIONS,
+    ModelRow,
+    PricePage,
+    PriceUnit,
+    SecondsForm,
+)
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -60,4 +67,8 @@ MODELS: tuple[ModelRow, ...] = (
         computed=SHAPE_OPTIONS | {"duration"},
         aliases=("luma-ray", "luma-ray-3.2", "ray"),
     ),
+)
+
+PRICE_PAGES = (
+    PricePage(url="https://docs.agents.lumalabs.ai/guides/pricing", read_on=date(2026, 11, 27)),
 )

@@ -5,7 +5,9 @@ Prices: MiniMax's pay-as-you-go page of 2026-10-24, as laozhang.ai's comparison 
 
 from __future__ import annotations
 
-from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit
+from datetime import date
+
+from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PricePage, PriceUnit
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -28,5 +30,14 @@ MODELS: tuple[ModelRow, ...] = (
         max_inputs=2,
         computed=SHAPE_OPTIONS | {"prompt", "duration"},
         aliases=("hailuo-3", "hailuo3", "hailuo"),
+    ),
+)
+
+#: As docs.laozhang.ai quotes it.
+PRICE_PAGES = (
+    PricePage(
+        url="https://platform.minimax.io/docs/guides/pricing-paygo",
+        read_on=date(2026, 10, 24),
+        is_exact=False,
     ),
 )

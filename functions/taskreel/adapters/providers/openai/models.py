@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.model_row import (
+    SHAPE_OPTIONS,
+    TEXT_OPTIONS,
+    ModelRow,
+    PricePage,
+    PriceUnit,
+)
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -232,3 +238,15 @@ def count_image_cost(usage: Mapping[str, Any]) -> float | None:
     picture_in = details.get("image_tokens", 0) * USD_PICTURE_IN
     picture_out = usage["output_tokens"] * USD_PICTURE_OUT
     return float(text_in + picture_in + picture_out) / 1e6
+
+
+PRICE_PAGES = (
+    # A picture's price is computed from the tokens that its quality usually takes.
+    PricePage(
+        url="https://platform.openai.com/docs/pricing",
+        read_on=date(2026, 11, 1),
+        is_exact=False,
+        capabilities=frozenset({Capability.IMAGE}),
+    ),
+    PricePage(url="https://platform.openai.com/docs/pricing", read_on=date(2026, 11, 1)),
+)

@@ -6,8 +6,10 @@ llm-gateway-bench quote it, and of the makers' price pages; what an answer cost 
 
 from __future__ import annotations
 
+from datetime import date
+
 from taskreel.adapters.providers import chat_completions
-from taskreel.adapters.providers.model_row import TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.model_row import TEXT_OPTIONS, ModelRow, PricePage, PriceUnit
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
@@ -39,4 +41,9 @@ MODELS: tuple[ModelRow, ...] = tuple(
         ("openai/gpt-5.4-mini", 4.50, 0.75, ()),
         ("openai/gpt-5.4", 15.0, 2.50, ()),
     )
+)
+
+#: As tensorfeed.ai and llm-gateway-bench quote it.
+PRICE_PAGES = (
+    PricePage(url="https://openrouter.ai/models", read_on=date(2026, 11, 1), is_exact=False),
 )

@@ -6,6 +6,7 @@ between 2025-11 and 2026-08.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
@@ -17,6 +18,7 @@ from taskreel.adapters.providers.model_row import (
     SHAPE_OPTIONS,
     WIDE_OR_TALL,
     ModelRow,
+    PricePage,
     PriceUnit,
     SecondsForm,
 )
@@ -263,3 +265,5 @@ SOUNDS: tuple[ModelRow, ...] = (
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *SOUNDS)
+
+PRICE_PAGES = (PricePage(url="https://replicate.com/pricing", read_on=date(2025, 11, 1)),)

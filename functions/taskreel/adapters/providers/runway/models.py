@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
     SHAPE_OPTIONS,
     ModelRow,
+    PricePage,
     PriceUnit,
     SecondsForm,
 )
@@ -213,4 +215,8 @@ MODELS: tuple[ModelRow, ...] = (
         needs_input=True,
         aliases=("aleph", "gen4_aleph", "runway-aleph"),
     ),
+)
+
+PRICE_PAGES = (
+    PricePage(url="https://docs.dev.runwayml.com/guides/pricing", read_on=date(2026, 11, 1)),
 )

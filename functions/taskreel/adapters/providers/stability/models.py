@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
     FOUR_MEGAPIXELS,
     SHAPE_OPTIONS,
     ModelRow,
+    PricePage,
     PriceUnit,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
@@ -151,4 +153,13 @@ MODELS: tuple[ModelRow, ...] = (
         fields={"outputFormat": "output_format"},
         computed=frozenset(),
     ),
+)
+
+PRICE_PAGES = (
+    PricePage(
+        url="https://stability.ai/api-pricing-update-25",
+        read_on=date(2026, 11, 27),
+        capabilities=frozenset({Capability.UPSCALE, Capability.CUTOUT}),
+    ),
+    PricePage(url="https://platform.stability.ai/pricing", read_on=date(2026, 11, 1)),
 )

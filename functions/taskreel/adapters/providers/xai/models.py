@@ -5,6 +5,7 @@ Prices: docs.x.ai/developers/models; of a picture and a clip by its size.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers import chat_completions
@@ -12,6 +13,7 @@ from taskreel.adapters.providers.model_row import (
     SHAPE_OPTIONS,
     TEXT_OPTIONS,
     ModelRow,
+    PricePage,
     PriceUnit,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
@@ -141,3 +143,5 @@ MODELS: tuple[ModelRow, ...] = (
         max_characters=15_000,
     ),
 )
+
+PRICE_PAGES = (PricePage(url="https://docs.x.ai/developers/models", read_on=date(2026, 11, 27)),)
