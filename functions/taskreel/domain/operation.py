@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, Unpack
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from taskreel.domain.job_status import StoredStatus
-from taskreel.domain.value import StoredValue, accept_unknown, is_known
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, is_known, validate_changes
 
 #: How long an operation is retained.
 OPERATION_RETENTION = timedelta(days=90)
@@ -95,9 +96,11 @@ class BulkOperation(StoredValue):
     ended_at: datetime | None = None
     expire_at: datetime = Field()
 
-    def with_changes(self, at: datetime, **changes: Any) -> Self:
-        """Copy it with other fields changed at `at`."""
-        return self.model_copy(update={"updated_at": at, **changes})
+    def with_changes(self, at: datetime, **changes: Unpack[OperationChanges]) -> Self:
+        """Copy it with these fields changed at `at`. Raises ValidationError for a wrong one."""
+        return self.model_copy(
+            update={"updated_at": at, **validate_changes(OperationChanges, changes)}
+        )
 
     @property
     def is_understood(self) -> bool:
@@ -110,3 +113,21 @@ class BulkOperation(StoredValue):
     def finish(self, state: OperationState, at: datetime) -> Self:
         """Copy it in its last state."""
         return self.with_changes(at, state=state, ended_at=at, lease_until=None, wake_at=None)
+
+
+@with_config(STRICT)
+class OperationChanges(TypedDict, total=False):
+    """The fields of a BulkOperation that may change after it was made."""
+
+    state: OperationState
+    seen: int
+    changed: int
+    refused: int
+    cost: int
+    refused_jobs: tuple[RefusedJob, ...]
+    cursor: str | None
+    fence: int
+    lease_until: datetime | None
+    sends: int
+    wake_at: datetime | None
+    ended_at: datetime | None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, Unpack
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
-from taskreel.domain.value import StoredValue, accept_unknown
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 
 #: The newest runs that a recurring job records.
 MOST_RUNS = 20
@@ -89,9 +90,11 @@ class RecurringJob(StoredValue):
     created_at: datetime
     updated_at: datetime
 
-    def with_changes(self, at: datetime, **changes: Any) -> Self:
-        """Copy it with other fields changed at `at`."""
-        return self.model_copy(update={"updated_at": at, **changes})
+    def with_changes(self, at: datetime, **changes: Unpack[RecurringChanges]) -> Self:
+        """Copy it with these fields changed at `at`. Raises ValidationError for a wrong one."""
+        return self.model_copy(
+            update={"updated_at": at, **validate_changes(RecurringChanges, changes)}
+        )
 
     def schedule_next(self, next_run_at: datetime | None, at: datetime) -> Self:
         """Copy it with the time of its next run; it ends when that is none or after `end_at`."""
@@ -103,7 +106,7 @@ class RecurringJob(StoredValue):
 
     def record_run(self, run: RecurringRun) -> Self:
         """Copy it with a run recorded and counted."""
-        changes: dict[str, Any] = {"runs": (*self.runs, run)[-MOST_RUNS:]}
+        changes: RecurringChanges = {"runs": (*self.runs, run)[-MOST_RUNS:]}
         if run.result is RunResult.SUBMITTED:
             changes |= {"submitted": self.submitted + 1, "last_job_id": run.job_id}
         elif run.result is RunResult.SKIPPED:
@@ -111,3 +114,17 @@ class RecurringJob(StoredValue):
         else:
             changes |= {"refused": self.refused + 1}
         return self.with_changes(run.at, **changes)
+
+
+@with_config(STRICT)
+class RecurringChanges(TypedDict, total=False):
+    """The fields of a RecurringJob that may change after it was made."""
+
+    state: RecurrenceState
+    next_run_at: datetime | None
+    wake_at: datetime | None
+    last_job_id: str | None
+    runs: tuple[RecurringRun, ...]
+    submitted: int
+    skipped: int
+    refused: int

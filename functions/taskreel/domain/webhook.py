@@ -11,12 +11,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, Unpack
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, with_config
+from typing_extensions import TypedDict
 
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import StoredValue, Value, accept_unknown, is_known
+from taskreel.domain.value import (
+    STRICT,
+    StoredValue,
+    Value,
+    accept_unknown,
+    is_known,
+    validate_changes,
+)
 
 #: The tries of one message; a user may send it again at any time.
 MOST_TRIES = 14
@@ -145,9 +153,11 @@ class WebhookEndpoint(StoredValue):
             endpoint_id=self.endpoint_id, events=self.events, project_id=self.project_id
         )
 
-    def with_changes(self, at: datetime, **changes: Any) -> Self:
-        """Copy it with other fields changed at `at`."""
-        return self.model_copy(update={"updated_at": at, **changes})
+    def with_changes(self, at: datetime, **changes: Unpack[WebhookEndpointChanges]) -> Self:
+        """Copy it with these fields changed at `at`. Raises ValidationError for a wrong one."""
+        return self.model_copy(
+            update={"updated_at": at, **validate_changes(WebhookEndpointChanges, changes)}
+        )
 
     def valid_keys(self, at: datetime) -> tuple[SigningKey, ...]:
         """The keys that sign at that time: the newest, and replaced ones for a while."""
@@ -184,6 +194,21 @@ class WebhookEndpoint(StoredValue):
             failing_since=None,
             resting_until=None,
         )
+
+
+@with_config(STRICT)
+class WebhookEndpointChanges(TypedDict, total=False):
+    """The fields of a WebhookEndpoint that may change after it was made."""
+
+    url: str
+    description: str | None
+    events: tuple[str, ...]
+    state: EndpointState
+    disabled_reason: str | None
+    disabled_at: datetime | None
+    signing_keys: tuple[SigningKey, ...]
+    failing_since: datetime | None
+    resting_until: datetime | None
 
 
 class DeliveryState(StrEnum):
@@ -271,9 +296,11 @@ class WebhookDelivery(StoredValue):
     updated_at: datetime
     expire_at: datetime
 
-    def with_changes(self, at: datetime, **changes: Any) -> Self:
-        """Copy it with other fields changed at `at`."""
-        return self.model_copy(update={"updated_at": at, **changes})
+    def with_changes(self, at: datetime, **changes: Unpack[WebhookDeliveryChanges]) -> Self:
+        """Copy it with these fields changed at `at`. Raises ValidationError for a wrong one."""
+        return self.model_copy(
+            update={"updated_at": at, **validate_changes(WebhookDeliveryChanges, changes)}
+        )
 
     def finish(self, state: DeliveryState, reason: str | None, at: datetime) -> Self:
         """Copy it in its last state."""
@@ -316,6 +343,22 @@ class WebhookDelivery(StoredValue):
         """Copy it to be sent again, now, with all tries before it; its body and id stay."""
         again = self.with_changes(at, state=DeliveryState.PENDING, reason=None, attempt=0)
         return again.wait_until(at, at).with_changes(at, expire_at=at + DELIVERY_RETENTION)
+
+
+@with_config(STRICT)
+class WebhookDeliveryChanges(TypedDict, total=False):
+    """The fields of a WebhookDelivery that may change after it was made."""
+
+    body: str | None
+    state: DeliveryState
+    reason: str | None
+    attempt: int
+    tries: tuple[DeliveryTry, ...]
+    next_try_at: datetime | None
+    sends: int
+    lease_until: datetime | None
+    wake_at: datetime | None
+    expire_at: datetime
 
 
 #: The sweep sends another task for a delivery whose task is overdue for so long.

@@ -18,7 +18,13 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.ids import own_endpoint_id, random_endpoint_id
 from taskreel.domain.value import is_known
-from taskreel.domain.webhook import EndpointState, Signature, SigningKey, WebhookEndpoint
+from taskreel.domain.webhook import (
+    EndpointState,
+    Signature,
+    SigningKey,
+    WebhookEndpoint,
+    WebhookEndpointChanges,
+)
 from taskreel.ports import Clock, Condition, Query, Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS
 
@@ -160,13 +166,14 @@ async def change_endpoint(
     def change(endpoint: WebhookEndpoint, now: datetime) -> WebhookEndpoint:
         if endpoint.url is None:
             raise ConflictError("Only the keys of the default endpoint can be changed.")
-        given = {
-            "url": wanted.url,
-            "events": wanted.events,
-            "description": wanted.description,
-        }
-        known = {name: value for name, value in given.items() if value is not None}
-        changed = endpoint.with_changes(now, **known)
+        given: WebhookEndpointChanges = {}
+        if wanted.url is not None:
+            given["url"] = wanted.url
+        if wanted.events is not None:
+            given["events"] = wanted.events
+        if wanted.description is not None:
+            given["description"] = wanted.description
+        changed = endpoint.with_changes(now, **given)
         if wanted.enabled is True and endpoint.state is not EndpointState.ENABLED:
             changed = changed.enable(now)
         elif wanted.enabled is False and endpoint.state is EndpointState.ENABLED:

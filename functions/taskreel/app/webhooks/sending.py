@@ -37,6 +37,7 @@ from taskreel.domain.webhook import (
     WebhookAnswer,
     WebhookDelivery,
     WebhookEndpoint,
+    WebhookEndpointChanges,
 )
 from taskreel.ports import Transaction, WebhookMessage
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS
@@ -233,7 +234,7 @@ async def _judge_endpoint(
     if endpoint is None or endpoint.state is not EndpointState.ENABLED:
         return []
     rest = answer.find_rest()
-    changes: dict[str, Any] = {
+    changes: WebhookEndpointChanges = {
         "failing_since": None if answer.succeeded else endpoint.failing_since or now,
         "resting_until": None if rest is None else now + rest,
     }
