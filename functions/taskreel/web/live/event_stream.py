@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
+from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -24,7 +25,7 @@ from taskreel.web.responses import JobView, View, build_job_view
 
 #: Proxies close connections on which nothing moves for half a minute or more.
 HEARTBEAT_SECONDS = 15.0
-_HEARTBEAT = b": keep-alive\n\n"
+_HEARTBEAT = format_sse_event(comment="keep-alive")
 #: Jobs of which a stream remembers the status it has shown.
 _MOST_REMEMBERED = 512
 _MOST_EVENTS = 100
@@ -98,7 +99,11 @@ class EventSequence:
 
 
 class EventStreamResponse(StreamingResponse):
-    """Streams the events; `connection` is closed at the end, whichever side ends it."""
+    """Streams the events; `connection` is closed at the end, whichever side ends it.
+
+    FastAPI's own EventSourceResponse has heartbeats, but no check of rights at each, and no end
+    with the token or the process: of `fastapi.sse` the format of an event is used.
+    """
 
     def __init__(
         self,
@@ -132,7 +137,7 @@ async def _stream_events(
 ) -> AsyncGenerator[bytes]:
     if first is None:
         # An id at once: a client that is cut off before the first change goes on from here.
-        yield _format_event("ready", str(sequence.position), "{}")
+        yield format_sse_event(event="ready", id=str(sequence.position), data_str="{}")
     else:
         yield await _build_event(sequence, first)
         if sequence.has_ended(first):
@@ -147,7 +152,7 @@ async def _stream_events(
                 change = await sequence.reader.read()
         except TimeoutError:
             if time.time() >= expires_at:
-                yield _format_event("expired", None, '{"code":"token_expired"}')
+                yield format_sse_event(event="expired", data_str='{"code":"token_expired"}')
                 return
             yield _HEARTBEAT
             continue
@@ -162,12 +167,8 @@ async def _stream_events(
 
 async def _build_event(sequence: EventSequence, change: JobChange) -> bytes:
     event = await sequence.build(change)
-    return _format_event(event.event, event.id, event.job.model_dump_json(by_alias=True))
-
-
-def _format_event(event: str, id_: str | None, data: str) -> bytes:
-    id_line = "" if id_ is None else f"id: {id_}\n"
-    return f"event: {event}\n{id_line}data: {data}\n\n".encode()
+    data = event.job.model_dump_json(by_alias=True)
+    return format_sse_event(event=event.event, id=event.id, data_str=data)
 
 
 async def collect_events(

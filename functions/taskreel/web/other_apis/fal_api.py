@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -166,7 +167,7 @@ class _FalApi:
                 status = await self._build_status(context, _name_app(request), job)
                 if status != shown:
                     shown = status
-                    yield b"data: " + to_json(status) + b"\n\n"
+                    yield format_sse_event(data_str=to_json(status).decode())
 
         return StreamingResponse(send_events(), media_type="text/event-stream")
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -36,7 +37,7 @@ from taskreel.web.other_apis.replicate_prediction import (
 
 #: Proxies close connections on which nothing moves for half a minute or more.
 _HEARTBEAT_SECONDS = 15.0
-_HEARTBEAT = b": keep-alive\n\n"
+_HEARTBEAT = format_sse_event(comment="keep-alive")
 _FINISHED = frozenset({UnitState.DONE, UnitState.FAILED})
 
 
@@ -135,8 +136,7 @@ class _Events:
 
     def _format(self, event: str, data: str) -> bytes:
         self._sent += 1
-        lines = "".join(f"data: {line}\n" for line in data.split("\n"))
-        return f"event: {event}\nid: {self._sent}\n{lines}\n".encode()
+        return format_sse_event(event=event, id=str(self._sent), data_str=data)
 
 
 def _list_finished_files(job: Job) -> list[Artifact]:
