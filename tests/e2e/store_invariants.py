@@ -106,6 +106,7 @@ def _check_ends(content: StoreContent) -> Iterator[str]:
 def _check_books(content: StoreContent) -> Iterator[str]:
     """The rules that `taskreel audit` checks: accounts, ledger, settlements, payment, families."""
     books: dict[str, UserBooks] = {}
+    owners = {job.job_id: job.user_id for job in content.jobs}
 
     def of_user(user: str) -> UserBooks:
         return books.setdefault(user, UserBooks(user))
@@ -114,8 +115,13 @@ def _check_books(content: StoreContent) -> Iterator[str]:
         of_user(account.user_id).account = account
     for entry in content.ledger:
         of_user(entry.user_id).put_entry(entry)
+        owner = owners.get(entry.job_id or "", entry.user_id)
+        if owner != entry.user_id:  # the project of the job pays
+            of_user(owner).put_entry(entry)
     for job in content.jobs:
         of_user(job.user_id).put_job(job)
+        if job.paid_by is not None:
+            of_user(job.paid_by).put_paid_job(job)
     for user in sorted(books):
         yield from map(str, books[user].check())
 

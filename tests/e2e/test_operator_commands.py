@@ -337,6 +337,12 @@ def test_a_project_has_members_in_roles_and_caps(commands: Commands) -> None:
     assert "your role: admin" in shown
     assert "0 credits, of 9" in shown
     assert commands.text("projects", "members", project).split()[-1] == "eve"
+    assert "paid by its members" in shown
+    granted = commands.json("projects", "grant", project, "40", "--reason", "a pilot")
+    assert (granted["userId"], granted["available"]) == (f"project:{project}", 40)
+    assert "40" in commands.text("projects", "credits", project, "--user", "eve")
+    assert commands.run("projects", "grant", project, "1", "--user", "eve").exit_code == 3
+    assert "paid by its own account" in commands.text("projects", "show", project)
     assert project in commands.text("projects", "--user", "eve")
     assert project in commands.text("projects", "list", "--all-users")
     assert commands.run("projects", "list", "--all-users", "--user", "eve").exit_code == 3

@@ -69,7 +69,7 @@ class StoreWatch:
                 self.accounts[id_] = value
                 self._books_of(id_).account = value
             case LedgerEntry():
-                self._books_of(value.user_id).put_entry(value)
+                self._note_entry(value)
             case WebhookDelivery():
                 self._note_delivery(self.deliveries.get(id_), value)
             case None if collection == JOBS.name:
@@ -118,9 +118,18 @@ class StoreWatch:
         self._changed_users.add(user)
         return self._books.setdefault(user, UserBooks(user))
 
+    def _note_entry(self, entry: LedgerEntry) -> None:
+        self._books_of(entry.user_id).put_entry(entry)
+        # What a project pays also settles a job of a member's.
+        job = None if entry.job_id is None else self.jobs.get(entry.job_id)
+        if job is not None and job.user_id != entry.user_id:
+            self._books_of(job.user_id).put_entry(entry)
+
     def _note_job(self, before: Job | None, job: Job) -> None:
         self.jobs[job.job_id] = job
         self._books_of(job.user_id).put_job(job)
+        if job.paid_by is not None:
+            self._books_of(job.paid_by).put_paid_job(job)
         self._note_waiting(before, job)
         self._check_wake_time(job)
         if before is None:

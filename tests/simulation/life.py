@@ -24,7 +24,7 @@ from simulation.faults import ROOM_BYTES, InputFile, Outage
 from simulation.scripted_provider import LATE_SECONDS
 from taskreel.app.audit.job_rules import has_right_wake_time
 from taskreel.app.caller import Caller
-from taskreel.app.credits.grants import grant_credits
+from taskreel.app.credits.grants import GrantOrder, grant_credits
 from taskreel.app.jobs.cancel import cancel_job
 from taskreel.app.jobs.crashes import MOST_CRASHES
 from taskreel.app.jobs.input_files import NO_ROOM
@@ -203,11 +203,13 @@ class Life(RuleBasedStateMachine):
             grant_credits(
                 self.world.services,
                 user,
-                amount,
-                reason=None,
-                granted_by="root",
-                priority=priority,
-                expires_at=ends,
+                GrantOrder(
+                    amount=amount,
+                    reason=None,
+                    granted_by="root",
+                    priority=priority,
+                    expires_at=ends,
+                ),
             )
         )
 

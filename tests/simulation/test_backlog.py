@@ -16,7 +16,7 @@ import pytest
 from nightly_tests import skip_by_day
 from simulation.chaos import Chaos, ManualQueue
 from taskreel.app.caller import Caller
-from taskreel.app.credits.grants import grant_credits
+from taskreel.app.credits.grants import GrantOrder, grant_credits
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.job import Job
@@ -60,7 +60,9 @@ class Backlog:
 
     def submit(self, user: str, count: int) -> None:
         caller = Caller(user_id=user)
-        grant = grant_credits(self.world.services, user, count, reason=None, granted_by="root")
+        grant = grant_credits(
+            self.world.services, user, GrantOrder(amount=count, reason=None, granted_by="root")
+        )
         self.world.do(grant)
         submission = IMAGE.submission.model_validate({"prompt": "a kite"})
         request = JobRequest(job_type=IMAGE, submission=submission)

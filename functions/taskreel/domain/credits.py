@@ -20,6 +20,7 @@ from pydantic import Field, NonNegativeInt, with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
+from taskreel.domain.ids import is_project_account
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 from taskreel.domain.webhook import WebhookSubscription
 
@@ -395,6 +396,15 @@ def grant_movement(amount: int) -> Movement:
 
 def hold_movement(account: Account, cost: int) -> Movement:
     """Set `cost` aside. Raises TooFewCreditsError when the balance does not cover it."""
+    if cost > account.available and is_project_account(account.user_id):
+        name = account.user_id.partition(":")[2]
+        raise TooFewCreditsError(
+            f"This job costs {format_credits(cost)}, and {_say_are(account.available)} available "
+            f"in the account of project {name}, which pays its jobs. Ask an administrator to grant "
+            "credits to it, or choose a cheaper job.",
+            available=account.available,
+            cost=cost,
+        )
     if cost > account.available:
         raise TooFewCreditsError(
             f"This job costs {format_credits(cost)} and {_say_are(account.available)} available. "

@@ -8,8 +8,13 @@ from random import Random
 
 _DELIVERY = "msg_"
 _OPERATION = "op_"
+#: The beginning of the id of a project's account. No user's id begins with it.
+_PROJECT_ACCOUNT = "project:"
 #: The rule of `is_user_id` in words.
-USER_ID = "1 to 256 characters without a slash, other than `.`, `..` and `__…__`"
+USER_ID = (
+    "1 to 256 characters without a slash, other than `.`, `..`, `__…__` and what begins with "
+    f"`{_PROJECT_ACCOUNT}`"
+)
 
 
 def is_user_id(text: str) -> bool:
@@ -19,7 +24,19 @@ def is_user_id(text: str) -> bool:
     """
     if any("\ud800" <= character <= "\udfff" for character in text):
         return False  # half of a surrogate pair cannot be stored
+    if text.startswith(_PROJECT_ACCOUNT):
+        return False
     return re.fullmatch(r"(?!\.\.?$|__.*__$)[^/]{1,256}", text, re.DOTALL) is not None
+
+
+def project_account_id(project_id: str) -> str:
+    """The id of a project's own account, which stands where else a user's id does."""
+    return f"{_PROJECT_ACCOUNT}{project_id}"
+
+
+def is_project_account(account_id: str) -> bool:
+    """True for the id of a project's account."""
+    return account_id.startswith(_PROJECT_ACCOUNT)
 
 
 def random_id(random: Random) -> str:

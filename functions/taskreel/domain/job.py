@@ -138,6 +138,8 @@ class Job(StoredValue):
     #: The shares of the account's grants that the hold took, in the order in which they are
     #: captured; empty where the pool of ordinary grants pays it all.
     burned: tuple[GrantShare, ...] = Field(default=(), exclude_if=lambda value: not value)
+    #: The account of the project that pays this round; None where its user does.
+    paid_by: str | None = Field(default=None, exclude_if=lambda value: value is None)
     #: True where the hold counts as spent in the stored project, to which a release gives back.
     in_project: bool = Field(default=False, exclude_if=lambda value: not value)
     #: True where it counts in what the project has spent in all, too; holds of older releases do
@@ -323,6 +325,7 @@ class Job(StoredValue):
             credits=JobCredits(held=held),
             held_on=name_day(at),
             burned=(),
+            paid_by=None,
             units=units,
             finish_by=finish_by,
             start_by=None,
@@ -517,6 +520,7 @@ class JobChanges(TypedDict, total=False):
     credits: JobCredits
     held_on: str | None
     burned: tuple[GrantShare, ...]
+    paid_by: str | None
     in_project: bool
     in_total: bool
     served_by: str | None

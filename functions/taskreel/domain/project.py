@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from taskreel.domain.credits import CappedSpend, SpendCap
+from taskreel.domain.ids import project_account_id
 from taskreel.domain.value import StoredValue, accept_unknown
 
 MOST_MEMBERS = 200
@@ -61,6 +62,13 @@ class Project(CappedSpend):
     total_spent: int = Field(default=0, exclude_if=lambda value: not value)
     #: Its jobs under way at a time, pipelines counted as one; None is no limit of its own.
     active_jobs: int | None = None
+    #: True from the first grant to the project on: its own account pays its jobs.
+    has_account: bool = Field(default=False, exclude_if=lambda value: not value)
+
+    @property
+    def account_id(self) -> str | None:
+        """The account that pays its jobs; None where the members pay their own."""
+        return project_account_id(self.project_id) if self.has_account else None
 
     @property
     def has_caps(self) -> bool:

@@ -11,10 +11,11 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
-from taskreel.app.credits.grants import check_user_id, grant_credits
-from taskreel.app.jobs.queries import list_ledger
-from taskreel.domain.credits import Account, CreditGrant, EntryKind
+from taskreel.app.credits.grants import GrantOrder, check_user_id, grant_credits
+from taskreel.app.jobs.queries import Page, list_ledger
+from taskreel.domain.credits import Account, CreditGrant, EntryKind, LedgerEntry
 from taskreel.domain.grants import DEFAULT_PRIORITY, expire_grants
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Moment
@@ -38,6 +39,18 @@ class Grant(Value):
     reason: str | None = Field(default=None, max_length=500)
     priority: int = Field(default=DEFAULT_PRIORITY, ge=1, le=100, strict=True)
     expires_at: Moment | None = None
+
+
+def build_grant_order(request: Request, giver: Caller, grant: Grant) -> GrantOrder:
+    """The grant of a request, with its Idempotency-Key."""
+    return GrantOrder(
+        amount=grant.amount,
+        reason=grant.reason,
+        granted_by=giver.user_id,
+        priority=grant.priority,
+        expires_at=grant.expires_at,
+        idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
+    )
 
 
 class GrantView(View):
@@ -114,6 +127,12 @@ class LedgerPage(View):
     next_cursor: str | None
 
 
+def build_ledger_page(page: Page[LedgerEntry]) -> LedgerPage:
+    """The entries as they are sent."""
+    entries = [LedgerEntryView(**dict(entry)) for entry in page.rows]
+    return LedgerPage(entries=entries, next_cursor=page.cursor)
+
+
 @router.get("", summary="Your balance", response_model=BalanceView)
 async def read_balance(request: Request, context: Authenticated) -> Response:
     """Whole credits; granted = available + held + captured + expired."""
@@ -133,8 +152,7 @@ async def read_ledger(
     """Grants, and one settlement for each round of a job."""
     check_query(request, "limit", "cursor")
     page = await list_ledger(context.services, context.caller.user_id, limit=limit, cursor=cursor)
-    entries = [LedgerEntryView(**dict(entry)) for entry in page.rows]
-    return JsonResponse(LedgerPage(entries=entries, next_cursor=page.cursor))
+    return JsonResponse(build_ledger_page(page))
 
 
 @router.post(
@@ -159,12 +177,7 @@ async def create_grant(
     account = await grant_credits(
         context.services,
         user_id,
-        grant.amount,
-        reason=grant.reason,
-        granted_by=context.caller.user_id,
-        priority=grant.priority,
-        expires_at=grant.expires_at,
-        idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
+        build_grant_order(request, context.caller, grant),
     )
     now = context.services.clock.now()
     return JsonResponse(build_balance_view(account, now), HTTPStatus.CREATED)

@@ -100,6 +100,8 @@ class ProjectView(View):
     total: TotalCapView
     #: The most jobs under way at a time; null is no limit of its own.
     active_jobs: int | None
+    #: True where the project's own account pays its jobs, from the first grant to it on.
+    has_account: bool
     created_at: datetime
     updated_at: datetime
 
@@ -128,6 +130,7 @@ def build_project_view(caller: Caller, project: Project, now: datetime) -> Proje
         monthly=build_cap_view(monthly),
         total=TotalCapView.of(project.total),
         active_jobs=project.active_jobs,
+        has_account=project.has_account,
         created_at=project.created_at,
         updated_at=project.updated_at,
     )
@@ -278,7 +281,7 @@ async def put_caps(
     context: Authenticated,
     order: Annotated[SpendCapsOrder, json_body(SpendCapsOrder)],
 ) -> Response:
-    """By an admin of the project. Its members still pay their own jobs, within their own caps.
+    """By an admin of the project. Who pays its jobs stays the same: its account, or its members.
 
     A job above a cap is refused with `spend_cap_reached`. At 80 % the owner's webhook endpoints
     that list `credits.spend_alert` get it, once a period.

@@ -21,6 +21,7 @@ from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import UnreadableDocumentError
+from taskreel.domain.ids import is_project_account
 from taskreel.domain.webhook import DELIVERY_RETENTION
 from taskreel.ports import Collection, Query, Row
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
@@ -94,10 +95,20 @@ async def _read_books(services: Services, user_id: str, report: AuditReport) -> 
     now = services.clock.now()
     recent = now - DELIVERY_RETENTION + timedelta(days=1)
     books = UserBooks(user_id, events_since=recent, expired_before=now - RETENTION)
-    async for job in _read_all(services, _query_user(JOBS, user_id), unreadable):
+    if is_project_account(user_id):
+        paid = _query_of(JOBS, "projectId", user_id.partition(":")[2])
+        async for job in _read_all(services, paid, unreadable):
+            if job.paid_by == user_id:
+                books.put_paid_job(job)
+    payers: set[str] = set()
+    async for job in _read_all(services, _query_of(JOBS, "userId", user_id), unreadable):
         books.put_job(job)
         report.jobs += 1
-    async for entry in _read_all(services, _query_user(LEDGER, user_id), unreadable):
+        payers |= set() if job.paid_by is None else {job.paid_by}
+    for payer in sorted(payers):
+        async for entry in _read_all(services, _query_of(LEDGER, "userId", payer), unreadable):
+            books.put_entry(entry)
+    async for entry in _read_all(services, _query_of(LEDGER, "userId", user_id), unreadable):
         books.put_entry(entry)
         report.entries += 1
     for delivery_id in books.list_wanted_deliveries():
@@ -109,10 +120,10 @@ async def _read_books(services: Services, user_id: str, report: AuditReport) -> 
     return [*unreadable.violations, *books.check(active_limit=_find_limit(services, account))]
 
 
-def _query_user(collection: Collection[V], user_id: str) -> Query[V]:
+def _query_of(collection: Collection[V], field: str, value: str) -> Query[V]:
     return Query(
         collection=collection,
-        where=(("userId", "==", user_id),),
+        where=((field, "==", value),),
         order=(("createdAt", "desc"),),
         limit=_PAGE,
     )
@@ -143,7 +154,7 @@ def _read_row(row: Row[V], report: AuditReport) -> V | None:
 
 
 async def _check_files(services: Services, user_id: str, report: AuditReport) -> None:
-    async for job in _read_all(services, _query_user(JOBS, user_id), AuditReport()):
+    async for job in _read_all(services, _query_of(JOBS, "userId", user_id), AuditReport()):
         for artifact in job.artifacts:
             info = await services.blobs.info(artifact.path)
             if info is None or info.bytes != artifact.bytes:

@@ -22,6 +22,9 @@ from taskreel.domain.unit import UnitState
 from taskreel.domain.value import is_known
 from taskreel.domain.webhook import DeliveryState, WebhookDelivery
 
+#: The entries that close a hold.
+_SETTLEMENTS = frozenset({EntryKind.CAPTURE, EntryKind.RELEASE})
+
 
 @dataclass(frozen=True, slots=True)
 class _JobFacts:
@@ -31,7 +34,8 @@ class _JobFacts:
     parent_id: str | None
     parent_round: int | None
     round: int
-    held: int
+    #: The credits that it holds in its user's own account.
+    own_held: int
     captured: int
     #: The credits of its finished units; those of an earlier round or job cost nothing here.
     done: int
@@ -66,7 +70,7 @@ def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
         status=job.status,
         parent_id=job.parent_id,
         round=job.round,
-        held=job.credits.held,
+        own_held=job.credits.held if job.paid_by is None else 0,
         captured=job.credits.captured,
         done=sum(unit.credits for unit in job.units if unit.state is UnitState.DONE),
         parent_round=job.parent_round,
@@ -86,7 +90,10 @@ def _find_entry_suffix(job: Job) -> str:
 
 @dataclass
 class UserBooks:
-    """The documents of one user, as far as the rules need them.
+    """The documents of one user, as far as the rules need them; or those of a project's account.
+
+    A job that a project pays is in both books: its user's have its round, slot and settlement, the
+    project's what is held.
 
     Deliveries are retained for some weeks: those of statuses before `events_since` are not missed.
     Nor is a job that ended before `expired_before`: its retention is over.
@@ -100,6 +107,8 @@ class UserBooks:
     _lineages: Lineages = field(default_factory=Lineages)
     _entries: dict[str, LedgerEntry] = field(default_factory=dict)
     _entries_of_job: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: The credits that the jobs of members hold in a project's account.
+    _paid_for: dict[str, int] = field(default_factory=dict)
     _deliveries: set[str] = field(default_factory=set)
     _granted: int = 0
     _captured: int = 0
@@ -122,24 +131,31 @@ class UserBooks:
         self._found += check_job(job)
         self._changed.add(job.job_id)
 
+    def put_paid_job(self, job: Job) -> None:
+        """Add a member's job, or its next state, to the books of the project that pays it."""
+        self._paid_for[job.job_id] = job.credits.held
+
     def remove_job(self, job_id: str) -> None:
         """Remove a job; its ledger entries stay."""
         self._lineages.remove_job(job_id)
         self._remove_facts(job_id)
 
     def put_entry(self, entry: LedgerEntry) -> None:
-        """Add an entry of the ledger."""
+        """Add an entry of the ledger; of a project's too where it settles a job of the user."""
         if entry.entry_id in self._entries:
             self._report(Rule.SETTLED_ONCE, f"entry {entry.entry_id}", "it was written again")
             return
         self._entries[entry.entry_id] = entry
+        is_own = entry.user_id == self.user_id
+        if not is_own and entry.kind not in _SETTLEMENTS:
+            return
         if entry.kind is EntryKind.GRANT:
             self._granted += entry.amount
             return
         if entry.kind is EntryKind.EXPIRY:
             self._expired += entry.amount
             return
-        if entry.kind is EntryKind.CAPTURE:
+        if entry.kind is EntryKind.CAPTURE and is_own:
             self._captured += entry.amount
         if entry.amount > entry.held:
             text = f"it moves {entry.amount} of {entry.held} held credits"
@@ -167,7 +183,7 @@ class UserBooks:
         self._changed.discard(job_id)
 
     def _add_facts(self, facts: _JobFacts, sign: int) -> None:
-        self._held += sign * facts.held
+        self._held += sign * facts.own_held
         self._active += sign * facts.has_slot
         self._waiting += sign * facts.waits
 
@@ -197,10 +213,10 @@ class UserBooks:
         self._found.append(Violation(rule, self.user_id, subject, text))
 
     def _check_account(self) -> Iterator[Violation]:
-        account = self.account
+        account, held = self.account, self._held + sum(self._paid_for.values())
         if account is None:
-            if self._held or self._granted:
-                text = f"there is no account, with {self._granted} granted and {self._held} held"
+            if held or self._granted:
+                text = f"there is no account, with {self._granted} granted and {held} held"
                 yield Violation(Rule.LEDGER, self.user_id, "account", text)
             return
         total = account.available + account.held + account.captured + account.expired
@@ -209,7 +225,7 @@ class UserBooks:
             (Rule.LEDGER, "granted", account.granted, self._granted, "the ledger"),
             (Rule.LEDGER, "captured", account.captured, self._captured, "the ledger"),
             (Rule.LEDGER, "expired", account.expired, self._expired, "the ledger"),
-            (Rule.HOLDS, "held", account.held, self._held, "its jobs"),
+            (Rule.HOLDS, "held", account.held, held, "its jobs"),
             (Rule.SLOTS, "active", account.active, self._active, "its jobs"),
             (Rule.SLOTS, "waiting", account.waiting, self._waiting, "its jobs"),
         )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.ids import is_project_account
 from taskreel.ports import Store, Transaction
 from taskreel.store_collections import ACCOUNTS, LEDGER
 
@@ -67,5 +68,6 @@ def initial_grant(account: Account, at: datetime) -> LedgerEntry:
 
 
 def _new_account(services: Services, user_id: str) -> Account:
-    initial = services.rules.initial_credits
+    # A project has what it is granted: else each new one would be a source of credits.
+    initial = 0 if is_project_account(user_id) else services.rules.initial_credits
     return Account(user_id=user_id, available=initial, granted=initial)

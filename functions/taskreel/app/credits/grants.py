@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -29,18 +30,20 @@ MOST_OPEN_GRANTS = 50
 _PAGE = 100
 
 
-async def grant_credits(  # noqa: PLR0913 - all but three by name
-    services: Services,
-    user_id: str,
-    amount: int,
-    *,
-    reason: str | None,
-    granted_by: str,
-    idempotency_key: str | None = None,
-    priority: int = DEFAULT_PRIORITY,
-    expires_at: datetime | None = None,
-) -> Account:
-    """Add `amount` credits to an account, with a ledger entry of the giver and the reason.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantOrder:
+    """A grant that an administrator gives: its amount and reason, its priority and end."""
+
+    amount: int
+    reason: str | None
+    granted_by: str
+    idempotency_key: str | None = None
+    priority: int = DEFAULT_PRIORITY
+    expires_at: datetime | None = None
+
+
+async def grant_credits(services: Services, user_id: str, order: GrantOrder) -> Account:
+    """Add credits to a user's account, with a ledger entry of the giver and the reason.
 
     Credits of a smaller `priority` are spent first, then those that expire first, then the oldest.
     A second grant of the same giver with the same idempotency key adds nothing. Raises InvalidError
@@ -49,22 +52,27 @@ async def grant_credits(  # noqa: PLR0913 - all but three by name
     was used for another grant.
     """
     check_user_id(user_id)
-    if idempotency_key is None:
+    entry = build_grant_entry(services, user_id, order)
+    return await services.store.transaction(lambda tx: write_grant(services, tx, entry))
+
+
+def build_grant_entry(services: Services, account_id: str, order: GrantOrder) -> LedgerEntry:
+    """The ledger entry of a grant to a user's or a project's account."""
+    if order.idempotency_key is None:
         grant_id = random_id(services.random)
     else:
-        grant_id = keyed_grant_id(granted_by, idempotency_key)
-    entry = LedgerEntry(
+        grant_id = keyed_grant_id(order.granted_by, order.idempotency_key)
+    return LedgerEntry(
         entry_id=f"grant.{grant_id}",
-        user_id=user_id,
+        user_id=account_id,
         kind=EntryKind.GRANT,
-        amount=amount,
-        reason=reason,
-        granted_by=granted_by,
-        priority=None if priority == DEFAULT_PRIORITY else priority,
-        expires_at=expires_at,
+        amount=order.amount,
+        reason=order.reason,
+        granted_by=order.granted_by,
+        priority=None if order.priority == DEFAULT_PRIORITY else order.priority,
+        expires_at=order.expires_at,
         created_at=services.clock.now(),
     )
-    return await services.store.transaction(lambda tx: _write_grant(services, tx, entry))
 
 
 def check_user_id(user_id: str) -> None:
@@ -74,7 +82,8 @@ def check_user_id(user_id: str) -> None:
         raise InvalidError.at("userId", message, text=f"userId {message}")
 
 
-async def _write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
+async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
+    """Write a grant's entry and its account; the account as it is, if the entry was written."""
     # The entry's fixed id makes a repeated grant find the first.
     earlier = await tx.get(LEDGER, entry.entry_id)
     if earlier is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Unpack
 
@@ -113,7 +114,12 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
     # Increments need no read of the account, so a busy account does not contend. The slot is free
     # in the same commit: a job that ends twice would have to commit twice.
     increments = Counter(settle_movement(held, captured).increments())
-    increments.update(count_leaving(job))
+    leaving = count_leaving(job)
+    if job.paid_by is None:
+        increments.update(leaving)
+    else:
+        # The slot is its user's, the credits are the project's: two accounts in the one commit.
+        _update_account(tx, job.user_id, leaving)
     if job.held_on is not None and captured < held:
         released = count_release(job.held_on, held - captured)
         increments.update(released)
@@ -127,9 +133,18 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
             tx.update(PROJECTS, job.project_id, back)
     if job.burned:
         increments.update(_settle_grants(tx, job, captured, at))
+    _update_account(tx, _find_payer(job), increments)
+
+
+def _find_payer(job: Job) -> str:
+    """The account that holds the job's credits: its project's, or its user's."""
+    return job.paid_by or job.user_id
+
+
+def _update_account(tx: Transaction, account_id: str, increments: Mapping[str, int]) -> None:
     moved = {name: Increment(amount) for name, amount in increments.items() if amount}
     if moved:
-        tx.update(ACCOUNTS, job.user_id, moved)
+        tx.update(ACCOUNTS, account_id, moved)
 
 
 async def cancel_in_transaction(
@@ -180,7 +195,7 @@ def _settle_grants(tx: Transaction, job: Job, captured: int, at: datetime) -> Co
         increments.update(available=-settled.expired, expired=settled.expired)
         entry = LedgerEntry(
             entry_id=f"{name_entry(job)}.expiry",
-            user_id=job.user_id,
+            user_id=_find_payer(job),
             kind=EntryKind.EXPIRY,
             amount=settled.expired,
             job_id=job.job_id,
@@ -194,7 +209,7 @@ def _write_entry(tx: Transaction, job: Job, held: int, captured: int, at: dateti
     """Write the one ledger entry of this round."""
     entry = LedgerEntry(
         entry_id=name_entry(job),
-        user_id=job.user_id,
+        user_id=_find_payer(job),
         kind=EntryKind.CAPTURE if captured else EntryKind.RELEASE,
         amount=captured or held,
         held=held,

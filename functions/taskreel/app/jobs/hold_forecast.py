@@ -11,7 +11,7 @@ from taskreel.domain.project import Project
 
 
 class HoldForecast:
-    """The accounts of the jobs' owners, each as the holds before would leave it."""
+    """The accounts that pay the jobs, each as the holds before would leave it."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -19,18 +19,20 @@ class HoldForecast:
         self._projects: dict[str, Project | None] = {}
 
     async def hold(self, user_id: str, cost: int, project_id: str | None) -> str | None:
-        """Count the hold against its owner and project; the reason if one does not cover it."""
+        """Count the hold against its payer and project; the reason if one does not cover it."""
         services = self._services
-        account = self._accounts.get(user_id)
-        if account is None:
-            account = await load_account(services, services.store, user_id)
-            self._accounts[user_id] = account
         project = await self._find_project(project_id)
+        of_project = None if project is None else project.account_id
+        payer = of_project or user_id
+        account = self._accounts.get(payer)
+        if account is None:
+            account = await load_account(services, services.store, payer)
+            self._accounts[payer] = account
         now = services.clock.now()
         try:
             after = account.hold(cost, now)
         except TooFewCreditsError:
-            return "its owner has too few credits"
+            return f"its {'owner' if of_project is None else 'project'} has too few credits"
         except SpendCapError as error:
             return f"its owner's {error.details['cap']} spend cap is reached"
         if project is not None and cost:
@@ -38,7 +40,7 @@ class HoldForecast:
                 self._projects[project.project_id] = project.hold(cost, now)
             except SpendCapError as error:
                 return f"its project's {error.details['cap']} spend cap is reached"
-        self._accounts[user_id] = after
+        self._accounts[payer] = after
         return None
 
     async def _find_project(self, project_id: str | None) -> Project | None:

@@ -100,16 +100,17 @@ async def _open_next_round(
     now = services.clock.now()
     needed = price_next_round(job, lost)
     account = await open_account(services, tx, job.user_id, now)
-    shares = split_hold(account, needed)
-    account, alerts = create_spend_alerts(tx, account.hold(needed, now, shares), now)
-
-    reopened = job.next_round(now, needed, now, by=by).with_changes(now, burned=shares)
-    of_project = None
+    reopened, of_project = job.next_round(now, needed, now, by=by), None
     if job.project_id is not None:
         from taskreel.app.projects.spend import hold_in_project  # of few requests: cold start
 
         # The right to change the job has been checked; its owner is a member, or was.
         reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, None)
+    own_cost = needed if reopened.paid_by is None else 0
+    if own_cost:
+        reopened = reopened.with_changes(now, burned=split_hold(account, own_cost))
+    after = account.hold(own_cost, now, reopened.burned)
+    account, alerts = create_spend_alerts(tx, after, now)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)

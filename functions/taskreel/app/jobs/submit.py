@@ -146,7 +146,9 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     _check_payload(submission, payload)
     await load_dependencies(services.store, caller.user_id, submission)
     plan = await _plan_job(services, request)
-    account = await load_account(services, services.store, caller.user_id)
+    project = await _load_project(services, caller, submission.project_id)
+    payer = None if project is None else project.account_id
+    account = await load_account(services, services.store, payer or caller.user_id)
     if account.grants:
         from taskreel.domain.grants import expire_grants
 
@@ -155,7 +157,6 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     if request.asks_for_cache:
         found = await _look_up_result(services, caller, request, payload)
         cost = cost if found.hit is None else 0
-    project = await _load_project(services, caller, submission.project_id)
     try:
         account.hold(cost, services.clock.now())
         if project is not None and cost:
@@ -343,11 +344,12 @@ async def _store_new_job(
             raise refuse_request(WRITES, rate)
     await _take_from_original(tx, job)
     job, of_project = await _hold_in_project(services, tx, job, caller)
-    if account.grants:
+    own_cost = job.credits.held if job.paid_by is None else 0
+    if account.grants and own_cost:
         from taskreel.domain.grants import split_hold
 
-        job = job.with_changes(job.updated_at, burned=split_hold(account, job.credits.held))
-    after, alerts = account.hold(job.credits.held, job.created_at, job.burned), None
+        job = job.with_changes(job.updated_at, burned=split_hold(account, own_cost))
+    after, alerts = account.hold(own_cost, job.created_at, job.burned), None
     if after.has_caps:
         from taskreel.app.messages.spend_alerts import create_spend_alerts
 

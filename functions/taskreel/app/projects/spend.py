@@ -1,7 +1,8 @@
 """The spend of a project: each hold of a job that names it counts, and its caps refuse.
 
 It is counted by the transaction that stores the hold, so a cap is exact; what a settlement releases
-goes back by increments (`finish_job.settle_hold`).
+goes back by increments (`finish_job.settle_hold`). A project with an account of its own pays, too:
+then the hold is made there, and its member's account has only the slot.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import load_account
+from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.messages.spend_alerts import SpendAlerts, create_project_alerts
 from taskreel.app.projects.rights import load_project, require_editor
 from taskreel.app.services import Services
+from taskreel.domain.credits import GrantShare
+from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
 from taskreel.ports import Transaction
-from taskreel.store_collections import PROJECTS
+from taskreel.store_collections import ACCOUNTS, PROJECTS
 
 
 async def hold_in_project(
@@ -23,14 +26,17 @@ async def hold_in_project(
 ) -> tuple[Job, SpendAlerts | None]:
     """Count a hold of the job in its project, where one is stored; the job that says so.
 
-    `caller` must be an editor of it; None where their right has been checked. Raises ForbiddenError
-    and SpendCapError. The owner of the project gets its alerts.
+    A project that pays its jobs holds `cost` in its own account: `paid_by` of the job is set.
+    `caller` must be an editor of it; None where their right has been checked. Raises
+    ForbiddenError, SpendCapError and TooFewCreditsError. The owner of the project gets its alerts.
     """
     project = await load_project(tx, job.project_id)
     if project is None:
         return job, None
     if caller is not None:
         require_editor(caller, project)
+    if project.account_id is not None:
+        job = await _hold_in_account(services, tx, project.account_id, job, cost, at)
     if not cost:
         return job.with_changes(job.updated_at, in_project=False, in_total=False), None
     project, alerts = project.hold(cost, at), None
@@ -39,3 +45,15 @@ async def hold_in_project(
         project, alerts = create_project_alerts(tx, project, owner, at)
     tx.set(PROJECTS, project.project_id, project)
     return job.with_changes(job.updated_at, in_project=True, in_total=True), alerts
+
+
+async def _hold_in_account(
+    services: Services, tx: Transaction, account_id: str, job: Job, cost: int, at: datetime
+) -> Job:
+    """Hold the cost in the project's account, in the transaction that stores the job."""
+    burned: tuple[GrantShare, ...] = ()
+    if cost:
+        account = await open_account(services, tx, account_id, at)
+        burned = split_hold(account, cost)
+        tx.set(ACCOUNTS, account_id, account.hold(cost, at, burned))
+    return job.with_changes(job.updated_at, paid_by=account_id, burned=burned)

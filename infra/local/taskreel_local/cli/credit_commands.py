@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -35,7 +36,7 @@ def show_balance(session: Session, user_id: str | None) -> None:
             f"{account['available']:,} credits. taskreel users --prefix ... lists accounts."
         )
         return
-    _show_account(session, account)
+    show_account(session, account)
 
 
 def _has_account(session: Session, user_id: str) -> bool:
@@ -44,7 +45,9 @@ def _has_account(session: Session, user_id: str) -> bool:
     return any(one["userId"] == user_id for one in page["accounts"])
 
 
-def _show_account(session: Session, account: dict[str, Any]) -> None:
+def show_account(session: Session, account: dict[str, Any]) -> None:
+    """Show the balance of an account, and its open grants."""
+
     def show_text() -> None:
         from taskreel_local.cli.text_output import format_distance
 
@@ -93,20 +96,38 @@ def show_ledger(session: Session, *, limit: int, cursor: str | None) -> None:
     session.show(page, show_text)
 
 
+def grant_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the amount of a grant, and its options."""
+    for add in (
+        click.option(
+            "--expires",
+            metavar="TIME",
+            help="The unspent rest expires: in 30d, or 2027-01-01T00:00.",
+        ),
+        click.option(
+            "--priority", type=click.IntRange(1, 100), help="Smaller ones are spent first."
+        ),
+        click.option("--key", help="Idempotency-Key: the same key grants once."),
+        click.option("--reason", help="A reason, for the ledger."),
+        click.argument("amount", type=click.IntRange(1)),
+    ):
+        command = add(command)
+    return command
+
+
 @credit_commands.command("grant")
 @click.argument("user_id", metavar="USER")
-@click.argument("amount", type=click.IntRange(1))
-@click.option("--reason", help="A reason, for the ledger.")
-@click.option("--key", help="Idempotency-Key: the same key grants once.")
-@click.option("--priority", type=click.IntRange(1, 100), help="Smaller ones are spent first.")
-@click.option(
-    "--expires", metavar="TIME", help="The unspent rest expires: in 30d, or 2027-01-01T00:00."
-)
+@grant_options
 @connected
-def grant_credits(
-    session: Session, user_id: str, amount: int, *, key: str | None, **options: Any
-) -> None:
+def grant_credits(session: Session, user_id: str, amount: int, **options: Any) -> None:
     """Grant a user credits (admin)."""
+    send_grant(session, f"/api/credits/{quote(user_id, safe='')}/grants", amount, **options)
+
+
+def send_grant(
+    session: Session, path: str, amount: int, *, key: str | None, **options: Any
+) -> None:
+    """Grant credits to the account of a route, and show its balance."""
     from uuid import uuid4
 
     body: dict[str, Any] = {"amount": amount}
@@ -115,6 +136,5 @@ def grant_credits(
             body[name] = options[name]
     if options["expires"] is not None:
         body["expiresAt"] = parse_time(options["expires"]).isoformat()
-    path = f"/api/credits/{quote(user_id, safe='')}/grants"
     # A key of its own: a request whose answer is lost is sent again, and must not grant twice.
-    _show_account(session, session.call("POST", path, body, key=key or uuid4().hex))
+    show_account(session, session.call("POST", path, body, key=key or uuid4().hex))

@@ -9,6 +9,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
+from taskreel_local.cli.credit_commands import grant_options, send_grant, show_account
 from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes, reason_option, yes_option
 from taskreel_local.cli.user_commands import print_caps
 
@@ -32,6 +33,7 @@ def project_commands() -> None:
     taskreel projects add PROJECT bob editor
     taskreel projects caps PROJECT --monthly 5000
     taskreel projects limits PROJECT --active-jobs 20
+    taskreel projects grant PROJECT 5000
     """
 
 
@@ -194,6 +196,27 @@ def set_limits(
     session.show(project, lambda: _print_limits(project))
 
 
+@project_commands.command("grant")
+@_project
+@grant_options
+@connected
+def grant_to_project(session: Session, project_id: str, amount: int, **options: Any) -> None:
+    """Grant a project credits of its own (admin).
+
+    From the first grant on its account pays all new jobs of the project, and its members' accounts
+    none of them.
+    """
+    send_grant(session, f"{_find_path(project_id)}/grants", amount, **options)
+
+
+@project_commands.command("credits")
+@_project
+@connected
+def show_credits(session: Session, project_id: str) -> None:
+    """Show the balance of a project's own account."""
+    show_account(session, session.call("GET", f"{_find_path(project_id)}/credits"))
+
+
 def _find_path(project_id: str) -> str:
     return f"{_PATH}/{quote(project_id, safe='')}"
 
@@ -218,6 +241,10 @@ def _print_limits(project: dict[str, Any]) -> None:
     total, jobs = project["total"], project["activeJobs"]
     most = "no limit" if total["limit"] is None else f"of {total['limit']:,}"
     click.echo(f"Spent in all: {format_credits(total['spent'])}, {most}")
+    payer = (
+        "its own account (taskreel projects credits)" if project["hasAccount"] else "its members"
+    )
+    click.echo(f"Its jobs are paid by {payer}")
     click.echo(f"Jobs at a time: {'no limit of its own' if jobs is None else jobs}")
 
 
