@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel_local.studio.stories.prompt_parser import (
-    read_premise,
+from taskreel_local.studio.stories.noun_phrases import (
     with_definite_article,
     with_indefinite_article,
 )
+from taskreel_local.studio.stories.prompt_parser import read_premise
 from taskreel_local.studio.stories.story_writer import (
     FORMATS,
     dream_world,
@@ -51,6 +51,29 @@ def test_a_story_keeps_to_the_nouns_of_its_prompt(prompt: str) -> None:
         if word not in {"create", "short", "film", "about"}
     ]
     assert sum(noun in words for noun in nouns) >= 0.8 * len(nouns)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "hero", "thing"),
+    [
+        ("The last train through the desert", None, "last train"),
+        ("A dragon is afraid of fireworks at the harbour festival", "dragon", "fireworks"),
+        ("Two foxes train a young wolf", "Two foxes", "young wolf"),
+        ("A sailor must repair the old ship", "sailor", "old ship"),
+        ("Children build a raft", "children", "raft"),
+        ("An owl is a detective", "owl", "detective"),
+    ],
+)
+def test_a_word_that_names_a_thing_is_no_deed(prompt: str, hero: str | None, thing: str) -> None:
+    premise = read_premise(prompt, None, Random(1))
+    assert premise.thing == thing
+    assert hero is None or premise.hero.lower() == hero.lower()
+
+
+def test_weather_is_named_by_its_noun() -> None:
+    descriptions = [scene["description"] for scene in told("A baker in a snowy village")["scenes"]]
+    assert any("in the snow;" in one or "in the snow," in one for one in descriptions)
+    assert not any("in the snowy;" in one for one in descriptions)
 
 
 def test_two_prompts_give_two_stories_and_the_same_one_the_same() -> None:

@@ -9,16 +9,26 @@ import re
 from dataclasses import dataclass
 from random import Random
 
+from taskreel_local.studio.stories.noun_phrases import (
+    head_noun,
+    is_plural,
+    with_definite_article,
+    with_indefinite_article,
+    without_article,
+)
 from taskreel_local.studio.stories.word_lists import (
     AGENT_ENDINGS,
     AGENTS,
+    BEING,
     DETERMINERS,
     FOREIGN_WORDS,
     GENRES,
     HE,
     HER_WORDS,
     HIS_WORDS,
+    LIGHT_NOUNS,
     LIGHT_WORDS,
+    MODALS,
     NAMES,
     NOT_AGENTS,
     NUMBERS,
@@ -26,6 +36,7 @@ from taskreel_local.studio.stories.word_lists import (
     PREPOSITIONS,
     SHE,
     STOP_WORDS,
+    THINGS_TO_DO,
     VERBS,
     Genre,
 )
@@ -143,7 +154,11 @@ def list_keywords(text: str) -> tuple[str, ...]:
     """The words that carry the meaning, in order, each once."""
     found = (word.lower() for word in _WORD.findall(text) if len(word) > 2)
     return tuple(
-        dict.fromkeys(word for word in found if word not in STOP_WORDS and not _is_verb(word))
+        dict.fromkeys(
+            word
+            for word in found
+            if word in THINGS_TO_DO or (word not in STOP_WORDS and not _is_verb(word))
+        )
     )
 
 
@@ -158,42 +173,6 @@ def is_english(text: str) -> bool:
     return text.isascii() and not words & FOREIGN_WORDS
 
 
-def with_definite_article(phrase: str) -> str:
-    """`the lighthouse keeper`, `the fox and the rabbit`."""
-    first = phrase.split(" ", 1)[0].lower()
-    if first in DETERMINERS - {"a", "an"}:
-        return phrase
-    return re.sub(r"\band an? ", "and the ", f"the {without_article(phrase)}")
-
-
-def with_indefinite_article(phrase: str) -> str:
-    """`a lighthouse keeper`; plurals and what has a determiner stay as they are."""
-    first = phrase.split(" ", 1)[0].lower()
-    if first in DETERMINERS | NUMBERS or is_plural(head_noun(phrase)):
-        return phrase
-    silent = first.startswith(("uni", "use", "eu", "one"))
-    return f"{'an' if first[0] in 'aeiou' and not silent else 'a'} {phrase}"
-
-
-def head_noun(phrase: str) -> str:
-    """The noun that the phrase is about: `seed` of "seed that hums"."""
-    return (
-        re.split(r"\s(?:of|that|who|with|without|from|for|to|in|on|at|and)\s", phrase)[0]
-        .split(" ")[-1]
-        .lower()
-    )
-
-
-def without_article(phrase: str) -> str:
-    """The phrase without its article."""
-    return re.sub(r"^(?:an?|the)\s+", "", phrase, flags=re.IGNORECASE)
-
-
-def is_plural(noun: str) -> bool:
-    """True if an English noun looks like a plural."""
-    return noun.endswith("s") and not noun.endswith(("ss", "us", "is")) and len(noun) > 3
-
-
 def _find_verb(words: list[str]) -> int:
     """The index of the predicate; 0 when the prompt is a phrase without one."""
     for index, word in enumerate(words[:-1] if len(words) > 1 else words):
@@ -202,7 +181,9 @@ def _find_verb(words: list[str]) -> int:
             continue
         if low in {"who", "that"} and (_is_verb(after) or after.endswith("s")):
             return index
-        if low == "is" or _is_verb(low):
+        if low in MODALS and after in VERBS:
+            return index
+        if low in BEING or _stem_is_verb(low) or (low in VERBS and _may_do(words[:index])):
             return index
         if low.endswith("s") and not low.endswith("ss") and after in DETERMINERS:
             return index
@@ -215,6 +196,13 @@ def _find_verb(words: list[str]) -> int:
             return index
     last = words[-1].lower() if len(words) > 2 else ""
     return len(words) - 1 if last.endswith("s") and last not in VERBS and _stem_is_verb(last) else 0
+
+
+def _may_do(subject: list[str]) -> bool:
+    """True if a bare verb can follow: "two foxes train", but not "the last train"."""
+    low = [word.lower() for word in subject]
+    head = low[-1]
+    return "and" in low or low[0] in NUMBERS or is_plural(head)
 
 
 def _is_verb(word: str) -> bool:
@@ -319,6 +307,13 @@ def _find_name(subject: list[str]) -> str:
 def _parse_object(rest: list[str]) -> str:
     """The object of the deed: the first noun phrase behind the verb."""
     start = 1
+    if rest and rest[0].lower() in BEING:
+        # "is afraid of fireworks" is about fireworks; "is a detective" about a detective.
+        reach = [place for place, word in enumerate(rest[:4]) if word.lower() in PREPOSITIONS]
+        if reach:
+            start = reach[0] + 1
+        elif rest[1:2] and rest[1].lower() not in DETERMINERS:
+            return ""
     while start < len(rest) and (
         rest[start].lower() in PREPOSITIONS or _is_verb(rest[start].lower())
     ):
@@ -377,7 +372,7 @@ def _family_of(text: str) -> str:
 def _find_light(text: str) -> str:
     """The hour or weather that the prompt itself names."""
     found = re.search(rf"\b(?:{LIGHT_WORDS})\w*", text.lower())
-    return found[0] if found else ""
+    return LIGHT_NOUNS.get(found[0], found[0]) if found else ""
 
 
 def _choose_pronouns(hero: str, random: Random) -> tuple[str, str, str]:

@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from taskreel_local.studio.stories.prompt_parser import (
-    Premise,
+from taskreel_local.studio.stories.noun_phrases import (
     head_noun,
-    is_english,
     is_plural,
-    list_keywords,
-    read_premise,
     with_definite_article,
     with_indefinite_article,
     without_article,
+)
+from taskreel_local.studio.stories.prompt_parser import (
+    Premise,
+    is_english,
+    list_keywords,
+    read_premise,
 )
 from taskreel_local.studio.stories.story_grammar import Beat, choose_beats
 from taskreel_local.studio.stories.word_lists import LIGHTS, LIGHTS_OF, VISTAS

@@ -57,7 +57,7 @@ AGENTS = _split_words(
     "bird owl crow rabbit mouse elephant lion tiger horse turtle penguin bee ant spider snail "
     "squirrel goblin troll nomad monkey ape gorilla guard spy poet musician violinist pianist "
     "botanist mechanic apprentice nun librarian smith queen explorer keeper wanderer villager "
-    "tailor clown ninja angel demon god goddess snowman unicorn"
+    "tailor clown ninja angel demon god goddess snowman unicorn children people men women"
 )
 AGENT_ENDINGS = ("er", "or", "ist", "ian", "man", "woman", "eer", "smith", "wright", "herd", "naut")
 NOT_AGENTS = _split_words(
@@ -83,6 +83,13 @@ VERBS = _split_words(
     "knit weave forge tame train share remembers bury swallow plan plot marry divorce raise "
     "pack ship feed nurse befriends go come get put set stand sit"
 )
+#: Verbs that are things as well, which a story can be about: not all of a prompt's are deeds.
+THINGS_TO_DO = _split_words("dream film land map photograph plant race ship trap train web")
+#: What a bare verb follows: `must repair`, `learns to paint`.
+MODALS = _split_words("can could may might must shall should to will would")
+#: Plurals that do not end in s.
+IRREGULAR_PLURALS = _split_words("children people men women mice geese sheep fish")
+BEING = _split_words("am are be is was were")
 DETERMINERS = _split_words(
     "a an the his her their its my our your this that these those some any every"
 )
@@ -472,6 +479,16 @@ LIGHTS_OF: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "dark": (("in the deep dark", "NIGHT"), ("in the glow of jellyfish", "NIGHT")),
         "warm": (("in golden light from above", "SUNSET"), ("in soft turquoise light", "DAY")),
     },
+}
+#: The weather and the hour of words that name them otherwise: "in the snow", not "in the snowy".
+LIGHT_NOUNS = {
+    "foggy": "fog",
+    "misty": "mist",
+    "moon": "moonlight",
+    "moonlit": "moonlight",
+    "rainy": "rain",
+    "snowy": "snow",
+    "stormy": "storm",
 }
 LIGHT_WORDS = (
     "storm|thunder|rain|fog|mist|snow|winter|night|midnight|moon|dawn|sunrise|morning|sunset"
