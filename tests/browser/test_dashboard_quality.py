@@ -179,8 +179,9 @@ def count_bytes_by_address(session: CDPSession) -> dict[str, int]:
     sent: dict[str, int] = {}
 
     def finish(event: dict[str, Any]) -> None:
-        address = addresses.get(event["requestId"], event["requestId"])
-        sent.setdefault(address, event["encodedDataLength"])
+        # What an earlier load of the page has asked for may still come, and is not of this one.
+        if event["requestId"] in addresses:
+            sent.setdefault(addresses[event["requestId"]], event["encodedDataLength"])
 
     session.on(
         "Network.requestWillBeSent",
