@@ -104,6 +104,9 @@ class Settings(Value):
     heartbeat_seconds: float = Field(default=5, ge=0.1)
     rescue_after_seconds: float = Field(default=120, ge=1)
     signed_url_seconds: int = Field(default=3600, ge=60, le=604_800)
+    #: Days that an ended job is stored, with its files. In the cloud the bucket removes the files:
+    #: scripts/deploy takes the number of its rule, in infra/bucket.lifecycle.json.
+    retention_days: int = Field(default=90, ge=1, le=3650)
     scratch_dir: Path = Path("/tmp/taskreel")  # noqa: S108 - Cloud Run's only writable place
     #: Room for the files of running jobs in this instance; a job waits for it. On Cloud Run it is
     #: memory, beside the server's and WORKER_PROCESSES × WORKER_MEMORY_MB.

@@ -172,6 +172,7 @@ def _build_rules(chosen: Settings) -> Rules:
         heartbeat=timedelta(seconds=chosen.heartbeat_seconds),
         rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
         signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
+        retention=timedelta(days=chosen.retention_days),
         inputs=_build_input_limits(chosen),
         limits=parse_limits(chosen.limits),
         api_base_url=chosen.api_base_url.rstrip("/"),

@@ -18,6 +18,7 @@ from simulation.world import World
 from taskreel.app.jobs.enqueue import LONGEST_DELIVERY
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_store import load_job
+from taskreel.app.services import Rules
 from taskreel.domain.errors import StoreConflictError
 from taskreel.domain.job_status import Status
 from taskreel.ports import Transaction
@@ -71,7 +72,7 @@ async def test_two_settlements_of_one_hold_cannot_both_be_written(
 
     async def settle(tx: Transaction) -> None:
         # From what was read earlier, as a careless clean-up would; it does not read the job again.
-        finish_job(tx, stale, Status.CANCELLED, world.now())
+        finish_job(tx, stale, Status.CANCELLED, world.now(), retention=Rules().retention)
 
     async def settle_again(tx: Transaction) -> None:
         assert await load_job(tx, stale.job_id) is not None

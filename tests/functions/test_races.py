@@ -16,6 +16,7 @@ from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_store import require_lease
 from taskreel.app.jobs.replay import prepare_replay
+from taskreel.app.services import Rules
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import LeaseLostError, NotFoundError
@@ -50,7 +51,12 @@ async def test_an_unknown_job_is_neither_unblocked_nor_held_nor_cancelled(
     transaction = world.services.store.transaction
     assert await unblock_if_ready(world.services, "job_removed") is None
     assert (
-        await transaction(lambda tx: cancel_in_transaction(tx, "job_removed", world.now())) is None
+        await transaction(
+            lambda tx: cancel_in_transaction(
+                tx, "job_removed", world.now(), retention=Rules().retention
+            )
+        )
+        is None
     )
     with pytest.raises(LeaseLostError):
         await transaction(lambda tx: require_lease(tx, removed))

@@ -35,6 +35,8 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
         ("LEASE_SECONDS", "soon"),
         ("INITIAL_CREDITS", "-1"),
         ("WORKER_PROCESSES", "0"),
+        ("RETENTION_DAYS", "0"),
+        ("RETENTION_DAYS", "3651"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_variable(name: str, value: str) -> None:

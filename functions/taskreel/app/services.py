@@ -39,6 +39,9 @@ class Rules:
     #: A queued job whose task has not arrived after this time gets another task.
     rescue_after: timedelta = timedelta(minutes=2)
     signed_url_lifetime: timedelta = timedelta(hours=1)
+    #: How long an ended job is stored, with its files; the store's time to live on `expireAt`
+    #: removes it then. Ledger entries are never removed.
+    retention: timedelta = timedelta(days=90)
     inputs: InputLimits = field(default_factory=InputLimits)
     input_timeout: timedelta = timedelta(minutes=2)
     #: None: every job goes on its queue at once.

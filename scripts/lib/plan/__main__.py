@@ -16,7 +16,7 @@ from typing import Any
 
 from . import account_steps, firestore_steps, queue_steps, resource_steps, service_steps
 from .step import Step
-from .target import Target
+from .target import LifecycleFileError, Target
 
 #: Options of the scripts that change a plan.
 FLAGS = ("local", "resume", "force", "adopt", "all-users", "delete-retired")
@@ -203,7 +203,7 @@ def main() -> None:
             sys.stdout.writelines(step.to_shell() for step in PLANS[options.part](request))
         else:
             sys.stdout.writelines(f"{name}\n" for name in LISTS[options.part](request))
-    except queue_steps.QueuesFileError as error:
+    except (queue_steps.QueuesFileError, LifecycleFileError) as error:
         sys.exit(str(error))
 
 

@@ -31,6 +31,7 @@ def plan_bucket(target: Target, found: Mapping[str, Any] | None, *, adopt: bool)
     """
     declared = target.declared("bucket.yaml")
     url = f"gs://{target.bucket}"
+    _ = target.retention_days  # refuses a lifecycle that the services could not follow
     lifecycle = f"--lifecycle-file={target.infra / declared['lifecycle']}"
     soft_delete = f"--soft-delete-duration={declared['softDeleteDuration']}"
     private = ("--uniform-bucket-level-access", "--public-access-prevention")

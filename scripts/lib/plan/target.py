@@ -13,11 +13,37 @@ import yaml
 
 from taskreel.adapters.providers import PROVIDERS
 
+#: The largest RETENTION_DAYS that the services take.
+_MOST_DAYS = 3650
+
 
 def describe_shards(declared: Mapping[str, Any]) -> str:
     """Return the part of TASKS_URL that names the queues with shards; "" without any."""
     shards = ",".join(f"{queue}:{count}" for queue, count in (declared.get("shards") or {}).items())
     return f"?shards={shards}" if shards else ""
+
+
+class LifecycleFileError(Exception):
+    """infra/bucket.lifecycle.json does not say how long artifacts are stored."""
+
+
+def find_retention_days(lifecycle: Mapping[str, Any]) -> int:
+    """Return the days after which the bucket removes artifacts: jobs are stored as long.
+
+    Raises LifecycleFileError unless there is one rule for it, of at least a day.
+    """
+    found = [
+        rule["condition"]["daysSinceCustomTime"]
+        for rule in lifecycle["rule"]
+        if rule["action"]["type"] == "Delete" and "daysSinceCustomTime" in rule["condition"]
+    ]
+    if len(found) != 1 or not isinstance(found[0], int) or not 1 <= found[0] <= _MOST_DAYS:
+        raise LifecycleFileError(
+            "infra/bucket.lifecycle.json: it needs one Delete rule with daysSinceCustomTime, the "
+            f"days that ended jobs and their files are stored: 1 to {_MOST_DAYS}, not {found}"
+        )
+    days: int = found[0]
+    return days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +70,11 @@ class Target:
     def database(self) -> str:
         """The Firestore database."""
         return self.variables["DATABASE"]
+
+    @property
+    def retention_days(self) -> int:
+        """The days that ended jobs and their files are stored. Raises LifecycleFileError."""
+        return find_retention_days(self.declared(self.declared("bucket.yaml")["lifecycle"]))
 
     @property
     def here(self) -> tuple[str, str]:
@@ -80,6 +111,7 @@ class Target:
             or self.url("media-processor"),
             LIMITS=json.dumps(self.declared("limits.yaml"), separators=(",", ":")),
             SHARDS=describe_shards(self.declared("queues.yaml")),
+            RETENTION_DAYS=str(self.retention_days),
         )
 
     def declared(self, name: str) -> Any:

@@ -15,7 +15,7 @@ from functions.test_audit import audit
 from functions.test_pipelines import jobs_of
 from functions.test_retained_work import DAY, replay_late
 from simulation.world import World, running
-from taskreel.app.jobs.finish_job import RETENTION
+from taskreel.app.services import Rules
 from taskreel.app.worker.expiry import remove_expired
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
@@ -55,7 +55,7 @@ async def test_an_expired_job_goes_with_its_files_and_its_ledger_stays(world: Wo
     await world.advance(30)
     paths = {id_: (await world.job(id_)).artifacts[0].path for id_ in (old, new)}
     ledger = await read(world, "ledger")
-    await age(world, "jobs", RETENTION, old)
+    await age(world, "jobs", Rules().retention, old)
 
     assert await remove_expired(world.services) == {"jobs": 1}
     assert (await read(world, "jobs")).keys() == {new}
@@ -66,11 +66,33 @@ async def test_an_expired_job_goes_with_its_files_and_its_ledger_stays(world: Wo
     assert await remove_expired(world.services) == {}
 
 
+async def test_an_ended_job_is_stored_for_the_days_that_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch, retention_days=7) as world:
+        ada = world.as_user()
+        job_id = (await submit_job(ada, PICTURE))["jobId"]
+        failed_id = (await submit_job(ada, image_request("fail-permanent")))["jobId"]
+        cancelled = await submit_job(
+            ada, {**image_request("noop"), "scheduleAt": "2030-01-01T00:00:00Z"}
+        )
+        await world.advance(30)
+        assert (await ada.delete(cancelled["urls"]["cancel"])).status_code == 200
+        path = (await world.job(job_id)).artifacts[0].path
+        for ended in [await world.job(id_) for id_ in (job_id, failed_id, cancelled["jobId"])]:
+            assert ended.expire_at == ended.status_at[ended.status] + timedelta(days=7)
+        await age(world, "jobs", timedelta(days=7) - timedelta(minutes=1))
+        assert await remove_expired(world.services) == {}
+        await age(world, "jobs", timedelta(minutes=1))
+        assert await remove_expired(world.services) == {"jobs": 3}
+        assert await world.services.blobs.info(path) is None
+
+
 async def test_a_job_that_has_not_ended_stays_however_old_it_is(world: World) -> None:
     ada = world.as_user()
     await world.tasks.pause("image-generation-queue")
     waiting = (await submit_job(ada, image_request("noop")))["jobId"]
-    await age(world, "jobs", 10 * RETENTION)
+    await age(world, "jobs", 10 * Rules().retention)
     assert await remove_expired(world.services) == {}
     assert (await world.job(waiting)).status is Status.QUEUED
 
@@ -79,7 +101,7 @@ async def test_a_job_that_cannot_be_read_expires_too(world: World) -> None:
     ada = world.as_user()
     job_id = (await submit_job(ada, image_request("noop")))["jobId"]
     await world.advance(5)
-    await age(world, "jobs", RETENTION)
+    await age(world, "jobs", Rules().retention)
     data = (await read(world, "jobs"))[job_id]
     await store_documents(world, {"jobs": {job_id: {**data, "units": "none"}}})
     assert await remove_expired(world.services) == {"jobs": 1}
@@ -92,7 +114,7 @@ async def test_more_jobs_than_a_page_are_removed_and_what_lies_between_stays(
     ada = world.as_user()
     ids = [(await submit_job(ada, image_request("noop")))["jobId"] for _ in range(8)]
     await world.advance(30)
-    await age(world, "jobs", RETENTION)
+    await age(world, "jobs", Rules().retention)
     data = (await read(world, "jobs"))[ids[4]]
     unended = {name: value for name, value in data.items() if name != "expireAt"}
     await store_documents(world, {"jobs": {ids[4]: unended}})
@@ -150,7 +172,7 @@ async def test_a_replay_shows_the_steps_that_it_adopted_until_it_expires(
     (child,) = await jobs_of(world, first_id, "draw")
     if is_older:  # as an earlier release adopted it: its expireAt is its own
         ended_at = child.status_at[Status.COMPLETED]
-        await world.put(child.model_copy(update={"expire_at": ended_at + RETENTION}))
+        await world.put(child.model_copy(update={"expire_at": ended_at + Rules().retention}))
     url = f"/api/jobs/{again.job_id}"
     shown = (await world.as_user("ada").get(url)).json()["steps"]
 

@@ -16,7 +16,6 @@ from taskreel.app.audit.job_rules import Rule, Violation
 from taskreel.app.audit.repairs import repair
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.flow.slots import active_limit
-from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
@@ -94,7 +93,8 @@ async def _read_books(services: Services, user_id: str, report: AuditReport) -> 
     unreadable = AuditReport()
     now = services.clock.now()
     recent = now - DELIVERY_RETENTION + timedelta(days=1)
-    books = UserBooks(user_id, events_since=recent, expired_before=now - RETENTION)
+    expired = now - services.rules.retention
+    books = UserBooks(user_id, events_since=recent, expired_before=expired)
     if is_project_account(user_id):
         paid = _query_of(JOBS, "projectId", user_id.partition(":")[2])
         async for job in _read_all(services, paid, unreadable):

@@ -19,7 +19,13 @@ async def cancel_job(services: Services, caller: Caller, job_id: str, job_type: 
     """
     await find_job_to_change(services, caller, job_id, job_type)
     job = await services.store.transaction(
-        lambda tx: cancel_in_transaction(tx, job_id, services.clock.now(), caller.user_id)
+        lambda tx: cancel_in_transaction(
+            tx,
+            job_id,
+            services.clock.now(),
+            caller.user_id,
+            retention=services.rules.retention,
+        )
     )
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")

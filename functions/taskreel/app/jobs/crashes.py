@@ -126,14 +126,17 @@ async def _write_crash(
             store_job(tx, job.with_changes(now, wake_at=now + wait))
         return None
 
-    changes["failed_attempts"] = record_failures(tx, job, [_note_crash(job, error, now)], now)
+    retention = services.rules.retention
+    failures = [_note_crash(job, error, now)]
+    changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention)
     if run is not None and not isinstance(error, PermanentError):
         # What the run has bought is stored, so that the next one does not buy it again.
         changes["units"] = tuple(run.units)
         if tuple(run.units) == job.units:
             changes["attempt"] = run.attempt  # nothing was done: that was no attempt
     if isinstance(error, PermanentError) or changes["crashes"] >= MOST_CRASHES:
-        return _fail_crashed_job(tx, job.with_changes(now, **changes), error, now)
+        failed = job.with_changes(now, **changes)
+        return _fail_crashed_job(tx, failed, error, now, retention)
     if job.ending is not None:
         store_job(tx, job.with_changes(now, crashes=job.crashes + 1, wake_at=now + wait))
         return None
@@ -159,13 +162,18 @@ def _put_off_crashed_job(services: Services, job: Job, now: datetime, wait: time
     return job.with_changes(now, **changes)
 
 
-def _fail_crashed_job(tx: Transaction, job: Job, error: Exception, now: datetime) -> Job:
+def _fail_crashed_job(
+    tx: Transaction, job: Job, error: Exception, now: datetime, retention: timedelta
+) -> Job:
     shown = _describe_crash(job, error)
     if job.ending is None:
-        return stop_job(tx, job, Ending(status=Status.FAILED, error=shown), now)
+        ending = Ending(status=Status.FAILED, error=shown)
+        return stop_job(tx, job, ending, now, retention=retention)
     # Its child jobs cannot be ended: it is settled with what its checks have counted.
     spent = sum(run.spent for run in job.steps.values())
-    return finish_job(tx, job, job.ending.status, now, error=shown, spent=spent)
+    return finish_job(
+        tx, job, job.ending.status, now, retention=retention, error=shown, spent=spent
+    )
 
 
 def _is_taken_over(job: Job, run: CrashedRun | None, now: datetime) -> bool:

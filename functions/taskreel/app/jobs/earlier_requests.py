@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from taskreel.app.caller import Caller
-from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.result_cache import CacheLookup, look_up_result
 from taskreel.app.services import Services
@@ -168,7 +167,7 @@ async def _remember_answer(
     answered = AnsweredRequest(
         job_id=job.job_id,
         request_hash=request.body_hash,
-        expire_at=job.expire_at or services.clock.now() + RETENTION,
+        expire_at=job.expire_at or services.clock.now() + services.rules.retention,
     )
 
     async def write(tx: Transaction) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import (
     LONGEST_ANSWER,
@@ -32,11 +31,16 @@ class FailedCall:
 
 
 def record_failures(
-    tx: Transaction, job: Job, calls: Sequence[FailedCall], at: datetime
+    tx: Transaction,
+    job: Job,
+    calls: Sequence[FailedCall],
+    at: datetime,
+    expire_at: datetime,
 ) -> tuple[FailedAttempt, ...]:
     """Write the answers that a run of `job` met; return the job's failed attempts, with its own.
 
-    The fence is that of the run, so each run has a document of its own, and needs no read.
+    The answers are removed after `expire_at`. The fence is that of the run, so each run has a
+    document of its own, and needs no read.
     """
     answers = tuple(
         ProviderAnswer(
@@ -54,7 +58,7 @@ def record_failures(
             user_id=job.user_id,
             at=at,
             answers=answers[-MOST_FAILED_ATTEMPTS:],
-            expire_at=at + RETENTION,
+            expire_at=expire_at,
         )
         tx.set(RUN_ANSWERS, f"{job.job_id}.{job.round}.{job.fence}", met)
     attempts = (*job.failed_attempts, *(call.attempt for call in calls))

@@ -26,22 +26,23 @@ CLEAN_UP_AFTER = timedelta(minutes=2)
 #: that waits for the answer has stored it by then, unless it died.
 REPORT_PURCHASE_AFTER = timedelta(minutes=10)
 
-#: How long an ended job is retained; the store's TTL policy on `expireAt` removes it then. Ledger
-#: entries are never removed.
-RETENTION = timedelta(days=90)
 
-
-def stop_job(tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
+def stop_job(
+    tx: Transaction, job: Job, ending: Ending, at: datetime, *, retention: timedelta
+) -> Job:
     """Stop an unfinished job before its work is done: cancelled, failed, overdue or given up.
 
     A plain job ends in this transaction. A pipeline that has started must first end its child
     jobs, which are many documents: this transaction stores the decision, and after it the pipeline
-    starts nothing more. The caller then calls `act_on_job_end`, which carries it out.
+    starts nothing more. The caller then calls `act_on_job_end`, which carries it out. The ended job
+    is stored for `retention`.
     """
     if job.ending is not None:
         return job
     if not is_started_pipeline(job):
-        return finish_job(tx, job, ending.status, at, by=ending.by, error=ending.error)
+        return finish_job(
+            tx, job, ending.status, at, retention=retention, by=ending.by, error=ending.error
+        )
 
     stopped = job.with_changes(
         at,
@@ -61,6 +62,7 @@ def finish_job(
     status: Status,
     at: datetime,
     *,
+    retention: timedelta,
     by: str | None = None,
     **changes: Unpack[JobChanges],
 ) -> Job:
@@ -68,8 +70,8 @@ def finish_job(
 
     Whatever the status, the work that is done is captured and the rest is released: `spent`
     credits where the caller has summed them (a pipeline), else those of the units that are DONE.
-    At most the hold is captured. `by` is the user who ended it, None for the service. A child
-    job holds nothing: its pipeline settles once for all. The
+    At most the hold is captured. The job is stored for `retention` more. `by` is the user who ended
+    it, None for the service. A child job holds nothing: its pipeline settles once for all. The
     caller then calls `act_on_job_end`.
     """
     units = changes.get("units", job.units)
@@ -84,7 +86,7 @@ def finish_job(
         ),
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
-        "expire_at": at + RETENTION,
+        "expire_at": at + retention,
     }
     merged: JobChanges = {**ending, **changes}
     ended = job.enter_status(status, at, by=by, **merged)
@@ -148,7 +150,7 @@ def _update_account(tx: Transaction, account_id: str, increments: Mapping[str, i
 
 
 async def cancel_in_transaction(
-    tx: Transaction, job_id: str, at: datetime, by: str | None = None
+    tx: Transaction, job_id: str, at: datetime, by: str | None = None, *, retention: timedelta
 ) -> Job | None:
     """Cancel the job unless it has ended; the job as it is then, None when there is none.
 
@@ -157,7 +159,8 @@ async def cancel_in_transaction(
     job = await load_job(tx, job_id)
     if job is None or job.status.final:
         return job
-    return stop_job(tx, job, Ending(status=Status.CANCELLED, by=by), at)
+    ending = Ending(status=Status.CANCELLED, by=by)
+    return stop_job(tx, job, ending, at, retention=retention)
 
 
 def is_started_pipeline(job: Job) -> bool:

@@ -50,7 +50,12 @@ async def cancel_open_jobs(services: Services, jobs: Sequence[Job]) -> list[Job]
         cancelled: Job | None = None
         if not job.status.final:
             cancelled = await services.store.transaction(
-                partial(cancel_in_transaction, job_id=job.job_id, at=services.clock.now())
+                partial(
+                    cancel_in_transaction,
+                    job_id=job.job_id,
+                    at=services.clock.now(),
+                    retention=services.rules.retention,
+                )
             )
         now_jobs.append(cancelled or job)
     return now_jobs
@@ -77,6 +82,7 @@ async def settle_pipeline(services: Services, job: Job, children: Sequence[Job])
             stored,
             ending.status,
             services.clock.now(),
+            retention=services.rules.retention,
             by=ending.by,
             error=ending.error,
             spent=spent,

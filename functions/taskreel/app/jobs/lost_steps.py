@@ -6,7 +6,6 @@ before itself. Their work cannot be taken over, so that it has to be paid for ag
 
 from __future__ import annotations
 
-from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -17,7 +16,7 @@ from taskreel.store_collections import JOBS
 async def find_lost_steps(services: Services, pipeline: Job) -> frozenset[str]:
     """The finished steps of which a child job is gone; nothing is read where none can be."""
     steps = pipeline.steps
-    is_old = services.clock.now() >= pipeline.created_at + RETENTION
+    is_old = services.clock.now() >= pipeline.created_at + services.rules.retention
     at_risk = [name for name in pipeline.finished_steps if is_old or steps[name].adopted]
     lost: set[str] = set()
     for name in at_risk:

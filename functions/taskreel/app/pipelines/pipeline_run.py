@@ -356,7 +356,7 @@ class PipelineRun:
     ) -> Job:
         """Write the pipeline once: settled with its outputs, about to fail, or waiting."""
         job = await require_lease(tx, self._job)
-        now = self._services.clock.now()
+        now, retention = self._services.clock.now(), self._services.rules.retention
         known: JobChanges = {
             "steps": self._steps,
             "served_by": join_names(run.served_by for run in self._steps.values()),
@@ -376,11 +376,12 @@ class PipelineRun:
         if error is not None:
             # Its child jobs end first; then one settlement captures all that they have done.
             failed = job.with_changes(now, **known)
-            return stop_job(tx, failed, Ending(status=Status.FAILED, error=error), now)
+            ending = Ending(status=Status.FAILED, error=error)
+            return stop_job(tx, failed, ending, now, retention=retention)
 
         spent = sum(run.spent for run in self._steps.values())
         completed: JobChanges = {**known, **(outputs or {}), "spent": spent, "error": None}
-        return finish_job(tx, job, Status.COMPLETED, now, **completed)
+        return finish_job(tx, job, Status.COMPLETED, now, retention=retention, **completed)
 
     def _progress(self) -> int:
         """Whole percent, each step weighted by its cost; at most 99 before the end."""

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.jobs.remove import delete_answers, find_replay
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
@@ -47,9 +46,10 @@ async def remove_expired(services: Services) -> dict[str, int]:
     stays. Entries of the ledger never expire.
     """
     now = services.clock.now()
+    oldest = now - services.rules.retention
     removed: Counter[str] = Counter()
     for job_type in JOB_TYPES:
-        async for found in _list_expired(services, _query_old_jobs(job_type, now), now):
+        async for found in _list_expired(services, _query_old_jobs(job_type, oldest), now):
             ids = [row.id for row in found if not await _is_replayed(services, row)]
             gone = await _delete_expired(services, JOBS.name, ids, now)
             await delete_answers(services, list(gone))
@@ -74,14 +74,14 @@ async def remove_expired(services: Services) -> dict[str, int]:
     return counts
 
 
-def _query_old_jobs(job_type: str, now: datetime) -> Query[_Document]:
-    """The jobs that have not changed since those that expire now have ended.
+def _query_old_jobs(job_type: str, until: datetime) -> Query[_Document]:
+    """The jobs that have not changed since `until`, when those that expire now have ended.
 
     An index on `expireAt` would be one more write of every job, for one query an hour.
     """
     return Query(
         collection=_raw(JOBS.name),
-        where=(("jobType", "==", job_type), ("updatedAt", "<=", now - RETENTION)),
+        where=(("jobType", "==", job_type), ("updatedAt", "<=", until)),
         order=(("updatedAt", "asc"),),
         limit=_PAGE,
     )

@@ -196,7 +196,8 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
     claim = decide_claim(before, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
-            job = stop_job(tx, before, Ending(status=status, error=error), now)
+            ending = Ending(status=status, error=error)
+            job = stop_job(tx, before, ending, now, retention=services.rules.retention)
         case Claim(Verdict.RUN):
             job = await _take_slot(services, tx, before)
             if job.status is Status.THROTTLED:

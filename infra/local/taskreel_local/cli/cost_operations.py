@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-from taskreel.app.jobs.finish_job import RETENTION
+from taskreel.config import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,9 @@ class Numbers:
         4.5, "KiB", f"log of a delivery: 3 entries of Cloud Tasks, 1 of Cloud Run; {_ASSUMED}"
     )
     keep_days: float = _declare_number(
-        RETENTION.days, "days", "taskreel/app/jobs/finish_job.py and infra/bucket.lifecycle.json"
+        Settings.model_fields["retention_days"].default,
+        "days",
+        "ended jobs and their files are stored: infra/bucket.lifecycle.json",
     )
     soft_delete_days: float = _declare_number(
         7, "days", "deleted files can be restored: infra/bucket.yaml"

@@ -352,6 +352,7 @@ _OVERRIDABLE = frozenset(
         "LIMITS",
         "LOG_FORMAT",
         "RESCUE_AFTER_SECONDS",
+        "RETENTION_DAYS",
         "STAND_IN_PROVIDER",
         "WEBHOOK_PRIVATE_ORIGINS",
     }
