@@ -109,3 +109,14 @@ async def test_a_transcript_is_a_films_captions(start_providers: StartProviders)
     blobs = setup.world.services.blobs
     text = b"".join([piece async for piece in blobs.read(path)])
     assert b"The lamp is lit." in text
+
+
+async def test_a_model_without_a_price_changes_a_clip_where_it_is_named(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("luma")
+    setup.fakes["luma"].files["mp4"] = mp4()
+    named = build_request("video-edit", provider="luma", model="ray-3.2")
+    job = await setup.run_job(named, "/api/jobs/video-edit")
+    assert job["status"] == "COMPLETED", job["error"]
+    assert [file["name"] for file in job["result"]["artifacts"]] == FILES["video-edit"]

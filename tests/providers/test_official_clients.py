@@ -20,6 +20,8 @@ import runwayml
 from elevenlabs.core import ApiError as ElevenLabsError
 from google import genai
 from google.genai import types as genai_types
+from luma_agents import Luma
+from luma_agents import UnprocessableEntityError as LumaError
 from replicate.client import Client as ReplicateClient
 from replicate.exceptions import ReplicateError
 
@@ -168,6 +170,34 @@ def test_openais_client_writes_at_openrouter(served: Served) -> None:
         pytest.raises(openai.AuthenticationError),
     ):
         client.chat.completions.create(model="openai/gpt-5.4-mini", messages=WORDS)
+
+
+# ── Luma ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@serving("luma")
+def test_luma_makes_pictures_and_clips_and_changes_clips(served: Served) -> None:
+    base_url = f"{served.url}/v1"
+    with Luma(auth_token=served.fake.key, base_url=base_url, max_retries=0) as client:
+        made = client.generations.create(model="uni-1", type="image", prompt="a kite")
+        assert made.state == "queued"
+        assert client.generations.get(made.id).state == "processing"
+        done = client.generations.get(made.id)
+        assert done.output is not None
+        assert done.output[0].url.startswith(served.url)
+        size: Any = {"resolution": "720p", "duration": "5s"}
+        client.generations.create(model="ray-3.2", type="video", prompt="waves", video=size)
+        clip: Any = {"data": base64.b64encode(b"clip").decode(), "media_type": "video/mp4"}
+        changed = client.generations.create(
+            model="ray-3.2",
+            type="video_edit",
+            prompt="in snow",
+            source=clip,
+            video={"resolution": "720p"},
+        )
+        assert client.generations.get(changed.id).type == "video_edit"
+        with pytest.raises(LumaError):
+            client.generations.create(model="ray-3.2", type="image_edit", prompt="x")
 
 
 # ── Runway ───────────────────────────────────────────────────────────────────────────────────────

@@ -26,7 +26,8 @@ def _is_file(value: Any) -> bool:
         content = base64.b64decode(value["data"], validate=True)
     except binascii.Error:
         return False
-    return bool(content) and "url" not in value and value.get("media_type") == "image/png"
+    kinds = {"image/png", "video/mp4"}
+    return bool(content) and "url" not in value and value.get("media_type") in kinds
 
 
 def _are_files(value: Any) -> bool:
@@ -59,6 +60,14 @@ CLIP_FIELDS: dict[str, Check] = {
     "aspect_ratio": CLIP_RATIOS,
     "video": dict,
 }
+EDIT_FIELDS: dict[str, Check] = {
+    "model": one_of("ray-3.2"),
+    "type": one_of("video_edit"),
+    "prompt": PICTURE_FIELDS["prompt"],
+    "source": lambda value: _is_file(value) and value.get("media_type") == "video/mp4",
+    "video": lambda value: value.keys() <= {"resolution"},
+}
+FIELDS = {"video": CLIP_FIELDS, "video_edit": EDIT_FIELDS}
 
 
 class FakeLuma(FakeProvider):
@@ -67,6 +76,11 @@ class FakeLuma(FakeProvider):
     delivery = "https://cdn-luma.example.com"
     key = "luma-0123456789abcdefghijklmnop"
     failure = "generation_failed"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        #: The type of each generation.
+        self.kinds: dict[str, str] = {}
 
     def build_routes(self) -> list[Route]:
         return [
@@ -83,16 +97,24 @@ class FakeLuma(FakeProvider):
     async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)
         raw = await request.json()
-        clip = raw.get("type") == "video"
-        body = await self.read_json(
-            request, CLIP_FIELDS if clip else PICTURE_FIELDS, ("model", "prompt")
-        )
-        if clip:
+        kind = raw.get("type")
+        fields = FIELDS.get(kind, PICTURE_FIELDS)
+        body = await self.read_json(request, fields, ("model", "prompt"))
+        if kind in FIELDS:
             self._check_video(body["video"])
+            if kind == "video_edit" and "source" not in body:
+                raise self.build_invalid_error("video_edit requires source")
         elif (body.get("type") == "image_edit") != ("source" in body):
             raise self.build_invalid_error("image_edit requires source")
         id_ = self.accept_create()
-        reply = {"id": id_, "state": "queued", "model": body["model"], "created_at": "2026-11-27"}
+        self.kinds[id_] = kind or "image"
+        reply = {
+            "id": id_,
+            "type": self.kinds[id_],
+            "state": "queued",
+            "model": body["model"],
+            "created_at": "2026-11-27",
+        }
         if self.fault is Fault.NO_ID:
             reply.pop("id")
         return JSONResponse(reply, status_code=202)
@@ -114,10 +136,12 @@ class FakeLuma(FakeProvider):
         step = self.advance(id_)
         if step is OperationState.MISSING:
             return self.build_refusal(404, "not_found", "Generation not found")
-        reply = {"id": id_, "model": "uni-1", "type": "image", "created_at": "2026-11-27"}
-        return JSONResponse(reply | self._build_state(request, step))
+        kind = self.kinds[id_]
+        reply = {"id": id_, "model": "uni-1", "type": kind, "created_at": "2026-11-27"}
+        name = "clip.mp4" if kind in FIELDS else "result.png"
+        return JSONResponse(reply | self._build_state(request, step, name))
 
-    def _build_state(self, request: Request, step: OperationState) -> dict[str, Any]:
+    def _build_state(self, request: Request, step: OperationState, name: str) -> dict[str, Any]:
         match step:
             case OperationState.WAITING:
                 return {"state": "processing"}
@@ -130,8 +154,9 @@ class FakeLuma(FakeProvider):
             case OperationState.NO_RESULT:
                 return {"state": "completed", "output": []}
             case _:
-                url = self.build_result_url(request, "result.png")
-                return {"state": "completed", "output": [{"type": "image", "url": url}]}
+                url = self.build_result_url(request, name)
+                kind = "video" if name.endswith("mp4") else "image"
+                return {"state": "completed", "output": [{"type": kind, "url": url}]}
 
     def _build_failure(self, code: str) -> dict[str, Any]:
         return {"state": "failed", "failure_code": code, "failure_reason": "It failed."}

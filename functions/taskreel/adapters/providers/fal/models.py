@@ -304,7 +304,7 @@ CLIPS: tuple[ModelRow, ...] = (
 #: Schemas and prices by the models' pages, read 2026-11. Ray bills blocks of five seconds.
 CHANGED_CLIPS: tuple[ModelRow, ...] = (
     _build_row(
-        "ray-3.2",
+        "ray-3.2-edit",
         "luma/agent/ray/v3.2/video-to-video",
         0.216,
         capability=Capability.VIDEO_EDIT,
@@ -316,7 +316,7 @@ CHANGED_CLIPS: tuple[ModelRow, ...] = (
         max_inputs=1,
         needs_input=True,
         input_fields=("video_url",),
-        aliases=("luma-ray", "luma-ray-3.2", "ray"),
+        aliases=("ray-3.2", "luma-ray", "luma-ray-3.2", "ray"),
     ),
     *(
         _build_row(

@@ -1,4 +1,4 @@
-"""Luma: pictures (Uni) and clips (Ray), by the Luma Agents API.
+"""Luma: pictures (Uni), clips and changed clips (Ray), by the Luma Agents API.
 
 Source: docs.agents.lumalabs.ai, the types of luma-agents 0.5. Every request is polled. Input files
 go inline. A picture to start from is edited, further ones are references; two of a clip are its
@@ -106,6 +106,9 @@ def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
         # Every clip has a size: what Luma takes without one is not what the request asks for.
         video = {name: body.pop(name) for name in ("duration", "resolution") if name in body}
         body |= {"type": "video", "video": video | _place_frames(files, video.get("duration"))}
+    elif request.capability is Capability.VIDEO_EDIT:
+        video = {"resolution": body.pop("resolution")}
+        body |= {"type": "video_edit", "source": files[0], "video": video}
     elif files:
         body |= {"type": "image_edit", "source": files[0]}
         body |= {"image_ref": files[1:]} if files[1:] else {}

@@ -20,6 +20,7 @@ from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 PICTURE_RATIOS = ("3:1", "2:1", "16:9", "3:2", "1:1", "2:3", "9:16", "1:2", "1:3")
+RAY_SIZES = (("540p", 960), ("720p", 1280), ("1080p", 1920))
 CLIP_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
 #: Search of the web, layers and their sizes, and the clip's settings cost more. The input files are
 #: those that were checked.
@@ -61,11 +62,27 @@ MODELS: tuple[ModelRow, ...] = (
         ratios=CLIP_RATIOS,
         durations=(5, 10),
         seconds_form=SecondsForm.TEXT_S,
-        sizes=(("540p", 960), ("720p", 1280), ("1080p", 1920)),
+        sizes=RAY_SIZES,
         max_inputs=2,
         fields={"prompt": "prompt"},
         computed=SHAPE_OPTIONS | {"duration"},
         aliases=("luma-ray", "luma-ray-3.2", "ray"),
+    ),
+    # The source has at most 18 seconds, and the result as many.
+    ModelRow(
+        name="ray-3.2-edit",
+        provider="luma",
+        path="ray-3.2",
+        capability=Capability.VIDEO_EDIT,
+        usd=None,
+        unit=PriceUnit.SECOND,
+        quality="best",
+        sizes=RAY_SIZES,
+        max_inputs=1,
+        needs_input=True,
+        fields={"prompt": "prompt"},
+        computed=frozenset({"width", "height", "resolution"}),
+        aliases=("ray-3.2", "luma-ray", "luma-ray-3.2", "ray"),
     ),
 )
 
