@@ -37,13 +37,22 @@ LONGEST_FILES = (
     "test_simulation.py",
     "test_life.py",
     "test_rehearsals.py",
-    "test_whole_infra.py",
+    "test_dashboard_quality.py",
     "test_scripts.py",
+    "test_whole_infra.py",
     "test_every_type.py",
     "test_demo.py",
     "test_survival.py",
     "test_documents_commands.py",
     "test_restore.py",
+    "test_chaos.py",
+    "test_operator_story.py",
+    "test_stopping.py",
+    "test_backlog.py",
+    "test_openapi_fuzz.py",
+    "test_documents_contract.py",
+    "test_any_prompt.py",
+    "test_job_types.py",
 )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+from browser.signed_in_page import SECONDS
 from e2e.processes import Stack, stack
 from installed_programs import find_program
 
@@ -18,6 +19,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-dev-shm-usage",
 ]
+
+
+# Playwright's own five seconds are too few where the machine is busy.
+expect.set_options(timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")

