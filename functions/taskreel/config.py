@@ -85,6 +85,10 @@ class Settings(Value):
     #: place of the internal key; behind Cloud Run's own check it arrives without its signature.
     oidc_issuer: str = "https://accounts.google.com"
     oidc_keys_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+    #: Encrypts prompts, payloads and results in the store (encryption_setting.py): `file:PATH`,
+    #: `key:BASE64` or `gcp-kms://projects/…/cryptoKeys/KEY`; behind a comma, keys that decrypt.
+    #: Absent: nothing is encrypted by this system.
+    encryption_key: SecretStr | None = None
     #: A service account's key that signs Cloud Storage URLs; not needed on Cloud Run.
     signing_key_file: Path | None = None
     initial_credits: int = Field(default=0, ge=0)

@@ -196,7 +196,16 @@ def _build_input_limits(chosen: Settings) -> InputLimits:
 
 
 def build_store(chosen: Settings) -> Store:
-    """The store by STORE_URL."""
+    """The store by STORE_URL, encrypted where ENCRYPTION_KEY is set."""
+    store = _build_plain_store(chosen)
+    if chosen.encryption_key is None:
+        return store
+    from taskreel.encryption_setting import encrypt_store
+
+    return encrypt_store(store, chosen.encryption_key.get_secret_value())
+
+
+def _build_plain_store(chosen: Settings) -> Store:
     url = chosen.store_url
     match urlsplit(url).scheme:
         case "sqlite":

@@ -20,6 +20,7 @@ from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
 if TYPE_CHECKING:
+    from taskreel.domain.data_key import DataKey
     from taskreel.domain.erasure import Erasure
     from taskreel.domain.job_template import JobTemplate
     from taskreel.domain.project import Project
@@ -43,6 +44,12 @@ def _read_project(data: Mapping[str, Any]) -> Project:
     from taskreel.domain.project import Project  # of few requests: cold start
 
     return Project.model_validate(data)
+
+
+def _read_data_key(data: Mapping[str, Any]) -> DataKey:
+    from taskreel.domain.data_key import DataKey  # only with encryption: cold start
+
+    return DataKey.model_validate(data)
 
 
 JOBS: Collection[Job] = Collection(
@@ -108,7 +115,11 @@ DEAD_LETTERS: Collection[DeadLetterGroup] = Collection(
 ERASURES: Collection[Erasure] = Collection(
     "erasures", lambda erasure: erasure.document(), _read_erasure, shareable=True
 )
-#: All collections with documents.
+#: Of no person: what encrypts the documents of others, itself encrypted by a key outside the store.
+DATA_KEYS: Collection[DataKey] = Collection(
+    "data_keys", lambda key: key.document(), _read_data_key, shareable=True
+)
+#: All collections with documents of people.
 STORED: tuple[Collection[Any], ...] = (
     JOBS,
     ACCOUNTS,

@@ -27,6 +27,16 @@ ensure_accounts() {
   done
 }
 
+# ensure_encryption: the keys of Cloud KMS that ENCRYPTION_KEY names, if it does.
+ensure_encryption() {
+  local key
+  for key in $(plan list-keys </dev/null); do
+    ensure key-ring "$key" -- gcloud kms keyrings describe "${key%/cryptoKeys/*}" --format=json
+    ensure encryption-key "$key" -- gcloud kms keys describe "$key" --format=json
+    ensure encryption-key-policy "$key" -- gcloud kms keys get-iam-policy "$key" --format=json
+  done
+}
+
 ensure_bucket() {
   ensure bucket -- gcloud storage buckets describe "gs://$BUCKET" --format=json
 }
@@ -41,7 +51,7 @@ ensure_firestore() {
 }
 
 # The collections of the database, as infra/README.md documents them.
-collections=(jobs accounts ledger breakers recurring_jobs queue_controls run_answers job_performance_metrics dead_letters operations uploads webhook_endpoints webhook_deliveries projects job_templates audit erasures)
+collections=(jobs accounts ledger breakers recurring_jobs queue_controls run_answers job_performance_metrics dead_letters operations uploads webhook_endpoints webhook_deliveries projects job_templates audit erasures data_keys)
 
 load_token() {
   read_state gcloud auth print-access-token >"$scratch/token" || return 1

@@ -11,9 +11,12 @@ from uuid import uuid4
 
 import pytest
 
+from taskreel.adapters.encryption.data_keys import DataKeys
+from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.local.files import FileBlobs
+from taskreel.adapters.local.key_file import KEY_BYTES, LocalKey
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Blobs, Index, Store, Timer
 from taskreel_local.emulators.google_emulators import LocalStorage, free_port
@@ -22,6 +25,8 @@ INDEXES = (
     Index("rows", (("owner", "asc"), ("at", "desc"))),
     Index("rows", (("shard", "asc"), ("at", "asc"))),
 )
+#: Fields that the suite neither queries nor changes without a read: they are encrypted together.
+PROTECTED = {"rows": frozenset({"value", "other", "text"})}
 
 
 @dataclass
@@ -34,21 +39,28 @@ class StoreMaker:
     path: Path
     emulator: str | None
     project: str = field(default_factory=lambda: f"test-{uuid4().hex}")
+    #: With it, what is stored is encrypted.
+    key: LocalKey | None = None
     opened: list[Store] = field(default_factory=list)
 
     def open(self) -> Store:
         """Open one more store."""
         if self.emulator is not None:
-            self.opened.append(FirestoreStore(self.project, emulator=self.emulator))
+            self._add(FirestoreStore(self.project, emulator=self.emulator))
         elif not self.opened:
-            self.opened.append(SqliteStore(self.path, INDEXES))
+            self._add(SqliteStore(self.path, INDEXES))
         return self.opened[-1]
+
+    def _add(self, store: Store) -> None:
+        if self.key is not None:
+            store = EncryptedStore(store, DataKeys(store, [self.key]), PROTECTED)
+        self.opened.append(store)
 
     def unreachable(self) -> Store:
         """A store that cannot be reached: its file is a folder, or its port is closed."""
         folder = self.path.with_suffix(".folder")
         folder.mkdir()
-        self.opened.append(
+        self._add(
             SqliteStore(folder)
             if self.emulator is None
             else FirestoreStore(self.project, emulator=f"127.0.0.1:{free_port()}")
@@ -56,12 +68,19 @@ class StoreMaker:
         return self.opened[-1]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.emulator)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        "sqlite encrypted",
+        pytest.param("firestore", marks=pytest.mark.emulator),
+        pytest.param("firestore encrypted", marks=pytest.mark.emulator),
+    ]
+)
 async def store_maker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreMaker]:
-    emulator = (
-        request.getfixturevalue("firestore_address") if request.param == "firestore" else None
-    )
-    maker = StoreMaker(tmp_path / "store.db", emulator)
+    kind, _, encrypted = request.param.partition(" ")
+    emulator = request.getfixturevalue("firestore_address") if kind == "firestore" else None
+    key = LocalKey(b"k" * KEY_BYTES) if encrypted else None
+    maker = StoreMaker(tmp_path / "store.db", emulator, key=key)
     yield maker
     await asyncio.gather(*(store.close() for store in maker.opened))
 

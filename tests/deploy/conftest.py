@@ -34,6 +34,7 @@ SERVICES = (
     *(
         "artifactregistry",
         "cloudbuild",
+        "cloudkms",
         "cloudquotas",
         "cloudresourcemanager",
         "cloudscheduler",

@@ -496,3 +496,33 @@ def delete_schedule(google: FakeGoogle, _: Request, name: str) -> Body:
     google.get("cloudscheduler", name)
     google.of("cloudscheduler").pop(name)
     return {}
+
+
+# ── Cloud KMS ────────────────────────────────────────────────────────────────────────────────────
+
+
+@route(
+    "GET", "cloudkms", r"/v1/(projects/[^/]+/locations/[^/]+/keyRings/[^/]+(?:/cryptoKeys/[^/:]+)?)"
+)
+def get_key_or_ring(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("cloudkms", name)
+
+
+@route("POST", "cloudkms", r"/v1/(projects/[^/]+/locations/[^/]+)/keyRings")
+def create_key_ring(google: FakeGoogle, request: Request, parent: str) -> Body:
+    return google.create("cloudkms", f"{parent}/keyRings/{request.query['keyRingId']}", {})
+
+
+@route("POST", "cloudkms", r"/v1/(projects/[^/]+/locations/[^/]+/keyRings/[^/]+)/cryptoKeys")
+def create_kms_key(google: FakeGoogle, request: Request, ring: str) -> Body:
+    google.get("cloudkms", ring)
+    return google.create(
+        "cloudkms", f"{ring}/cryptoKeys/{request.query['cryptoKeyId']}", request.body
+    )
+
+
+@route("GET", "cloudkms", r"/v1/(projects/[^:]+/cryptoKeys/[^/:]+):getIamPolicy")
+@route("POST", "cloudkms", r"/v1/(projects/[^:]+/cryptoKeys/[^/:]+):setIamPolicy")
+def key_policy(google: FakeGoogle, request: Request, key: str) -> Body:
+    google.get("cloudkms", key)
+    return google.policy(request, key)

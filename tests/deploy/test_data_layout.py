@@ -15,6 +15,7 @@ from taskreel import store_collections
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.data_key import DataKey
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.erasure import Erasure
 from taskreel.domain.job import Job
@@ -50,6 +51,7 @@ MODELS: dict[str, type[Value]] = {
     "projects": Project,
     "audit": AuditEntry,
     "erasures": Erasure,
+    "data_keys": DataKey,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)
 _SEARCHED = re.compile(r'"(\w+)", "array-contains"')

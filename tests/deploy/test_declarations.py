@@ -191,6 +191,12 @@ def test_no_time_is_indexed_by_itself() -> None:
     assert ordered <= exempt
 
 
+def test_every_service_reads_encrypted_documents() -> None:
+    """One without the key could read nothing; their accounts are granted its use by this list."""
+    for service in declared("services.yaml")["services"].values():
+        assert "ENCRYPTION_KEY" in service["passed"]
+
+
 def test_every_service_is_an_entry_point_and_has_its_account() -> None:
     tree = ast.parse((ROOT / "functions/main.py").read_text("utf-8"))
     entry_points = {

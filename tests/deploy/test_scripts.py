@@ -78,6 +78,25 @@ def test_provisioning_again_changes_nothing(provisioned: Cloud) -> None:
     assert provisioned.writes() == []
 
 
+def test_a_key_that_encrypts_is_made_only_where_it_is_asked_for(provisioned: Cloud) -> None:
+    google = provisioned.google
+    assert not google.of("cloudkms")
+    assert "cloudkms.googleapis.com" not in google.of("serviceusage")
+    key = f"projects/{PROJECT}/locations/{LOCATION}/keyRings/taskreel/cryptoKeys/documents"
+    done = provisioned.ok("provision", ENCRYPTION_KEY=f"gcp-kms://{key}")
+    assert "create key ring taskreel" in done
+    made = google.of("cloudkms")[key]
+    assert made["purpose"] == "ENCRYPT_DECRYPT"
+    assert made["rotationPeriod"] == f"{90 * 24 * 3600}s"
+    (binding,) = google.policies[key]["bindings"]
+    assert binding["role"] == "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+    # Of the accounts that these tests declare it is the only one of a function.
+    assert binding["members"] == [f"serviceAccount:taskreel-api@{PROJECT}.iam.gserviceaccount.com"]
+    again = provisioned.ok("provision", ENCRYPTION_KEY=f"gcp-kms://{key}")
+    assert again.strip() == "Nothing to change."
+    provisioned.writes()
+
+
 def test_secrets_are_made_once_and_never_shown(provisioned: Cloud) -> None:
     versions = provisioned.google.of("versions")
     assert sorted(name.split("/")[3] for name in versions) == [

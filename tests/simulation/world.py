@@ -24,6 +24,7 @@ import pytest
 from functions_framework.aio import create_asgi_app
 
 from taskreel import service_building, wiring
+from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.external_synchrony import DurableBlobs
 from taskreel.adapters.local import sqlite
 from taskreel.adapters.local.files import FileBlobs
@@ -136,8 +137,9 @@ class World:
         """The store behind the one that logs."""
         logged = self.services.store
         assert isinstance(logged, LoggedStore)
-        assert isinstance(logged.inner, SqliteStore)
-        return logged.inner
+        inner = logged.inner.inner if isinstance(logged.inner, EncryptedStore) else logged.inner
+        assert isinstance(inner, SqliteStore)
+        return inner
 
     @property
     def files(self) -> FileBlobs:

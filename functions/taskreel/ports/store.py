@@ -12,6 +12,9 @@ from taskreel.domain.errors import UnreadableDocumentError
 T = TypeVar("T")
 V = TypeVar("V")
 
+#: The field with the encrypted ones of a document (adapters/encryption). No value has it.
+SEALED = "sealed"
+
 
 @dataclass(frozen=True, slots=True)
 class Collection(Generic[V]):
@@ -39,10 +42,15 @@ class Collection(Generic[V]):
         try:
             return self.decode(data)
         except ValueError as error:
+            reason = (
+                "is encrypted, and cannot be decrypted by this service: ENCRYPTION_KEY is not set "
+                "here, or the document was changed"
+                if SEALED in data
+                else "cannot be read by this revision of the service"
+            )
             raise UnreadableDocumentError(
-                f"The stored document {self.name}/{id_} cannot be read by this revision of the "
-                "service. It is reported to the operators, who can repair it; nothing of it is "
-                "lost.",
+                f"The stored document {self.name}/{id_} {reason}. It is reported to the operators, "
+                "who can repair it; nothing of it is lost.",
                 code=f"{self.name.removesuffix('s')}_unreadable",
             ) from error
 

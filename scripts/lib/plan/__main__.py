@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import account_steps, firestore_steps, queue_steps, resource_steps, service_steps
+from . import (
+    account_steps,
+    encryption_steps,
+    firestore_steps,
+    queue_steps,
+    resource_steps,
+    service_steps,
+)
 from .step import Step
 from .target import LifecycleFileError, Target
 
@@ -116,6 +123,11 @@ PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
     "secret-policy": lambda request: account_steps.plan_secret_bindings(
         request.target, request.found, request.name
     ),
+    "key-ring": lambda request: encryption_steps.plan_ring(request.name, request.found),
+    "encryption-key": lambda request: encryption_steps.plan_key(request.name, request.found),
+    "encryption-key-policy": lambda request: encryption_steps.plan_key_bindings(
+        request.target, request.name, request.found
+    ),
     "queues": _plan_queues,
     "scheduler": _plan_scheduler,
     "services": _plan_services,
@@ -160,6 +172,7 @@ LISTS: Mapping[str, Callable[[PlanRequest], Iterable[str]]] = {
         request.target, local=request.local
     ),
     "list-secrets": _list_secrets_in_use,
+    "list-keys": lambda request: encryption_steps.list_keys(request.target.variables),
     "list-called": lambda request: sorted(
         {
             service

@@ -51,7 +51,7 @@ def plan_project_bindings(target: Target, policy: Policy, *, local: bool) -> Ite
     """Grant the roles on the project."""
     for name, account in declared_accounts(target, local=local).items():
         for role in account.get("project", ()):
-            if not _is_bound(policy, target.role(role), target.member(name)):
+            if not is_bound(policy, target.role(role), target.member(name)):
                 yield run_step(
                     f"grant {role} on the project to {name}",
                     *("projects", "add-iam-policy-binding", target.project),
@@ -64,7 +64,7 @@ def plan_bucket_bindings(target: Target, policy: Policy, *, local: bool) -> Iter
     """Grant the roles on the bucket."""
     for name, account in declared_accounts(target, local=local).items():
         for role in account.get("bucket", ()):
-            if not _is_bound(policy, target.role(role), target.member(name)):
+            if not is_bound(policy, target.role(role), target.member(name)):
                 yield run_step(
                     f"grant {role} on the bucket to {name}",
                     *("storage", "buckets", "add-iam-policy-binding", f"gs://{target.bucket}"),
@@ -78,7 +78,7 @@ def plan_account_bindings(
     """Grant the roles on the service account `on`."""
     for name, account in declared_accounts(target, local=local).items():
         for role in account.get("accounts", {}).get(on, ()):
-            if not _is_bound(policy, role, target.member(name)):
+            if not is_bound(policy, role, target.member(name)):
                 yield run_step(
                     f"grant {role} on {on} to {name}",
                     *("iam", "service-accounts", "add-iam-policy-binding", target.email(on)),
@@ -91,7 +91,7 @@ def plan_impersonation(target: Target, policy: Policy, member: str) -> Iterator[
     """Let a person act as the accounts of local development."""
     role = "roles/iam.serviceAccountTokenCreator"
     for name in declared_accounts(target, local=True):
-        if not _is_bound(policy, role, member):
+        if not is_bound(policy, role, member):
             yield run_step(
                 f"let {member} impersonate {name}",
                 *("iam", "service-accounts", "add-iam-policy-binding", target.email(name)),
@@ -122,7 +122,7 @@ def plan_secret_bindings(target: Target, policy: Policy, secret: str) -> Iterato
     """Grant the reading of one secret."""
     role = "roles/secretmanager.secretAccessor"
     for name in list_secret_readers(target)[secret]:
-        if not _is_bound(policy, role, target.member(name)):
+        if not is_bound(policy, role, target.member(name)):
             yield run_step(
                 f"let {name} read secret {secret}",
                 *("secrets", "add-iam-policy-binding", secret),
@@ -135,7 +135,7 @@ def plan_service_bindings(target: Target, policy: Policy, service: str) -> Itera
     """Grant the calling of one Cloud Run service."""
     for name, account in declared_accounts(target, local=False).items():
         for role in account.get("services", {}).get(service, ()):
-            if not _is_bound(policy, role, target.member(name)):
+            if not is_bound(policy, role, target.member(name)):
                 yield run_step(
                     f"grant {role} on {service} to {name}",
                     *("run", "services", "add-iam-policy-binding", service),
@@ -149,7 +149,7 @@ def _binding_flags(target: Target, role: str, account: str) -> tuple[str, str]:
     return f"--member={target.member(account)}", f"--role={target.role(role)}"
 
 
-def _is_bound(policy: Policy, role: str, member: str) -> bool:
+def is_bound(policy: Policy, role: str, member: str) -> bool:
     """Return True if the policy grants the role without a condition."""
     return any(
         binding["role"] == role

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .encryption_steps import API, list_keys
 from .ownership import LABEL, LABEL_KEY, describe_foreign, has_label, is_own_schedule
 from .step import Step, StepKind, fail_step, run_step, warn_step
 from .target import Target
@@ -13,7 +14,10 @@ from .target import Target
 def plan_apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     """Enable missing APIs, in one call."""
     enabled = {service["config"]["name"] for service in found}
-    if missing := [api for api in target.declared("apis.yaml")["apis"] if api not in enabled]:
+    wanted = [*target.declared("apis.yaml")["apis"]]
+    if list_keys(target.variables):
+        wanted.append(API)
+    if missing := [api for api in wanted if api not in enabled]:
         yield run_step(
             f"enable {len(missing)} APIs",
             "services",

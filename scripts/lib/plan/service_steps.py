@@ -181,6 +181,7 @@ def list_settings(found: list[dict[str, Any]]) -> Iterator[str]:
     database = env.get("STORE_URL", "").rpartition("/")[2]
     named = {
         "API_BASE_URL": env.get("API_BASE_URL"),
+        "ENCRYPTION_KEY": env.get("ENCRYPTION_KEY"),
         "BUCKET": env.get("BLOBS_URL", "").removeprefix("gs://"),
         "DATABASE": database,
         "DEPLOYED_DATABASE": database,

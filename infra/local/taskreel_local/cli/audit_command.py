@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _audit_folder(folder: DataFolder, order: dict[str, bool]) -> dict[str, Any]:
         if not folder.store_file.exists():
             raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
         urls = f"sqlite:///{folder.store_file}", f"file:///{folder.files_folder}"
-        report = asyncio.run(_audit_store(*urls, order))
+        report = asyncio.run(_audit_store(*urls, order, folder.find_encryption_key()))
     return report
 
 
@@ -88,7 +89,9 @@ def _ask_stack(url: str, folder: DataFolder, order: dict[str, bool]) -> dict[str
     return report
 
 
-async def _audit_store(store_url: str, blobs_url: str, order: dict[str, bool]) -> dict[str, Any]:
+async def _audit_store(
+    store_url: str, blobs_url: str, order: dict[str, bool], encryption_key: str | None = None
+) -> dict[str, Any]:
     from taskreel import wiring
     from taskreel.app.audit.store_audit import audit_store
     from taskreel.config import Settings
@@ -103,6 +106,7 @@ async def _audit_store(store_url: str, blobs_url: str, order: dict[str, bool]) -
         processor_url="http://localhost",
         internal_api_key="unused",
         files_secret="unused",  # noqa: S106 - no URL is signed
+        encryption_key=os.environ.get("ENCRYPTION_KEY") or encryption_key,
     )
     services = wiring.build(chosen, wiring.SystemClock())
     try:

@@ -39,6 +39,11 @@ from taskreel_local.stack.data_folder import DEFAULT
     is_flag=True,
     help="Ignore the queues' rates and the users' limits (benchmarks).",
 )
+@click.option(
+    "--encrypt",
+    is_flag=True,
+    help="Encrypt prompts, payloads and results by a key in the data folder, from now on.",
+)
 @cloud_tasks_option
 @google_emulators_option
 @click.option(
@@ -61,11 +66,11 @@ def run_dev_command(**options: Any) -> None:
     """Run the whole stack in the foreground: API, task processor, queues, files."""
     from taskreel_local.cli.dev import run_dev
 
-    local_only = ("unthrottled", "cloud_tasks", "google_emulators")
+    local_only = ("unthrottled", "encrypt", "cloud_tasks", "google_emulators")
     if options["cloud"] and any(options[name] for name in local_only):
         raise click.UsageError(
-            "--cloud cannot be combined with --unthrottled, --cloud-tasks or --google-emulators: "
-            "the queues are in the cloud"
+            "--cloud cannot be combined with --unthrottled, --encrypt, --cloud-tasks or "
+            "--google-emulators: the store and the queues are in the cloud"
         )
     several = any(options[name] for name in ("cloud", "cloud_tasks", "google_emulators"))
     if (options["servers"] or 1) > 1 and not several:

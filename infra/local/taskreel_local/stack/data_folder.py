@@ -18,7 +18,7 @@ DEFAULT = Path(".taskreel")
 _QUICK_CHECK_BYTES = 64 << 20
 _DATABASES = ("store.db", "tasks.db")
 _PRIVATE_FILES = frozenset(
-    {"secrets.json", "signing-key.json", "url", "stack.lock"}
+    {"secrets.json", "signing-key.json", "encryption.key", "url", "stack.lock"}
     | {f"{name}{suffix}" for name in _DATABASES for suffix in ("", "-wal", "-shm")}
 )
 
@@ -63,6 +63,23 @@ class DataFolder:
     def scratch_folder(self) -> Path:
         """Temporary files of running jobs."""
         return self.root / "scratch"
+
+    @property
+    def encryption_key_file(self) -> Path:
+        """The key that encrypts what is stored, if it was ever turned on."""
+        return self.root / "encryption.key"
+
+    def find_encryption_key(self) -> str | None:
+        """The setting of the folder's own key; None if the folder has none."""
+        file = self.encryption_key_file
+        return f"file:{file}" if file.exists() else None
+
+    def create_encryption_key(self) -> None:
+        """Make the folder's key, unless it has one."""
+        from taskreel.adapters.local.key_file import create_key_file
+
+        with contextlib.suppress(FileExistsError):
+            create_key_file(self.encryption_key_file)
 
     @property
     def lock_file(self) -> Path:

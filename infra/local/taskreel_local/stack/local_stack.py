@@ -56,6 +56,8 @@ class StackConfig:
     limits: Path | None = None
     #: A settings file: only the API runs here, on the Google Cloud project of the file.
     cloud: Path | None = None
+    #: Encrypt prompts, payloads and results from now on, by a key in the data folder.
+    encrypt: bool = False
     log_format: str = "text"
     #: Environment variables of the servers; they override the stack's own.
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -245,11 +247,19 @@ class Stack:
             "INITIAL_CREDITS": "100",
             **({} if self.config.limits is None else {"LIMITS": str(self.config.limits)}),
             **self._guest_settings(),
+            **self._encryption_settings(),
             # After a kill of everything, whatever was lost goes on within a quarter of a minute.
             "LEASE_SECONDS": "8",
             "HEARTBEAT_SECONDS": "2",
             "RESCUE_AFTER_SECONDS": "8",
         }
+
+    def _encryption_settings(self) -> dict[str, str]:
+        """A folder with a key is always encrypted: without it nothing could be read."""
+        if self.config.encrypt:
+            self.data.create_encryption_key()
+        key = self.data.find_encryption_key()
+        return {} if key is None else {"ENCRYPTION_KEY": key}
 
     def _guest_settings(self) -> dict[str, str]:
         """Let the documented socket.io client connect without a token, from this machine only."""
@@ -345,6 +355,7 @@ class Stack:
 _OVERRIDABLE = frozenset(
     {
         "CORS_ORIGINS",
+        "ENCRYPTION_KEY",
         "EXTRA_PROVIDERS",
         "HEARTBEAT_SECONDS",
         "INITIAL_CREDITS",

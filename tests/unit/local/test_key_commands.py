@@ -1,0 +1,87 @@
+"""`taskreel keys` on the store of a folder."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.app.indexes import LOCAL_INDEXES
+from taskreel.domain.upload import Upload
+from taskreel.encryption_setting import encrypt_store
+from taskreel.ports import Store, Transaction
+from taskreel.store_collections import UPLOADS
+from taskreel_local.cli.key_commands import keys
+from taskreel_local.stack.data_folder import DataFolder
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+UPLOAD = Upload(
+    upload_id="upl_1",
+    user_id="ada",
+    name="zanzibar.png",
+    content_type="image/png",
+    bytes=1,
+    path="uploads/zanzibar.png",
+    created_at=NOW,
+    expire_at=NOW,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
+    monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    return folder
+
+
+async def store_upload(store: Store) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.create(UPLOADS, UPLOAD.upload_id, UPLOAD)
+
+    await store.transaction(write)
+    await store.close()
+
+
+async def read_upload(folder: DataFolder) -> Upload | None:
+    plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
+    store = encrypt_store(plain, folder.find_encryption_key() or "")
+    try:
+        return await store.get(UPLOADS, UPLOAD.upload_id)
+    finally:
+        await store.close()
+
+
+def test_a_store_is_encrypted_and_its_key_rotated(folder: DataFolder) -> None:
+    asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
+    run, where = CliRunner().invoke, ["--data", str(folder.root)]
+    without_key = run(keys, ["rotate", *where])
+    assert without_key.exit_code == 1
+    assert "set ENCRYPTION_KEY" in without_key.output
+
+    folder.create_encryption_key()
+    assert folder.encryption_key_file.stat().st_mode & 0o777 == 0o600
+    first = run(keys, ["rotate", *where])
+    assert first.exit_code == 0, first.output
+    assert "uploads: 1 encrypted" in first.output
+    assert b"zanzibar" not in folder.store_file.read_bytes()
+    second = run(keys, ["rotate", "--new-writes-only", *where])
+    assert "encrypted" not in second.output
+    listed = run(keys, ["list", *where]).output.splitlines()
+    assert len(listed) == 2
+    assert all("local:" in line for line in listed)
+    assert asyncio.run(read_upload(folder)) == UPLOAD
+
+
+def test_a_key_file_is_made_once(tmp_path: Path) -> None:
+    file = tmp_path / "a.key"
+    assert CliRunner().invoke(keys, ["create", str(file)]).exit_code == 0
+    before = file.read_text()
+    again = CliRunner().invoke(keys, ["create", str(file)])
+    assert again.exit_code == 1
+    assert "A key is never replaced" in again.output
+    assert file.read_text() == before
