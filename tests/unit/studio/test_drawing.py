@@ -132,3 +132,16 @@ def test_a_fox_is_drawn_as_a_fox_in_rust_red(tmp_path: Path) -> None:
 )
 def test_words_choose_the_place(prompt: str, place: str | None) -> None:
     assert read(prompt, Dice("x").of("plan")).place == place
+
+
+def test_a_meeting_face_to_face_is_no_portrait() -> None:
+    rng = np.random.default_rng(1)
+    meeting = read("A whale standing face to face with the unknown on a wide beach", rng)
+    assert (meeting.place, meeting.has("whale")) == ("sea", True)
+    assert read("The face of an old sailor", rng).place == "portrait"
+
+
+@pytest.mark.parametrize("who", ["A grandmother", "An old clockmaker", "A restless painter"])
+def test_a_person_of_any_trade_is_in_the_picture(who: str) -> None:
+    plan = read(f"{who} on a ridge between mountain peaks at dawn", np.random.default_rng(1))
+    assert plan.has("figure")

@@ -85,7 +85,8 @@ THING_WORDS = {
     "figure": (
         "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince"
         "|samurai|travel|wander|hero|soldier|sailor|monk|explorer|detective|figure"
-        "|someone|stranger|old man|fisherman|hiker|dancer|lover|couple"
+        "|someone|stranger|old man|fisherman|hiker|dancer|lover|couple|grandmother|grandfather"
+        r"|mother|father|painter|poet$|musician|scientist|doctor|nurse|thief|captain|nomad|\w*maker$"
     ),
     "astronaut": "astronaut|cosmonaut|spaceman|spacewoman|space ?suit",
     "baker": "baker|cook$|cooks|chef|pastry",
@@ -97,7 +98,8 @@ THING_WORDS = {
     "kite": "kite$|kites",
     "ball": "ball$|balls|football|basketball|soccer",
     "bird": "bird$|owl$|parrot|eagle|falcon|hawk|robin|sparrow|phoenix|hummingbird|raven|crow$",
-    "portrait": "portrait|face$|headshot|close-up|closeup|selfie",
+    # "Face to face with a storm" is no portrait.
+    "portrait": r"portrait|(?<!to )face$(?! to )|headshot|close-up|closeup|selfie",
     "tree": "tree$|oak|willow|baobab|bonsai|blossom|cherry",
     "flowers": "flower|poppy|poppies|tulip|rose$|roses|lavender|sunflower|daisy|meadow|blossom",
     "bottle": "bottle|message",
