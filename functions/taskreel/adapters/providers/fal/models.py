@@ -447,7 +447,20 @@ PRICE_PAGES = (
     PricePage(
         url="https://fal.ai/pricing",
         read_on=date(2026, 11, 1),
-        capabilities=frozenset({Capability.CUTOUT}),
+        capabilities=frozenset(
+            {
+                Capability.CUTOUT,
+                Capability.TRANSCRIPTION,
+                Capability.VIDEO_EDIT,
+                Capability.LIP_SYNC,
+            }
+        ),
+    ),
+    PricePage(
+        url="https://fal.ai/models/fal-ai/elevenlabs/sound-effects/v2",
+        read_on=date(2026, 9, 9),
+        is_exact=False,
+        capabilities=frozenset({Capability.SOUND_EFFECT}),
     ),
     PricePage(url="https://fal.ai/pricing", read_on=date(2026, 4, 1)),
 )

@@ -241,12 +241,13 @@ def count_image_cost(usage: Mapping[str, Any]) -> float | None:
 
 
 PRICE_PAGES = (
-    # A picture's price is computed from the tokens that its quality usually takes.
+    # A picture's price is computed from the tokens that its quality usually takes; that of a
+    # transcript is quoted by others.
     PricePage(
         url="https://platform.openai.com/docs/pricing",
         read_on=date(2026, 11, 1),
         is_exact=False,
-        capabilities=frozenset({Capability.IMAGE}),
+        capabilities=frozenset({Capability.IMAGE, Capability.TRANSCRIPTION}),
     ),
     PricePage(url="https://platform.openai.com/docs/pricing", read_on=date(2026, 11, 1)),
 )

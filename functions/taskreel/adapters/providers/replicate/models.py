@@ -266,4 +266,13 @@ SOUNDS: tuple[ModelRow, ...] = (
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (*PICTURES, *CUTOUTS, *CLIPS, *SOUNDS)
 
-PRICE_PAGES = (PricePage(url="https://replicate.com/pricing", read_on=date(2025, 11, 1)),)
+PRICE_PAGES = (
+    # As others quote it.
+    PricePage(
+        url="https://replicate.com/bria/remove-background",
+        read_on=date(2026, 11, 27),
+        is_exact=False,
+        capabilities=frozenset({Capability.CUTOUT}),
+    ),
+    PricePage(url="https://replicate.com/pricing", read_on=date(2025, 11, 1)),
+)

@@ -218,5 +218,12 @@ MODELS: tuple[ModelRow, ...] = (
 )
 
 PRICE_PAGES = (
+    # As a cost plan of 2026-09-15 quotes it.
+    PricePage(
+        url="https://docs.dev.runwayml.com/guides/pricing",
+        read_on=date(2026, 9, 15),
+        is_exact=False,
+        capabilities=frozenset({Capability.SOUND_EFFECT, Capability.VIDEO_EDIT}),
+    ),
     PricePage(url="https://docs.dev.runwayml.com/guides/pricing", read_on=date(2026, 11, 1)),
 )
