@@ -41,6 +41,7 @@ class FaultyNetwork(httpx.AsyncBaseTransport):
         #: Each is an error after the server has done its work, a status in its place, or nothing.
         self.faults: list[type[httpx.TransportError] | int | None] = []
         self.sent = 0
+        self.answered = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.sent += 1
@@ -52,6 +53,7 @@ class FaultyNetwork(httpx.AsyncBaseTransport):
         if fault is httpx.ConnectError:
             raise fault("refused", request=request)
         response = await self._inner.handle_async_request(request)
+        self.answered += 1
         if fault is not None:
             await response.aread()
             raise fault("lost", request=request)
@@ -117,11 +119,18 @@ async def test_it_gives_up_after_its_retries(client: AsyncTaskreel, network: Fau
     assert network.sent == 10
 
 
+async def wait_until_submitted(client: AsyncTaskreel) -> None:
+    """Wait until a task of the test has submitted a job."""
+    async with asyncio.timeout(60):
+        while not (await client.call("GET", "/api/jobs"))["jobs"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_run_waits_and_downloads_what_the_job_has_made(
     world: World, client: AsyncTaskreel, network: FaultyNetwork, tmp_path: Path
 ) -> None:
     ending = asyncio.create_task(client.run("image-generation", PICTURE, priority="high"))
-    await asyncio.sleep(0.05)
+    await wait_until_submitted(client)
     network.faults = [httpx.ReadError]
     await world.advance(20)
     job = await ending
@@ -243,7 +252,9 @@ async def test_only_a_job_that_has_ended_is_deleted(world: World, client: AsyncT
         await client.get(job.job_id)
 
 
-async def test_all_jobs_are_streamed_from_now_on(world: World, client: AsyncTaskreel) -> None:
+async def test_all_jobs_are_streamed_from_now_on(
+    world: World, client: AsyncTaskreel, network: FaultyNetwork
+) -> None:
     await client.submit("image-generation", NOOP)
     await world.settle()
     seen: list[tuple[str, str]] = []
@@ -255,7 +266,9 @@ async def test_all_jobs_are_streamed_from_now_on(world: World, client: AsyncTask
                 return
 
     following = asyncio.create_task(follow())
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):
+        while not network.answered:  # noqa: ASYNC110 - by then the stream is open
+            await asyncio.sleep(0.01)
     job = await client.submit("image-generation", image_request("noop"))
     for _ in range(100):
         if following.done():
@@ -300,7 +313,7 @@ async def test_run_raises_for_a_job_that_fails_and_wait_returns_it(
     world: World, client: AsyncTaskreel
 ) -> None:
     failing = asyncio.create_task(client.run("image-generation", image_request("fail-permanent")))
-    await asyncio.sleep(0.05)
+    await wait_until_submitted(client)
     await world.advance(20)
     with pytest.raises(JobFailedError, match="studio_failed") as failed:
         await failing

@@ -59,7 +59,7 @@ async def test_a_receiver_that_hangs_is_given_up_and_its_other_messages_wait(
     receiver.hangs = True
     endpoint = await hooked.create()
     await hooked.run_job()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # The receiver's time is real.
         while not (  # noqa: ASYNC110 - as an outside client sees it
             delivery := (await hooked.deliveries(endpoint["endpointId"]))[0]
@@ -71,6 +71,8 @@ async def test_a_receiver_that_hangs_is_given_up_and_its_other_messages_wait(
     await hooked.run_job()
     assert len(receiver.received) == 1, "the second message did not wait"
     receiver.hangs = False
+    # A busy machine takes longer for an answer that comes.
+    monkeypatch.setattr(webhook_sender, "ANSWER_SECONDS", 30.0)
     await hooked.world.advance(80)
     states = [one["state"] for one in await hooked.deliveries(endpoint["endpointId"])]
     assert states == ["succeeded", "succeeded"]

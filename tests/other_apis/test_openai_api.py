@@ -82,8 +82,10 @@ async def test_a_job_that_takes_too_long_goes_on_and_is_not_bought_again(
 
 async def test_a_cancelled_job_is_answered_as_such(world: World, ada: httpx.AsyncClient) -> None:
     asking = asyncio.create_task(ada.post(IMAGES, json={"prompt": "a kite"}))
-    await asyncio.sleep(0.05)
-    [job] = (await ada.get("/api/jobs")).json()["jobs"]
+    async with asyncio.timeout(60):
+        while not (jobs := (await ada.get("/api/jobs")).json()["jobs"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    [job] = jobs
     await ada.delete(f"/api/jobs/image-generation/{job['jobId']}")
     answer = await asking
     assert answer.status_code == 409
