@@ -87,7 +87,7 @@ async function readConfiguration({ issuer }) {
 /** @param {string} url @param {RequestInit} [request] */
 async function ask(url, request) {
   const answer = await fetch(url, { ...request, credentials: "omit", cache: "no-store" }).catch(() => null);
-  if (!answer) throw new Error(`The issuer cannot be asked at ${url}. It must allow this page's origin, ${location.origin}, and be on JWT_ISSUER's own.`);
+  if (!answer) throw new Error(`The issuer cannot be reached at ${url}. This address must be on the origin of JWT_ISSUER, and answer requests of the origin ${location.origin}.`);
   const found = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(`The issuer refused: ${found.error_description ?? found.error ?? `it answered ${answer.status}`}.`);
   return found;
