@@ -1,7 +1,7 @@
 /** Small forms of users and projects, each with one act; its failure is shown below it. */
 
-import { html, useState } from "./vendor/preact.js";
-import { call } from "./api.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { call, newKey } from "./api.js";
 import { announce } from "./elements.js";
 
 /**
@@ -52,3 +52,25 @@ export function LimitsForm({ title, noun, hint, path, done, limits }) {
 /** The caps of a user or a project. @param {{caps: any, path: string, done: () => void}} props `path`: where they are set */
 export const CapsForm = ({ caps, path, done }) => html`<${LimitsForm} title="Caps on spend" noun="caps" path=${path} done=${done} hint=${`${caps.daily.spent.toLocaleString()} spent today, ${caps.monthly.spent.toLocaleString()} this month (UTC). Empty is no cap.`}
   limits=${[{ name: "daily", label: "A day", limit: caps.daily.limit, least: 0 }, { name: "monthly", label: "A month", limit: caps.monthly.limit, least: 0 }]} />`;
+
+/**
+ * A grant to a user or a project.
+ * @param {{path: string, to: string, whose: string, done: () => void}} props
+ */
+export function GrantForm({ path, to, whose, done }) {
+  const [amount, setAmount] = useState("");
+  const [reason, setReason] = useState("");
+  const [day, setDay] = useState("");
+  const [key, setKey] = useState(newKey);
+  // Another amount is another grant; the same one sent again is not.
+  useEffect(() => setKey(newKey()), [amount, reason, day]);
+  const act = async () => {
+    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }), ...(day && { expiresAt: new Date(`${day}T23:59:59`).toISOString() }) };
+    await call("POST", path, { body, headers: { "Idempotency-Key": key } });
+    announce(`${Number(amount).toLocaleString()} credits granted to ${to}.`);
+    setAmount("");
+    done();
+  };
+  return html`<${SmallForm} title="Grant" verb=${amount ? `Grant ${Number(amount).toLocaleString()} credits` : "Grant credits"} ready=${Number(amount) >= 1} act=${act} hint=${`The grant and its reason are in ${whose} ledger.`}>
+    <${NumberField} label="Credits" value=${amount} change=${setAmount} /><label class="compact">Until the end of<input type="date" value=${day} onInput=${(/** @type {any} */ event) => setDay(event.target.value)} /></label><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+}

@@ -2,13 +2,13 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { call, signals } from "../api.js";
-import { Caps } from "../balance.js";
-import { announce, ConfirmDialog, CopyButton, Empty, Failure, Loading, Pill, Time } from "../elements.js";
+import { BalanceEquation, BalanceSkeleton, Caps, Grants } from "../balance.js";
+import { announce, ConfirmDialog, CopyButton, Empty, Failure, Loading, PageOf, Pill, Time } from "../elements.js";
 import { countOf, formatCredits } from "../format.js";
 import { useNow, useReading } from "../reading.js";
 import { mayManage, mayNameOwner } from "../rights.js";
 import { go, linkTo } from "../router.js";
-import { CapsForm, LimitsForm, SmallForm } from "../small_forms.js";
+import { CapsForm, GrantForm, LimitsForm, SmallForm } from "../small_forms.js";
 
 /** @type {[string, string, string][]} */
 const ROLES = [
@@ -38,9 +38,10 @@ export default function ProjectPage({ id, caller }) {
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     <section class="panel project"><h2 class="hidden">Spend, caps and limits</h2>
       <dl class="inline"><div><dt>Owner</dt><dd>${project.ownerId}</dd></div><div><dt>Your role</dt><dd>${project.role ?? "none: you see it as an admin of the deployment"}</dd></div><div><dt>Jobs at a time</dt><dd>${project.activeJobs === null ? "no limit" : project.activeJobs.toLocaleString()}</dd></div><div><dt>Created</dt><dd><${Time} at=${project.createdAt} now=${now} /></dd></div></dl>
+      ${project.hasAccount ? html`<${Account} path=${path} now=${now} />` : html`<p class="hint">Its members pay its jobs, each their own, until an admin of the deployment grants it credits.</p>`}
       <${Caps} caps=${project} />
       ${!manages && [project.daily, project.monthly, project.total].every((cap) => cap.limit === null) && html`<p>${formatCredits(project.daily.spent)} spent today, ${formatCredits(project.monthly.spent)} this month. There is no cap.</p>`}
-      ${manages && html`<div class="user-forms"><${AddForm} path=${path} known=${project.members} done=${done} /><${CapsForm} key=${`${project.daily.limit}/${project.monthly.limit}`} caps=${project} path=${`${path}/caps`} done=${reload} /><${ProjectLimits} key=${`limits/${project.activeJobs}/${project.total.limit}`} project=${project} path=${`${path}/limits`} done=${reload} /></div>`}
+      ${manages && html`<div class="user-forms"><${AddForm} path=${path} known=${project.members} done=${done} /><${CapsForm} key=${`${project.daily.limit}/${project.monthly.limit}`} caps=${project} path=${`${path}/caps`} done=${reload} /><${ProjectLimits} key=${`limits/${project.activeJobs}/${project.total.limit}`} project=${project} path=${`${path}/limits`} done=${reload} />${caller.admin && html`<${GrantForm} path=${`${path}/grants`} to=${project.name} whose="the project's" done=${reload} />`}</div>`}
     </section>
     <section><h2>${countOf(project.members.length, "member")}</h2>
       <div class="table-wrap"><table class="members"><thead><tr><th>User</th><th>Role</th><th class="number wide-only">Since</th><th><span class="hidden">Orders</span></th></tr></thead>
@@ -49,6 +50,12 @@ export default function ProjectPage({ id, caller }) {
     </section>
     ${order?.kind === "role" && html`<${RoleDialog} order=${order} project=${project} path=${path} owner=${mayNameOwner(caller, project)} close=${() => setOrder(null)} done=${done} />`}
     ${order && order.kind !== "role" && html`<${RemoveDialog} order=${order} project=${project} path=${path} close=${() => setOrder(null)} done=${done} />`}`;
+}
+
+/** The balance of the account that pays its jobs. @param {{path: string, now: number}} props */
+function Account({ path, now }) {
+  const account = useReading(`${path}/credits`, { everySeconds: 10 });
+  return html`<${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<p class="hint">Its own account pays its jobs.</p><${BalanceEquation} account=${data} of="Balance of the project" /><${Grants} account=${data} now=${now} />`}</${PageOf}>`;
 }
 
 const Crumbs = () => html`<nav class="crumbs" aria-label="Way back"><a href=${linkTo("/projects")}>Projects</a></nav>`;

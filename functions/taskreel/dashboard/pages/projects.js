@@ -26,7 +26,7 @@ export default function Projects({ query, caller }) {
         <button aria-pressed=${everybodys} onClick=${() => go(linkTo("/projects"), { replace: true })}>Everybody's</button>
         <button aria-pressed=${!everybodys} onClick=${() => go(`${linkTo("/projects")}?mine=1`, { replace: true })}>Mine</button></div>`}
       <button class="primary" onClick=${() => setCreates(true)}>New project</button></div>
-    <p class="lead">Members see each other's jobs: a viewer reads them, an editor also submits and changes, an admin deletes and chooses the members. Each member pays their own jobs; a cap limits what all of them spend.</p>
+    <p class="lead">Members see each other's jobs: a viewer reads them, an editor also submits and changes, an admin deletes and chooses the members. Each member pays their own jobs, unless the project has credits of its own; a cap limits what all of them spend.</p>
     ${rows.length > 5 && html`<div class="filter-row"><label class="search"><span class="hidden">Find a project by its name, owner or id</span><input data-search type="search" placeholder="A name, an owner or an id  ( / )" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} onKeyDown=${open} /></label></div>`}
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} lines=${8} />` : rows.length === 0 ? html`<${Empty} title="No projects yet"><p>Create one, add its members, and name its id as <code>projectId</code> in your jobs.</p><button class="primary" onClick=${() => setCreates(true)}>Create the first</button></${Empty}>`

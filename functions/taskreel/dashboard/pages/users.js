@@ -1,12 +1,12 @@
 /** Users, for admins: balances and limits of all, and one user's grants, limit and caps. */
 
-import { html, useEffect, useState } from "../vendor/preact.js";
-import { call, newKey } from "../api.js";
+import { html, useState } from "../vendor/preact.js";
+import { call } from "../api.js";
 import { BalanceEquation, BalanceSkeleton, Grants } from "../balance.js";
 import { announce, Empty, Failure, Loading, More, PageOf } from "../elements.js";
 import { useDelayed, useNow, usePages, useReading } from "../reading.js";
 import { go, linkTo } from "../router.js";
-import { CapsForm, NumberField, Reason, SmallForm } from "../small_forms.js";
+import { CapsForm, GrantForm, NumberField, Reason, SmallForm } from "../small_forms.js";
 
 /** @param {import("../pages.js").PageProps} props */
 export default function Users({ query }) {
@@ -26,8 +26,8 @@ export default function Users({ query }) {
     <${More} more=${more} text="More users" />`;
 }
 
-/** @param {string} user */
-const userPath = (user) => `${linkTo("/users")}?user=${encodeURIComponent(user)}`;
+/** The page of a user, or of the project whose account it is. @param {string} user */
+const userPath = (user) => user.startsWith("project:") ? linkTo(`/projects/${user.slice("project:".length)}`) : `${linkTo("/users")}?user=${encodeURIComponent(user)}`;
 
 /** @param {{user: string, done: () => void}} props */
 function OneUser({ user, done }) {
@@ -41,29 +41,10 @@ function OneUser({ user, done }) {
     <div class="title"><h2>${user}</h2><a href=${`${linkTo("/jobs")}?user=${id}`}>Jobs</a><a href=${`${linkTo("/jobs")}?user=${id}&status=FAILED`}>Failed</a><a class="button quiet" href=${linkTo("/users")} aria-label="Close">✕</a></div>
     <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} /><${Grants} account=${data} now=${now} />`}</${PageOf}>
     <div class="user-forms">
-      <${GrantForm} user=${user} done=${reload} />
+      <${GrantForm} path=${`/api/credits/${id}/grants`} to=${user} whose="the user's" done=${reload} />
       ${!(limit.data && caps.data) ? html`<div class="small-form small-form-waits"></div>` : html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} /><${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
     </div>
   </section>`;
-}
-
-/** @param {{user: string, done: () => void}} props */
-function GrantForm({ user, done }) {
-  const [amount, setAmount] = useState("");
-  const [reason, setReason] = useState("");
-  const [day, setDay] = useState("");
-  const [key, setKey] = useState(newKey);
-  // Another amount is another grant; the same one sent again is not.
-  useEffect(() => setKey(newKey()), [amount, reason, day]);
-  const act = async () => {
-    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }), ...(day && { expiresAt: new Date(`${day}T23:59:59`).toISOString() }) };
-    await call("POST", `/api/credits/${encodeURIComponent(user)}/grants`, { body, headers: { "Idempotency-Key": key } });
-    announce(`${Number(amount).toLocaleString()} credits granted to ${user}.`);
-    setAmount("");
-    done();
-  };
-  return html`<${SmallForm} title="Grant" verb=${amount ? `Grant ${Number(amount).toLocaleString()} credits` : "Grant credits"} ready=${Number(amount) >= 1} act=${act} hint="The grant and its reason are in the user's ledger.">
-    <${NumberField} label="Credits" value=${amount} change=${setAmount} /><label class="compact">Until the end of<input type="date" value=${day} onInput=${(/** @type {any} */ event) => setDay(event.target.value)} /></label><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
 }
 
 /** @param {{limit: any, path: string, done: () => void}} props */
