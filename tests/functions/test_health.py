@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 from functions.fake_providers import StartProviders
 from functions.job_requests import IMAGE, expect_problem, image_request, submit_job
 from simulation.world import World
+from taskreel.adapters.machine import _count_sockets, _read_network
 from taskreel.app.health import REPORT_AGE
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.health import Health, MachineFacts, Thresholds, judge_machine
@@ -183,6 +186,34 @@ async def test_a_deep_check_shows_the_machine(world: World) -> None:
     assert 0 < facts["processBytes"] < facts["memoryLimitBytes"]
     assert facts["cpuCount"] >= 1
     assert 0 < facts["diskBytes"] <= facts["diskLimitBytes"]
+    counted = ("networkReceivedBytes", "networkSentBytes", "networkErrors", "openSockets")
+    assert all(isinstance(facts[name], int) and facts[name] >= 0 for name in counted)
+
+
+def test_the_network_is_that_of_all_interfaces_but_the_machine_itself(tmp_path: Path) -> None:
+    file = tmp_path / "dev"
+    file.write_text(
+        "Inter-|   Receive                            |  Transmit\n"
+        " face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop\n"
+        "    lo: 900 9 9 9 0 0 0 0 900 9 9 9 0 0 0 0\n"
+        "  eth0: 10 1 1 2 0 0 0 0 20 1 3 4 0 0 0 0\n"
+        "  eth1: 100 1 0 0 0 0 0 0 200 1 0 0 0 0 0 0\n"
+    )
+    assert _read_network(file) == {
+        "network_received_bytes": 110,
+        "network_sent_bytes": 220,
+        "network_errors": 10,
+    }
+    assert _read_network(tmp_path / "none") == {}
+
+
+def test_the_open_sockets_of_the_process_are_counted() -> None:
+    folder = Path("/proc/self/fd")
+    before = _count_sockets(folder)
+    assert before is not None
+    first, second = socket.socketpair()
+    with first, second:
+        assert _count_sockets(folder) == before + 2
 
 
 @pytest.mark.parametrize(

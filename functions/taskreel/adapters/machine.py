@@ -1,4 +1,4 @@
-"""This instance's memory, processors and disk, as Linux and its control groups state them."""
+"""This instance's memory, processors, disk and network, as Linux states them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 from taskreel.domain.health import MachineFacts
 
 _CGROUP = Path("/sys/fs/cgroup")
+#: The columns of an interface: bytes, then the packets with errors and those that were dropped.
+_RECEIVED, _SENT = 0, 8
+_FAULTY = (2, 3, 10, 11)
 
 
 def read_machine(disk: Path) -> MachineFacts:
@@ -29,7 +32,46 @@ def read_machine(disk: Path) -> MachineFacts:
         load_1m=round(os.getloadavg()[0], 2),
         disk_bytes=usage.used,
         disk_limit_bytes=usage.total,
+        **_read_network(Path("/proc/net/dev")),
+        open_sockets=_count_sockets(Path("/proc/self/fd")),
     )
+
+
+def _read_network(file: Path) -> dict[str, int]:
+    """The bytes and faulty packets of all interfaces; empty where they are not stated.
+
+    What this machine sends to itself is not counted.
+    """
+    try:
+        lines = [line.partition(":") for line in file.read_text().splitlines()]
+    except OSError:
+        return {}
+    rows = [
+        [int(word) for word in numbers.split()]
+        for name, colon, numbers in lines
+        if colon and name.strip() != "lo"
+    ]
+    return {
+        "network_received_bytes": sum(row[_RECEIVED] for row in rows),
+        "network_sent_bytes": sum(row[_SENT] for row in rows),
+        "network_errors": sum(row[place] for row in rows for place in _FAULTY),
+    }
+
+
+def _count_sockets(folder: Path) -> int | None:
+    """The sockets that this process has open."""
+    try:
+        links = list(folder.iterdir())
+    except OSError:
+        return None
+    return sum(_is_socket(link) for link in links)
+
+
+def _is_socket(link: Path) -> bool:
+    try:
+        return str(link.readlink()).startswith("socket:")
+    except OSError:
+        return False  # it was closed meanwhile
 
 
 def _read_memory() -> tuple[int | None, int | None]:

@@ -87,7 +87,10 @@ class QueueFacts(Value):
 
 
 class MachineFacts(Value):
-    """Memory, processors and disk of this instance; None where the machine does not say."""
+    """Memory, processors, disk and network of this instance; None where it does not say.
+
+    The network's numbers are those since the instance's start, but for the sockets that are open.
+    """
 
     memory_bytes: int | None
     memory_limit_bytes: int | None
@@ -96,6 +99,11 @@ class MachineFacts(Value):
     load_1m: float | None
     disk_bytes: int
     disk_limit_bytes: int
+    network_received_bytes: int | None = None
+    network_sent_bytes: int | None = None
+    #: Packets that were faulty or dropped, in either direction.
+    network_errors: int | None = None
+    open_sockets: int | None = None
 
 
 #: The codes of failures that the request explains. One that is not listed counts against us.

@@ -47,7 +47,7 @@ class ProviderHealthView(View):
 
 
 class MachineView(View):
-    """The instance that answered: its memory, processors, and the disk of running jobs' files."""
+    """The instance that answered: memory, processors, network, and the running jobs' disk."""
 
     status: Health
     reasons: tuple[str, ...]
@@ -75,7 +75,7 @@ class HealthView(View):
 
 
 async def read_health(request: Request) -> Response:
-    """With `deep=true` also the memory, processors and disk of the instance that answers."""
+    """With `deep=true` also memory, processors, disk and network of this instance."""
     check_query(request, "deep")
     deep = parse_boolean(request, "deep")
     monitor = ApiContext.of(request).health
