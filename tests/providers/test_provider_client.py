@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import gzip
+import re
 import resource
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -193,6 +194,14 @@ async def test_a_refusal_is_told_by_status_and_word(
     error = await catch_refusal(answer_with(status, body))
     assert isinstance(error, kind)
     assert error.code == code
+
+
+@pytest.mark.parametrize("status", [401, 402])
+async def test_a_user_reads_nothing_of_our_account_or_key(status: int) -> None:
+    said = {"error": "key sk-123 of account acme has a balance of $0.00"}
+    error = await catch_refusal(answer_with(status, said))
+    assert not re.search(r"sk-|acme|balance|credit|\$", error.message)
+    assert "its operators must check the" in error.message
 
 
 async def test_a_key_with_a_line_end_is_sent_without_it() -> None:

@@ -134,10 +134,17 @@ def rejected_error(provider: str, reason: Any, **details: Any) -> PermanentError
     )
 
 
+#: Users read these. That the account is out of money, or its key wrong, is the operators' matter:
+#: the code tells them, and the log has the provider's own words.
+_UNUSABLE = "cannot be used by this deployment at present: its operators must check the"
+NO_CREDIT = f"{_UNUSABLE} account there"
+KEY_REFUSED = f"{_UNUSABLE} API key for it"
+
+
 def no_credit_error(provider: str) -> PermanentError:
     """The account at the provider needs more money; waiting does not help."""
     return PermanentError(
-        f"{provider} has no credit left on our account",
+        f"{provider} {NO_CREDIT}",
         code="provider_out_of_credit",
         provider=provider,
     )
@@ -396,13 +403,13 @@ class ProviderClient:
         """The code and text of a refusal that no retry changes; None where one may help."""
         found = None
         if status == 402 or reply.no_credit:
-            found = "provider_out_of_credit", "has no credit left on our account"
+            found = "provider_out_of_credit", NO_CREDIT
         elif reply.codes & MODERATION:
             found = "moderation", "refused the request: its content moderation rejected it"
         elif creates and (status == 404 or reply.codes & MISSING):
             found = self._missing_code, f"does not have {creates}, or no longer has it"
         elif status in {401, 403} or (status == 400 and BAD_KEY_TEXT.search(reply.text)):
-            found = "provider_auth", "does not accept the API key that is configured here"
+            found = "provider_auth", KEY_REFUSED
         elif status == 404:
             found = "operation_unknown", "does not know the operation, or no longer knows it"
         elif status < 500 and status not in {408, 409, 425, 429}:

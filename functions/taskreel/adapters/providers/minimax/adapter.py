@@ -20,6 +20,7 @@ from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import (
+    KEY_REFUSED,
     ProviderClient,
     cancelled_error,
     moderation_error,
@@ -143,9 +144,7 @@ class MiniMax:
         if code == NO_CREDIT:
             return no_credit_error(self.name)
         if code in BAD_KEY:
-            return PermanentError(
-                "minimax does not accept the API key that is configured here", code="provider_auth"
-            )
+            return PermanentError(f"minimax {KEY_REFUSED}", code="provider_auth")
         return rejected_error(self.name, reason, failure=code)
 
 
