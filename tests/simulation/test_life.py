@@ -7,7 +7,9 @@ import os
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from nightly_tests import skip_by_day
 from simulation.life import FreeLife, Life, PaidLife
+from simulation.project_life import ProjectLife
 
 #: Each night four times as many lives are lived, and other ones by `scripts/simulate`.
 LENGTH = 4 if os.environ.get("NIGHTLY") else 1
@@ -37,6 +39,12 @@ def test_life() -> None:
 def test_paid_life() -> None:
     # What is paid is awaited beyond the attempt's time; other work is tried again.
     live_through_every_fault(PaidLife, FAULTS | {"late success"}, max_examples=40 * LENGTH)
+
+
+@skip_by_day("30 more lives")
+def test_life_in_a_project_that_pays() -> None:
+    live_through_every_fault(ProjectLife, {"store away"}, max_examples=30)
+    assert ProjectLife.paid_jobs > 0
 
 
 def live_through_every_fault(life: type[Life], faults: set[str], *, max_examples: int) -> None:
