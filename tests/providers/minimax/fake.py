@@ -32,6 +32,22 @@ FIELDS: dict[str, Check] = {
     "ratio": one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16"),
     "aigc_watermark": bool,
 }
+#: By platform.minimax.io/docs on `t2a_v2`.
+SPEECH: dict[str, Check] = {
+    "model": one_of("speech-2.8-hd", "speech-2.8-turbo"),
+    "text": lambda value: isinstance(value, str) and 1 <= len(value) <= 10_000,
+    "stream": one_of(False),
+    "output_format": one_of("hex", "url"),
+    "voice_setting": lambda value: (
+        value.keys() <= {"voice_id", "speed", "vol", "pitch"}
+        and isinstance(value["voice_id"], str)
+        and 0.5 <= value.get("speed", 1) <= 2
+    ),
+    "audio_setting": lambda value: (
+        value.keys() <= {"sample_rate", "bitrate", "format", "channel"}
+        and value.get("format", "mp3") in {"mp3", "pcm", "flac", "wav"}
+    ),
+}
 
 
 class FakeMiniMax(FakeProvider):
@@ -45,6 +61,7 @@ class FakeMiniMax(FakeProvider):
     def build_routes(self) -> list[Route]:
         return [
             Route("/v2/video_generation", self._handle_create, methods=["POST"]),
+            Route("/v1/t2a_v2", self._handle_speech, methods=["POST"]),
             Route("/v2/query/video_generation/{id}", self._handle_get),
         ]
 
@@ -65,6 +82,21 @@ class FakeMiniMax(FakeProvider):
             return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
         id_ = self.accept_create(known=body["model"] == "MiniMax-H3")
         return JSONResponse({} if self.fault is Fault.NO_ID else {"task_id": id_})
+
+    async def _handle_speech(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, SPEECH, ("model", "text", "voice_setting"))
+        refusal = self.refusal
+        if self.fault is Fault.MODERATION:
+            refusal = (1026, "input is sensitive")
+        if refusal:
+            code, text = refusal
+            return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
+        self.accept_create()
+        sound = "" if self.fault is Fault.NO_RESULT else self.files["wav"].hex()
+        facts = {"usage_characters": len(body["text"]), "audio_format": "mp3"}
+        answer = {"data": {"audio": sound, "status": 2}, "extra_info": facts}
+        return JSONResponse({**answer, "base_resp": {"status_code": 0, "status_msg": "success"}})
 
     async def _handle_get(self, request: Request) -> Response:
         self.check_access(request)

@@ -37,6 +37,24 @@ async def test_a_clip_from_text(tmp_path: Path) -> None:
     }
 
 
+async def test_speech_in_a_voice_and_format(tmp_path: Path) -> None:
+    fake = FakeMiniMax()
+    minimax = MiniMax(fake.key, transport=fake.transport())
+    asked = {"text": "The lamp is lit.", "voice": "narrator", "speed": 1.2, "outputFormat": "wav"}
+    done = await run_until_done(minimax, build_generation(tmp_path, Capability.SPEECH, "", asked))
+    await minimax.close()
+    assert fake.calls[0].path == "/v1/t2a_v2"
+    assert fake.calls[0].body == {
+        "model": "speech-2.8-hd",
+        "text": "The lamp is lit.",
+        "stream": False,
+        "output_format": "hex",
+        "voice_setting": {"voice_id": "Wise_Woman", "speed": 1.2},
+        "audio_setting": {"format": "wav"},
+    }
+    assert done.cost_usd == pytest.approx(16 * 0.10 / 1000)
+
+
 async def test_a_clip_between_frames_has_their_shape(tmp_path: Path) -> None:
     asked = {"prompt": "Waves", "width": 1920, "height": 1080}
     assert await send_to_fake(asked, tmp_path, 2) == {

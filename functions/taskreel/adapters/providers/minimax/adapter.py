@@ -1,6 +1,7 @@
-"""MiniMax: clips (H3, also known as Hailuo 3), by version 2 of its API.
+"""MiniMax: clips (H3, also known as Hailuo 3), by version 2 of its API, and speech, by version 1.
 
-Source: the requests of the AI SDK's package for MiniMax. Every clip is polled. Input files go
+Source: the requests of the AI SDK's package for MiniMax, platform.minimax.io/docs on `t2a_v2`.
+Speech comes in the answer, every clip is polled. Input files go
 inline: the first frame, and the last one where there are two; a clip between frames has their
 shape. Version 1 answers errors with status 200 and a `base_resp`; should version 2 do so too, a
 create without an id is read in that way. MiniMax takes no idempotency key; no way to stop a clip is
@@ -36,7 +37,7 @@ from taskreel.domain.errors import (
     RateLimitedError,
     TemporaryError,
 )
-from taskreel.ports import Done, Generation, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=10)
 RATE_LIMIT_WAIT = timedelta(seconds=60)
@@ -69,9 +70,12 @@ class MiniMax:
             transport=transport,
         )
 
-    async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        """Make speech, or begin a clip."""
         del idempotency_key  # MiniMax takes none
         row = find_row_for(self.name, request)
+        if request.capability is Capability.SPEECH:
+            return await self._make_speech(row, request)
         body = _build_body(row, request)
         reply = await self._client.request_json(
             "POST", "/v2/video_generation", creates=row.path, json=body
@@ -82,6 +86,22 @@ class MiniMax:
                 raise self._build_error(refused["status_code"], refused.get("status_msg"), row.path)
         id_ = self._client.require_text(reply, "task_id", row.path)
         return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
+
+    async def _make_speech(self, row: ModelRow, request: Generation) -> Done:
+        body = {"model": row.path, **build_model_body(row, request, ())}
+        body |= payloads.get_provider_options(row, request.params)
+        reply = await self._client.request_json("POST", "/v1/t2a_v2", creates=row.path, json=body)
+        with self._client.parsing_reply(row.path):
+            refused = reply.get("base_resp") or {}
+            if refused.get("status_code"):
+                raise self._build_error(refused["status_code"], refused.get("status_msg"), row.path)
+            content = bytes.fromhex((reply.get("data") or {}).get("audio") or "")
+            characters = (reply.get("extra_info") or {}).get("usage_characters")
+            cost = payloads.parse_cost(characters, 1000 / row.usd) if row.usd else None
+        if not content:
+            raise no_output_error(self.name)
+        output = await payloads.save_output(request, content)
+        return Done(outputs=(output,), cost_usd=cost)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         del request  # the operation has all that is needed

@@ -1,4 +1,4 @@
-"""MiniMax's model of clips.
+"""MiniMax's models of clips and of speech.
 
 Prices: MiniMax's pay-as-you-go page of 2026-10-24, as laozhang.ai's comparison quotes it.
 """
@@ -12,7 +12,7 @@ from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 #: What the clip starts from: files that are referred to are paid for apart.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"content"}
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"content", "text", "output_format"}
 
 MODELS: tuple[ModelRow, ...] = (
     ModelRow(
@@ -31,10 +31,38 @@ MODELS: tuple[ModelRow, ...] = (
         computed=SHAPE_OPTIONS | {"prompt", "duration"},
         aliases=("hailuo-3", "hailuo3", "hailuo"),
     ),
+    # Of its voices an account has its own, by ids.
+    ModelRow(
+        name="minimax-speech-2.8-hd",
+        provider="minimax",
+        path="speech-2.8-hd",
+        capability=Capability.SPEECH,
+        usd=0.10,
+        unit=PriceUnit.CHARACTERS,
+        max_characters=10_000,
+        fields={
+            "text": "text",
+            "voice": "voice_setting.voice_id",
+            "speed": "voice_setting.speed",
+            "outputFormat": "audio_setting.format",
+        },
+        ranges={"speed": (0.5, 2.0)},
+        constants={"stream": False, "output_format": "hex"},
+        formats=("mp3", "wav", "flac"),
+        voice_words={"narrator": "Wise_Woman"},
+        aliases=("speech-2.8-hd",),
+    ),
 )
 
 #: As docs.laozhang.ai quotes it.
 PRICE_PAGES = (
+    # As the pages of fal and Replicate price the same model.
+    PricePage(
+        url="https://fal.ai/models/fal-ai/minimax/speech-2.8-hd",
+        read_on=date(2026, 9, 1),
+        is_exact=False,
+        capabilities=frozenset({Capability.SPEECH}),
+    ),
     PricePage(
         url="https://platform.minimax.io/docs/guides/pricing-paygo",
         read_on=date(2026, 10, 24),
