@@ -51,6 +51,9 @@ class Settings(Value):
     media_processor_url: str | None = None
     #: Two keys, separated by a comma, while they are being rotated; tasks carry the first.
     internal_api_key: SecretStr = SecretStr("")
+    #: Tasks of Cloud Tasks carry a signature of their body in place of the key, which viewers
+    #: of the project could read. Processors of releases before it take the key alone.
+    sign_tasks: bool = False
     #: Signs links to files and event-stream tokens; like INTERNAL_API_KEY it may hold two keys.
     #: Absent: INTERNAL_API_KEY signs them, and anyone who can read a task can forge them.
     link_key: SecretStr | None = None

@@ -270,6 +270,7 @@ def build_queues(chosen: Settings, clock: Clock, deliver: Deliver) -> TaskQueue:
                 media_target_url=chosen.media_processor_url,
                 is_media_queue=is_media_queue,
                 internal_key=chosen.internal_keys[0],
+                signs_tasks=chosen.sign_tasks,
                 invoker=chosen.invoker_service_account,
                 shards=_read_shards(url),
                 emulator=_emulator(url),

@@ -167,11 +167,18 @@ do_step() {
       rm -f "$scratch/value"
       ;;
     header)
-      printf '%s:\n  X-Internal-Api-Key: "%s"\n' "$1" "${KEY_IN_USE%%,*}" >"$scratch/flags"
+      printf '%s:\n  X-Internal-Api-Key: "%s"\n' "$1" "$(print_schedule_key)" >"$scratch/flags"
       run_quietly "${@:2}" "--flags-file=$scratch/flags" </dev/null
       rm -f "$scratch/flags"
       ;;
   esac
+}
+
+# print_schedule_key: the value of X-Internal-Api-Key of the sweep's schedule, for KEY_IN_USE.
+print_schedule_key() {
+  PYTHONPATH=$root/scripts/lib:$root/functions "$python" -c 'import os
+from plan.resource_steps import build_schedule_key
+print(build_schedule_key(os.environ["KEY_IN_USE"]), end="")'
 }
 
 # change_by WHY FUNCTION ARGUMENT API METHOD VERB: a step that a function does, as for call_google.

@@ -24,6 +24,7 @@ from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, TIME_TO_STORE
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.config import Settings
+from taskreel.domain.task_signature import sign_task
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.service_building import is_media_queue
 
@@ -283,7 +284,7 @@ def test_the_gateway_is_deployed_without_secrets_where_tokens_need_none() -> Non
 
 def test_every_variable_is_a_setting() -> None:
     known = {name.upper() for name in Settings.model_fields} | set(KEY_VARIABLES.values())
-    known.add("OTEL_TRACES_SAMPLER")  # OpenTelemetry's SDK reads it
+    known |= {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}  # OpenTelemetry's SDK reads them
     file = declared("services.yaml")
     for service in [file["defaults"], *file["services"].values()]:
         assert service.get("env", {}).keys() <= known
@@ -334,6 +335,38 @@ def test_keys_stay_out_of_what_is_printed() -> None:
     assert "llll" not in str(steps)
     assert "kkkk" not in str(steps)
     assert "bbbb" not in str(steps)
+
+
+@pytest.mark.parametrize(
+    ("setting", "header", "differs"),
+    [
+        ({}, "key", False),
+        ({}, "signature", False),
+        ({}, "old", True),
+        ({"SIGN_TASKS": "1"}, "signature", False),
+        ({"SIGN_TASKS": "1"}, "key", True),
+        ({"SIGN_TASKS": "0"}, "key", False),
+    ],
+)
+def test_a_schedule_carries_the_key_or_its_signature(
+    setting: dict[str, str], header: str, *, differs: bool
+) -> None:
+    signature = sign_task("k" * 32, "/tasks/sweep", b"")
+    value = {"key": "k" * 32, "signature": signature, "old": "o" * 32}[header]
+    job = {
+        "name": "projects/demo-project/locations/europe-central2/jobs/taskreel-sweep",
+        "httpTarget": {
+            "uri": "https://maintenance-1.europe-central2.run.app/tasks/sweep",
+            "headers": {"X-Internal-Api-Key": value},
+            "oidcToken": {
+                "serviceAccountEmail": "taskreel-invoker@demo-project.iam.gserviceaccount.com"
+            },
+        },
+    }
+    keys = f"{'k' * 32},{'l' * 32}"
+    steps = planned("scheduler", found=json.dumps([job]), KEY_IN_USE=keys, **setting)
+    assert ("internal key" in str(steps)) is differs
+    assert "kkkk" not in str(steps)
 
 
 def test_a_source_that_changed_is_deployed_again(tmp_path: Path) -> None:

@@ -22,11 +22,15 @@ from functions.job_requests import (
 )
 from simulation.world import KEY, World, running
 from taskreel import wiring
+from taskreel.adapters.task_target import TaskTarget
+from taskreel.app.messages.job_task import build_task
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.task_signature import sign_task
 from taskreel.domain.unit import UnitState
 from taskreel.web.tasks import InternalKeys
 
+QUEUE = "image-generation-queue"
 SLOW = image_request("slow", seconds=20, times=5)
 
 
@@ -74,6 +78,52 @@ async def test_while_the_key_is_rotated_both_hold(
             200,
             401,
         ]
+
+
+async def test_a_signature_of_the_body_opens_the_processor_in_place_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = "the-old-key-of-these-tests", "the-new-key-of-these-tests"
+    async with running(tmp_path, monkeypatch, internal_api_key=f"{new}, {old}") as world:
+        job = await submit_job(world.as_user("ada"))
+        task = build_task(QUEUE, job["jobId"], 1)
+        for key in (new, old):
+            headers = TaskTarget("http://x", key, signs=True).build_headers(task)
+            assert key not in str(headers)
+            answer = await world.processor.post(
+                "/tasks/process", content=task.body, headers=headers
+            )
+            assert (answer.status_code, answer.json()) == (200, {"answer": "finished"})
+
+
+async def test_a_signature_opens_nothing_but_its_own_task(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada)
+    task = build_task(QUEUE, job["jobId"], 1)
+    signed = sign_task(KEY, "/tasks/process", task.body)
+    foreign = sign_task(f"{KEY}x", "/tasks/process", task.body)
+    other = build_task(QUEUE, "job_of_another", 1).body
+    for value, body in (
+        (signed, other),
+        (signed, task.body + b" "),
+        (signed[:-1], task.body),
+        (foreign, task.body),
+        (sign_task(KEY, "/tasks/sweep", task.body), task.body),
+        (sign_task("", "/tasks/process", task.body), task.body),
+        ("hmac-sha256=", task.body),
+    ):
+        answer = await world.processor.post(
+            "/tasks/process", content=body, headers={"X-Internal-Api-Key": value}
+        )
+        expect_problem(answer, 401, "unauthenticated")
+    sweep = {"X-Internal-Api-Key": sign_task(KEY, "/tasks/sweep", b"")}
+    assert (await world.maintenance.post("/tasks/sweep", headers=sweep)).status_code == 200
+    wrong = {"X-Internal-Api-Key": sign_task(KEY, "/tasks/sweep", b"{}")}
+    expect_problem(
+        await world.maintenance.post("/tasks/sweep", headers=wrong), 401, "unauthenticated"
+    )
+    assert KEY not in signed
 
 
 async def test_without_any_key_configured_the_processor_stays_shut(

@@ -19,6 +19,7 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.app.messages.job_task import build_task
 from taskreel.app.request_trace import trace_id
 from taskreel.domain.errors import QueueError
+from taskreel.domain.task_signature import sign_task
 from taskreel.ports import Task
 from taskreel.web.http import read_trace
 from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
@@ -77,6 +78,19 @@ def address_of(service: LocalCloudTasks) -> str:
 
 def make_task(job_id: str = "job-1", **fields: Any) -> Task:
     return build_task(**{"queue": QUEUE, "job_id": job_id, "delivery": 1, **fields})
+
+
+async def test_a_signed_task_carries_a_signature_and_not_the_key(
+    service: LocalCloudTasks,
+) -> None:
+    counted = CountedUnaryCalls()
+    async with connect(address_of(service), [counted], signs_tasks=True) as queue:
+        await queue.enqueue(make_task())
+    ((_, request),) = counted.calls
+    sent = request.task.http_request
+    expected = sign_task("secret-key", "/tasks/process", sent.body)
+    assert sent.headers["X-Internal-Api-Key"] == expected
+    assert "secret-key" not in str(request)
 
 
 async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(

@@ -7,7 +7,10 @@ import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 
+from taskreel.domain.task_signature import sign_task
 from taskreel.ports import Task
+
+_PATH = "/tasks/process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +19,13 @@ class TaskTarget:
 
     base_url: str
     internal_key: str
+    #: Send a signature with the key in place of the key: who may read tasks does not learn it.
+    signs: bool = False
 
     @property
     def url(self) -> str:
         """The URL that a task is posted to."""
-        return f"{self.base_url.rstrip('/')}/tasks/process"
+        return f"{self.base_url.rstrip('/')}{_PATH}"
 
     @property
     def audience(self) -> str:
@@ -33,7 +38,10 @@ class TaskTarget:
         The log lines of its run are then found with those of the request. The flag says that no one
         has recorded the request, so that no trace is sampled only for it.
         """
-        headers = {"Content-Type": "application/json", "X-Internal-Api-Key": self.internal_key}
+        key = self.internal_key
+        if self.signs:
+            key = sign_task(key, _PATH, task.body)
+        headers = {"Content-Type": "application/json", "X-Internal-Api-Key": key}
         if task.trace_id is not None:
             headers["traceparent"] = (
                 task.trace_parent or f"00-{task.trace_id}-{secrets.token_hex(8)}-00"

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from taskreel.app.services import Services
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import TaskreelError, UnauthenticatedError
+from taskreel.domain.task_signature import is_signature, sign_task
 from taskreel.domain.value import Value
-from taskreel.web.http import JsonResponse, read_model, read_trace
+from taskreel.web.http import JsonResponse, read_body, read_model, read_trace
 from taskreel.web.problems import answer_error, build_problem
 
 if TYPE_CHECKING:
@@ -44,7 +45,18 @@ class InternalKeys:
         sent = (given or "").encode()
         matches = [hmac.compare_digest(sent, key) for key in self._keys]
         if not any(matches):
-            raise UnauthenticatedError("X-Internal-Api-Key is missing or wrong.")
+            raise _wrong_key_error()
+
+    def check_signature(self, given: str, path: str, body: bytes) -> None:
+        """Raise UnauthenticatedError unless one of the keys has signed this body for the path."""
+        expected = [sign_task(key.decode(), path, body).encode() for key in self._keys]
+        matches = [hmac.compare_digest(given.encode(), one) for one in expected]
+        if not any(matches):
+            raise _wrong_key_error()
+
+
+def _wrong_key_error() -> UnauthenticatedError:
+    return UnauthenticatedError("X-Internal-Api-Key is missing or wrong.")
 
 
 class TaskBody(Value):
@@ -127,8 +139,7 @@ class InternalApp:
                 f"{path} takes POST only.",
             )
         try:
-            await self._authenticate(request)
-            return await handle(request)
+            return await handle(await self._authenticate(request))
         except TaskreelError as error:
             return await _answer_task_error(request, error)
         except Exception:
@@ -139,21 +150,40 @@ class InternalApp:
                 "The delivery crashed; Cloud Tasks will repeat it.",
             )
 
-    async def _authenticate(self, request: Request) -> None:
-        """Accept the internal key or, without it, a token that the rules let in."""
+    async def _authenticate(self, request: Request) -> Request:
+        """Accept the internal key, its signature or, without either, a token that rules let in.
+
+        Returns the request that the handler reads.
+        """
         authorization = request.headers.get("authorization")
+        given = request.headers.get("x-internal-api-key")
         try:
-            self._keys.check(request.headers.get("x-internal-api-key"))
+            if given is not None and is_signature(given):
+                body = await read_body(request)
+                self._keys.check_signature(given, request.url.path, body)
+                request = _repeat_body(request, body)
+            else:
+                self._keys.check(given)
         except UnauthenticatedError:
             if self._token_rules is None or authorization is None:
                 raise
         else:
-            return
+            return request
         if self._tokens is None:
             from taskreel.web.task_tokens import TaskTokens  # on first use: cold start
 
             self._tokens = TaskTokens(self._token_rules)
         await self._tokens.check(authorization)
+        return request
+
+
+def _repeat_body(request: Request, body: bytes) -> Request:
+    """The request with a body that has been read already."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, receive)
 
 
 def build_processor_app(

@@ -43,6 +43,7 @@ class CloudTasks:
     and is created by `CreateTask`.
 
     `target_url` is the task processor's base URL, `invoker` the service account that may call it.
+    With `signs_tasks` a task carries a signature in place of the internal key.
     Tasks of the queues for which `is_media_queue` is true go to `media_target_url` instead.
     `shards` has the number of Cloud Tasks queues of each queue that has more than one.
     `emulator` is the host:port of a local Cloud Tasks, `endpoint` a host to use instead of Cloud
@@ -56,6 +57,7 @@ class CloudTasks:
         location: str,
         target_url: str,
         internal_key: str,
+        signs_tasks: bool = False,
         media_target_url: str | None = None,
         is_media_queue: Callable[[str], bool] = lambda _queue: True,
         invoker: str | None = None,
@@ -65,8 +67,10 @@ class CloudTasks:
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
         self._parent = f"projects/{project}/locations/{location}"
-        self._target = TaskTarget(target_url, internal_key)
-        self._media_target = media_target_url and TaskTarget(media_target_url, internal_key)
+        self._target = TaskTarget(target_url, internal_key, signs_tasks)
+        self._media_target = media_target_url and TaskTarget(
+            media_target_url, internal_key, signs_tasks
+        )
         self._is_media_queue = is_media_queue
         self._invoker = invoker
         self._shards = shards or {}
