@@ -17,6 +17,7 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
+from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.jobs import remove as remove_module
 from taskreel.domain.job_history import RunAnswers
 from taskreel.ports import Query
@@ -184,3 +185,25 @@ async def test_a_job_that_is_retried_while_it_is_removed_stays(
     expect_problem(await remove(ada, job), 409, "conflict")
     assert (await read_job(ada, job))["status"] == "QUEUED"
     assert (await read_balance(ada))["held"] == 1
+
+
+async def test_a_job_that_is_made_again_under_its_key_keeps_its_files(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"idempotency-key": "order-17"}
+    job = (await ada.post(IMAGE, json=PICTURE, headers=key)).json()
+    await world.advance(5)
+    delete = FileBlobs.delete
+
+    async def delete_late(blobs: FileBlobs, prefix: str, /) -> int:
+        monkeypatch.setattr(FileBlobs, "delete", delete)
+        await ada.post(IMAGE, json=PICTURE, headers=key)
+        await world.advance(5)
+        return await delete(blobs, prefix)
+
+    monkeypatch.setattr(FileBlobs, "delete", delete_late)
+    assert (await remove(ada, job)).status_code == 204
+    again = (await ada.post(IMAGE, json=PICTURE, headers=key)).json()
+    await world.advance(5)
+    assert (await read_job(ada, again))["status"] == "COMPLETED"
+    assert len(await list_files(world, again)) == 1

@@ -39,9 +39,14 @@ async def remove_job(services: Services, job: Job) -> None:
     # The job goes last: until then a repeated request finds the rest.
     last, children = removed[:1], removed[1:]
     seen_at = job.updated_at
-    if len(children) > _REMOVED_AT_ONCE:
-        # Several commits: no replay may begin between them.
+    # The same request may make a job of this id again, with files at the same paths.
+    is_id_fixed = job.request_hash is not None
+    if is_id_fixed or len(children) > _REMOVED_AT_ONCE:
+        # Several steps: no replay may begin between them.
         seen_at = await services.store.transaction(partial(_mark_removal, services, job))
+    if is_id_fixed:
+        # Before the documents: afterwards they may be another job's.
+        await _delete_files(services, removed)
     while len(children) > _REMOVED_AT_ONCE:
         batch, children = children[-_REMOVED_AT_ONCE:], children[:-_REMOVED_AT_ONCE]
         await services.store.transaction(partial(_delete_documents, ids=batch, seen_at=descendants))
@@ -59,9 +64,14 @@ async def remove_job(services: Services, job: Job) -> None:
         "job removed",
         extra={"action": "job_removed", "job_id": job.job_id, "children": len(removed) - 1},
     )
-    # Files after documents: a document never names a file that is gone. Files that are left by a
-    # crash here are deleted with the others of their age.
-    for job_id in removed:
+    if not is_id_fixed:
+        # Files after documents: a document never names a file that is gone. Files that are left by
+        # a crash here are deleted with the others of their age.
+        await _delete_files(services, removed)
+
+
+async def _delete_files(services: Services, ids: Sequence[str]) -> None:
+    for job_id in ids:
         await services.blobs.delete(artifacts_folder(job_id))
 
 
