@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,6 +75,10 @@ def test_a_store_is_encrypted_and_its_key_rotated(folder: DataFolder) -> None:
     listed = run(keys, ["list", *where]).output.splitlines()
     assert len(listed) == 2
     assert all("local:" in line for line in listed)
+    printed = json.loads(run(keys, ["list", "--json", *where]).output)
+    assert [key["keyId"] for key in printed] == [line.split()[0] for line in listed]
+    third = json.loads(run(keys, ["rotate", "--json", *where]).output)
+    assert third["encrypted"] == {"uploads": 1}
     assert asyncio.run(read_upload(folder)) == UPLOAD
 
 

@@ -167,7 +167,7 @@ def test_a_flat_soak_holds() -> None:
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("flat memory", {"memory": lambda second: 200.0 + second}),
+        ("flat memory", {"memory": lambda second: 200.0 + 2 * second}),
         ("flat descriptors", {"open": lambda second: 100 + second}),
         ("flat latency", {"latency": lambda second: 20.0 + second / 2}),
         ("no growing backlog", {"out": lambda _: 9}),

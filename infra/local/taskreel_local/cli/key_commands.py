@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from taskreel_local.stack.data_folder import DataFolder
 
 if TYPE_CHECKING:
     from taskreel.adapters.encryption.encrypted_store import EncryptedStore
+    from taskreel.domain.data_key import DataKey
 
 _store_option = click.option(
     "--store-url",
@@ -23,6 +26,7 @@ _store_option = click.option(
     help="The store of a deployment: firestore://PROJECT/DATABASE, as STORE_URL has it. Its key is "
     "taken from ENCRYPTION_KEY.",
 )
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("keys")
@@ -32,7 +36,8 @@ def keys() -> None:
 
 @keys.command("create")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def create(file: Path) -> None:
+@_json_option
+def create(file: Path, *, as_json: bool) -> None:
     """Write a new random key to FILE, for ENCRYPTION_KEY=file:FILE.
 
     Without the file nothing that it has encrypted can be read again.
@@ -47,19 +52,25 @@ def create(file: Path) -> None:
         ) from None
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
-    click.echo(f"{file} has a new key. Store a copy where the data is not.")
+    said = f"{file} has a new key. Store a copy where the data is not."
+    click.echo(json.dumps({"file": str(file)}) if as_json else said)
 
 
 @keys.command("list")
 @chosen_data_option
 @_store_option
-def list_keys(data: Path | None, store_url: str | None) -> None:
+@_json_option
+def list_keys(data: Path | None, store_url: str | None, *, as_json: bool) -> None:
     """List the data keys of a store, the newest first, and what has encrypted each."""
 
     async def list_all(store: EncryptedStore) -> None:
         from taskreel.adapters.encryption.data_keys import list_data_keys
 
-        for key in await list_data_keys(store.inner):
+        found = await list_data_keys(store.inner)
+        if as_json:
+            click.echo(json.dumps([_describe_key(key) for key in found], indent=2))
+            return
+        for key in found:
             click.echo(f"{key.key_id}  {key.created_at:%Y-%m-%d %H:%M}  {key.wrapped_by}")
 
     _run_on_store(data, store_url, list_all)
@@ -73,7 +84,10 @@ def list_keys(data: Path | None, store_url: str | None) -> None:
     is_flag=True,
     help="Leave what is stored under the older keys, which stay readable.",
 )
-def rotate(data: Path | None, store_url: str | None, *, new_writes_only: bool) -> None:
+@_json_option
+def rotate(
+    data: Path | None, store_url: str | None, *, new_writes_only: bool, as_json: bool
+) -> None:
     """Make a new data key, and encrypt by it what is in clear or under an older one.
 
     A deployment may go on meanwhile: its instances write with the new key within five minutes, so
@@ -83,13 +97,16 @@ def rotate(data: Path | None, store_url: str | None, *, new_writes_only: bool) -
     async def rotate_store(store: EncryptedStore) -> None:
         from taskreel.adapters.encryption.reencrypt import UNREADABLE, reencrypt_documents
 
-        click.echo(f"New data key: {await store.keys.rotate()}")
-        if new_writes_only:
-            return
-        counts = await reencrypt_documents(store)
+        made = await store.keys.rotate()
+        counts = Counter() if new_writes_only else await reencrypt_documents(store)
         unreadable = counts.pop(UNREADABLE, 0)
-        for name, count in sorted(counts.items()):
-            click.echo(f"{name}: {count:,} encrypted")
+        if as_json:
+            done = {"dataKey": made, "encrypted": dict(counts), "unreadable": unreadable}
+            click.echo(json.dumps(done, indent=2))
+        else:
+            click.echo(f"New data key: {made}")
+            for name, count in sorted(counts.items()):
+                click.echo(f"{name}: {count:,} encrypted")
         if unreadable:
             raise click.ClickException(
                 f"{unreadable:,} documents could not be decrypted and were left as they are: their "
@@ -97,6 +114,15 @@ def rotate(data: Path | None, store_url: str | None, *, new_writes_only: bool) -
             )
 
     _run_on_store(data, store_url, rotate_store)
+
+
+def _describe_key(key: DataKey) -> dict[str, str]:
+    """A data key without itself."""
+    return {
+        "keyId": key.key_id,
+        "wrappedBy": key.wrapped_by,
+        "createdAt": key.created_at.isoformat(),
+    }
 
 
 def _run_on_store(
