@@ -18,6 +18,9 @@ StoreError                    the store could not be reached; its subclasses are
 ├── StoreAbsentError          a document that must exist does not
 └── StoreRefusedError         the store does not take the content
 QueueError                    the task queue refused or could not be reached
+
+The text of an error stands where it is raised, but for those of wrong fields, in
+`domain/validation_messages.py`. `web/problems.py` writes the answer and its HTTP status.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Every job type by name. Its module is imported when the type is first used."""
+"""Every job type by name. Its module is imported when the type is first used.
+
+A new type is a file here and a row of the table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cloud Tasks limits of a job type's queue, from which infra/queues.yaml is written."""
+"""Cloud Tasks limits of a job type's queue, from which infra/queues.yaml is written.
+
+A type names its own by `queue=` in its declaration; `scripts/declare-queues` writes the file.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ TRANSCRIPTION_CREDITS = 1
 
 
 class TranscriptionOptions(Options):
-    """What is known of the speech; a language that is not given is detected."""
+    """Facts known of the speech; a language that is not given is detected."""
 
     language: Language | None = None
     #: Tell the speakers apart: each segment names its own.

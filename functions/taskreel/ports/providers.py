@@ -189,7 +189,7 @@ class ProviderCatalogue(Protocol):
         """Every model as callers see it, retired ones too; `name` also identifies its breaker."""
 
     def list_warnings(self, provider: str, on: datetime, /) -> Sequence[str]:
-        """What an operator should know: models that end soon, and prices that were read long ago.
+        """Warnings for an operator: models that end soon, and prices that were read long ago.
 
         A model ends soon within 90 days, and a price is old after 180.
         """

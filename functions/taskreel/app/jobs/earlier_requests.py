@@ -44,7 +44,7 @@ class KeyedRequest(Protocol):
 
     @property
     def cache(self) -> CacheLookup | None:
-        """What the cache has of the request, once it was asked."""
+        """The cache's answer about the request, once it was asked."""
 
     @property
     def body_hash(self) -> str:

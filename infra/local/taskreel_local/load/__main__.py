@@ -56,7 +56,7 @@ _SHOWN_SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     requests: Sequence[JobRequest]
     rate: float

@@ -39,7 +39,7 @@ class EndedJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the stack's processes on this machine use."""
+    """The use of memory and processor by the stack's processes on this machine."""
 
     at: float
     megabytes: float

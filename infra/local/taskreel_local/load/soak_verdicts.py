@@ -82,7 +82,7 @@ def _judge_growth(name: str, values: Sequence[float], allowed: tuple[float, floa
 
 
 def _judge_throughput(samples: Samples, begin: float, end: float) -> Verdict:
-    """What goes in comes out: a backlog that grows is a peak that was measured too high."""
+    """As much ends as is submitted: a backlog that grows is a peak that was measured too high."""
     into = sum(begin <= each.at < end and each.error is None for each in samples.submissions)
     out = sum(begin <= job.at < end for job in samples.ended)
     return Verdict(

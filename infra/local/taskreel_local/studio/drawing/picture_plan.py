@@ -86,7 +86,8 @@ THING_WORDS = {
         "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince"
         "|samurai|travel|wander|hero|soldier|sailor|monk|explorer|detective|figure"
         "|someone|stranger|old man|fisherman|hiker|dancer|lover|couple|grandmother|grandfather"
-        r"|mother|father|painter|poet$|musician|scientist|doctor|nurse|thief|captain|nomad|\w*maker$"
+        r"|mother|father|painter|poet$|musician|scientist|doctor|nurse|thief|captain|nomad"
+        r"|\w*maker$"
     ),
     "astronaut": "astronaut|cosmonaut|spaceman|spacewoman|space ?suit",
     "baker": "baker|cook$|cooks|chef|pastry",
