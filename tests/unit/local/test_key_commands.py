@@ -16,6 +16,7 @@ from taskreel.domain.upload import Upload
 from taskreel.encryption_setting import encrypt_store
 from taskreel.ports import Store, Transaction
 from taskreel.store_collections import UPLOADS
+from taskreel_local.cli.audit_command import audit
 from taskreel_local.cli.key_commands import keys
 from taskreel_local.stack.data_folder import DataFolder
 
@@ -90,3 +91,14 @@ def test_a_key_file_is_made_once(tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "A key is never replaced" in again.output
     assert file.read_text() == before
+
+
+def test_an_audit_reads_the_encrypted_file_of_a_stack_that_does_not_run(
+    folder: DataFolder,
+) -> None:
+    folder.create_encryption_key()
+    plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
+    asyncio.run(store_upload(encrypt_store(plain, folder.find_encryption_key() or "")))
+    done = CliRunner().invoke(audit, ["--data", str(folder.root), "--files"])
+    assert done.exit_code == 0, done.output
+    assert "every invariant holds" in done.output

@@ -104,7 +104,7 @@ async def _audit_store(
         tasks_url=f"embedded:///{QUEUES}",
         api_base_url="http://localhost",
         processor_url="http://localhost",
-        internal_api_key="unused",
+        internal_api_key="no task is sent by an audit",
         files_secret="unused",  # noqa: S106 - no URL is signed
         encryption_key=os.environ.get("ENCRYPTION_KEY") or encryption_key,
     )
