@@ -57,6 +57,7 @@ RULES = {
     "domain/credits.py",
     "domain/ids.py",
     "domain/value.py",
+    "domain/task_signature.py",
 }
 EMBEDDED = {
     "adapters/local/sqlite.py",
