@@ -54,7 +54,6 @@ MODELS: tuple[ModelRow, ...] = (
     ),
 )
 
-#: As docs.laozhang.ai quotes it.
 PRICE_PAGES = (
     # As the pages of fal and Replicate price the same model.
     PricePage(
@@ -63,6 +62,7 @@ PRICE_PAGES = (
         is_exact=False,
         capabilities=frozenset({Capability.SPEECH}),
     ),
+    # As docs.laozhang.ai quotes it.
     PricePage(
         url="https://platform.minimax.io/docs/guides/pricing-paygo",
         read_on=date(2026, 10, 24),
