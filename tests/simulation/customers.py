@@ -10,6 +10,7 @@ from typing import Any
 
 from simulation.fault_plan import Fault
 from simulation.invariant_watch import ViolationError
+from simulation.reuse_acts import ReuseActs
 from simulation.simulated_cloud import ConnectionLostError, SimulatedCloud
 from simulation.world import token
 from taskreel.app.caller import Caller
@@ -48,7 +49,8 @@ class Customer:
         text = token(self.user, exp=_FOREVER, iat=None, tier=USERS[self.user])
         self._headers = {"authorization": f"Bearer {text}"}
         root = token("root", exp=_FOREVER, iat=None, role="admin")
-        self._admin = {"authorization": f"Bearer {root}"}
+        self.admin = {"authorization": f"Bearer {root}"}
+        self.reuse = ReuseActs(self)
 
     async def act_until(self, end: float) -> None:
         """Act now and then: ten busy minutes, then as long a rest as the tape says.
@@ -79,6 +81,12 @@ class Customer:
             (1, self.add_credits),
             (3, self.read),
             (1, self.change_queue),
+            (3, self.reuse.ask_cache),
+            (1, self.reuse.ask_twice_at_once),
+            (1, self.reuse.purge_cache),
+            (2, self.reuse.upload_file),
+            (2, self.reuse.use_upload),
+            (1, self.reuse.delete_upload),
         ]
         place = self.cloud.tape.draw(sum(weight for weight, _ in acts))
         for weight, act in acts:
@@ -117,13 +125,14 @@ class Customer:
     async def submit_pipeline(self) -> None:
         """A fan-out of images, and one after it."""
         tape = self.cloud.tape
+        picture = {**_PICTURE, "cacheSeconds": 3600} if tape.draw(3) == 2 else _PICTURE
         many = {
             "type": "image-generation",
             "forEach": [str(number) for number in range(1 + tape.draw(3))],
-            "payload": _PICTURE,
+            "payload": picture,
             "onFailure": ("fail", "ignore", "continue")[tape.draw(3)],
         }
-        last = {"type": "image-generation", "payload": _PICTURE, "after": ["many"]}
+        last = {"type": "image-generation", "payload": picture, "after": ["many"]}
         options = self._draw_options()
         for name in ("retry", "provider"):
             options.pop(name, None)
@@ -144,17 +153,17 @@ class Customer:
         order = {"jobType": "image-generation", "data": _PICTURE, "delay": delay}
         await self._submit_to("/api/jobs/delayed", "image-generation", order)
 
-    async def submit(self, job_type: str, body: dict[str, Any]) -> None:
-        """Submit until there is an answer, each time with the same key."""
-        await self._submit_to(f"/api/jobs/{job_type}", job_type, body)
+    async def submit(self, job_type: str, body: dict[str, Any]) -> str | None:
+        """Submit until there is an answer, each time with the same key; the id of the job."""
+        return await self._submit_to(f"/api/jobs/{job_type}", job_type, body)
 
-    async def _submit_to(self, path: str, job_type: str, body: dict[str, Any]) -> None:
+    async def _submit_to(self, path: str, job_type: str, body: dict[str, Any]) -> str | None:
         self.keys += 1
         key = {"idempotency-key": f"{self.user}-{self.keys}"}
         ids: set[str] = set()
         lost = self.cloud.plan.strikes(Fault.CLIENT_ANSWER_LOST)
         for number in range(_MOST_TRIES):
-            answer = await self._request("POST", path, body, key)
+            answer = await self.request("POST", path, body, key)
             if answer is None:
                 continue
             status, found = answer
@@ -169,6 +178,7 @@ class Customer:
             await asyncio.sleep(1 + number)
         if len(ids) > 1:
             raise ViolationError(f"idempotency: one key made {len(ids)} jobs: {sorted(ids)}")
+        return next(iter(ids), None)
 
     def _require_stored(self, job_id: str) -> None:
         watch = self.cloud.watch
@@ -189,7 +199,7 @@ class Customer:
             ],
             "options": {"overlap": overlap},
         }
-        answer = await self._request("POST", "/api/jobs/recurring", order)
+        answer = await self.request("POST", "/api/jobs/recurring", order)
         if answer is not None and answer[0] < 300:
             self.recurring.append(answer[1]["recurringJobId"])
 
@@ -197,7 +207,7 @@ class Customer:
         """Remove the oldest of them."""
         while self.recurring:
             path = f"/api/jobs/recurring/{self.recurring[0]}"
-            answer = await self._request("DELETE", path)
+            answer = await self.request("DELETE", path)
             if answer is not None and answer[0] != 503:
                 del self.recurring[0]
                 return
@@ -209,7 +219,7 @@ class Customer:
         ids = [id_ for id_ in self.jobs if id_ in known and not known[id_].status.final]
         job_id = ids[self.cloud.tape.draw(len(ids))] if ids else self._choose_job()
         if job_id is not None:
-            await self._request("POST", f"/api/jobs/{self.jobs[job_id]}/{job_id}/cancel")
+            await self.request("POST", f"/api/jobs/{self.jobs[job_id]}/{job_id}/cancel")
 
     async def retry(self) -> None:
         """Retry a job; only failed ones can be."""
@@ -220,14 +230,14 @@ class Customer:
         ]
         if failed:
             job_id = failed[self.cloud.tape.draw(len(failed))]
-            await self._request("POST", f"/api/jobs/{self.jobs[job_id]}/{job_id}/retry")
+            await self.request("POST", f"/api/jobs/{self.jobs[job_id]}/{job_id}/retry")
 
     async def replay(self) -> None:
         """Make a job again, with what is done of it."""
         job_id = self._choose_job()
         if job_id is not None:
             path = f"/api/jobs/{self.jobs[job_id]}/{job_id}/replay"
-            answer = await self._request("POST", path, {})
+            answer = await self.request("POST", path, {})
             if answer is not None and answer[0] < 300:
                 self.jobs[answer[1]["jobId"]] = self.jobs[job_id]
 
@@ -236,25 +246,25 @@ class Customer:
         job_id = self._choose_job()
         if job_id is not None:
             self.cloud.watch.may_be_removed.add(job_id)
-            await self._request("DELETE", f"/api/jobs/{self.jobs[job_id]}/{job_id}")
+            await self.request("DELETE", f"/api/jobs/{self.jobs[job_id]}/{job_id}")
 
     async def add_credits(self) -> None:
         """An admin grants credits, once however often the request is sent."""
         self.keys += 1
-        key = {"idempotency-key": f"grant-{self.user}-{self.keys}", **self._admin}
+        key = {"idempotency-key": f"grant-{self.user}-{self.keys}", **self.admin}
         body = {"amount": 20 + self.cloud.tape.draw(200)}
-        await self._request("POST", f"/api/credits/{self.user}/grants", body, key)
+        await self.request("POST", f"/api/credits/{self.user}/grants", body, key)
 
     async def read(self) -> None:
         """Read a job or the list."""
         job_id = self._choose_job()
         path = "/api/jobs" if job_id is None else f"/api/jobs/{job_id}"
-        await self._request("GET", path)
+        await self.request("GET", path)
 
     async def change_queue(self) -> None:
         """An admin pauses a queue for some minutes."""
         path = "/api/jobs/queues/image-generation"
-        await self._request("POST", f"{path}/pause", headers=self._admin)
+        await self.request("POST", f"{path}/pause", headers=self.admin)
         await asyncio.sleep(self.cloud.tape.between(10, 400))
         await self.resume_queue()
 
@@ -262,7 +272,7 @@ class Customer:
         """Resume it, until that succeeds."""
         path = "/api/jobs/queues/image-generation"
         for _ in range(50):
-            answer = await self._request("POST", f"{path}/resume", headers=self._admin)
+            answer = await self.request("POST", f"{path}/resume", headers=self.admin)
             if answer is not None and answer[0] < 300:
                 return
             await asyncio.sleep(10)
@@ -271,7 +281,7 @@ class Customer:
         ids = list(self.jobs)[-30:]
         return ids[self.cloud.tape.draw(len(ids))] if ids else None
 
-    async def _request(
+    async def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any] | None:
         """Status and JSON of the answer; None when the connection was lost."""

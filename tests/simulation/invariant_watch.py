@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from simulation.reuse_rules import ReuseWatch
 from simulation.simulated_ports import EPOCH, NEW_FIELD
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.audit.job_rules import Rule
@@ -15,9 +16,10 @@ from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.job import Job, WaitsFor
 from taskreel.domain.job_status import Status
+from taskreel.domain.upload import Upload
 from taskreel.domain.webhook import WebhookDelivery
 from taskreel.ports import Collection, Transaction
-from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
+from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, UPLOADS, WEBHOOK_DELIVERIES
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -58,6 +60,11 @@ class StoreWatch:
     #: Since when each job has been waiting for room.
     _waiting_since: dict[str, float] = field(default_factory=dict)
     commits: int = 0
+    #: Called with the id of each job that is removed.
+    on_removal: Callable[[str], None] = lambda _job_id: None
+
+    def __post_init__(self) -> None:
+        self.reuse = ReuseWatch(self.time)
 
     def note_write(self, collection: str, id_: str, value: Any) -> None:
         """Note a committed document; None for a deleted one."""
@@ -70,10 +77,14 @@ class StoreWatch:
                 self._books_of(id_).account = value
             case LedgerEntry():
                 self._note_entry(value)
+            case Upload():
+                self.reuse.note_upload(id_, value)
             case WebhookDelivery():
                 self._note_delivery(self.deliveries.get(id_), value)
             case None if collection == JOBS.name:
                 self._note_removal(id_)
+            case None if collection == UPLOADS.name:
+                self.reuse.note_upload(id_, None)
             case _:
                 pass
 
@@ -132,6 +143,7 @@ class StoreWatch:
             self._books_of(job.paid_by).put_paid_job(job)
         self._note_waiting(before, job)
         self._check_wake_time(job)
+        self._found += self.reuse.check_job(job)
         if before is None:
             return
         if NEW_FIELD in (before.model_extra or {}) and NEW_FIELD not in (job.model_extra or {}):
@@ -194,6 +206,8 @@ class StoreWatch:
 
     def _note_removal(self, job_id: str) -> None:
         job = self.jobs.pop(job_id, None)
+        self.reuse.forget_job(job_id)
+        self.on_removal(job_id)
         self._waiting_since.pop(job_id, None)
         if job is None:
             return
@@ -241,7 +255,13 @@ class _NotedTransaction:
         self.written[collection.name, id_] = collection
 
 
-_WATCHED = {one.name: one for one in (JOBS, ACCOUNTS, LEDGER, WEBHOOK_DELIVERIES)}
+#: Under the id of an Idempotency-Key the collection may hold what names another job.
+_JOBS: Collection[Any] = Collection(
+    JOBS.name, JOBS.encode, lambda data: JOBS.decode(data) if "createdAt" in data else None
+)
+_WATCHED: dict[str, Collection[Any]] = {
+    one.name: one for one in (_JOBS, ACCOUNTS, LEDGER, WEBHOOK_DELIVERIES, UPLOADS)
+}
 
 
 class WatchedStore(SqliteStore):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
@@ -20,12 +21,16 @@ from taskreel.app.jobs import (
     cancel_operations,
     crashes,
     finish_job,
+    input_files,
     job_run,
     job_store,
+    purge_cache,
     replay,
+    result_cache,
     retry,
     submit,
     unit_runner,
+    uploads,
 )
 from taskreel.app.pipelines import child_jobs
 from taskreel.app.worker import processor, sweep
@@ -33,6 +38,7 @@ from taskreel.domain import unit, webhook
 from taskreel.domain.claim import Claim, Verdict
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
+from taskreel.store_collections import UPLOADS
 
 Plant = Callable[[ExitStack], None]
 
@@ -254,6 +260,41 @@ def _drop_unknown_fields(real: Any) -> Any:
     return store_job
 
 
+# ── Work that is used again ──────────────────────────────────────────────────────────────────────
+
+
+def _forget_user_in_key(real: Any) -> Any:
+    return lambda _user_id, job_type, payload: real("", job_type, payload)
+
+
+def _ignore_purges(_real: Any) -> Any:
+    async def is_purged(*_: Any) -> bool:
+        return False
+
+    return is_purged
+
+
+def _draw_ids(real: Any) -> Any:
+    """Two equal requests at once make two jobs."""
+    numbers = count()
+    return lambda user_id, key: real(user_id, f"{key} {next(numbers)}")
+
+
+def _take_any_upload(_real: Any) -> Any:
+    async def find_upload(services: Any, _caller: Any, id_: str) -> Any:
+        return await services.store.get(UPLOADS, id_)
+
+    return find_upload
+
+
+def _skip_checksum(real: Any) -> Any:
+    async def copy_upload(services: Any, upload: Any, target: Any, label: str) -> Any:
+        unannounced = upload.model_copy(update={"sha256": None})
+        return await real(services, unannounced, target, label)
+
+    return copy_upload
+
+
 _REPLAYS = (replay, child_jobs)
 _JOB_EVENT_USERS = (job_store, submit, admission)
 
@@ -314,6 +355,13 @@ BUGS: Mapping[str, Plant] = {
     ),
     "a failed webhook is never woken": _replace(
         webhook.WebhookDelivery, "wait_until", _give_up_webhooks
+    ),
+    "a cached result answers every user": _replace(result_cache, "_build_key", _forget_user_in_key),
+    "a purged result still answers": _replace(purge_cache, "is_purged", _ignore_purges),
+    "equal requests at once make two jobs": _replace(result_cache, "keyed_job_id", _draw_ids),
+    "a job takes another user's upload": _replace(uploads, "find_upload", _take_any_upload),
+    "other bytes than were announced are used": _replace(
+        input_files, "copy_upload", _skip_checksum
     ),
     "an older revision drops unknown fields": _replace_all(
         *(

@@ -109,6 +109,8 @@ def _check_sales(cloud: SimulatedCloud) -> Iterator[str]:
         if sale.state not in {SaleState.RUNNING, SaleState.DONE} or sale.cancel_asked:
             continue
         job = cloud.watch.jobs.get(sale.job_id)
+        if sale.job_removed:
+            continue
         if job is None:
             if sale.job_id not in cloud.watch.removed:
                 yield f"nothing-bought-and-dropped: {sale} is of no job"
@@ -141,10 +143,13 @@ def _check_files(cloud: SimulatedCloud) -> Iterator[str]:
     """Every file of an artifact exists, and every file belongs to a job that exists."""
     for job in cloud.watch.jobs.values():
         for artifact in job.artifacts:
-            if artifact.path not in cloud.stored_files and not job.lineage:
+            if artifact.path not in cloud.stored_files:
                 yield f"files: {artifact.path} of job {job.job_id} is missing"
     for path in sorted(cloud.stored_files):
-        owner = path.split("/")[1]
+        kind, owner, _ = path.split("/", 2)
+        uploads = cloud.watch.reuse
+        if kind == "uploads" and owner in uploads.uploads.keys() | uploads.removed_uploads:
+            continue
         if owner not in cloud.watch.jobs and owner not in cloud.watch.removed:
             yield f"no-artifact-without-owner: {path}"
 

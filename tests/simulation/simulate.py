@@ -170,6 +170,8 @@ class _Simulation:
         cloud.watch.check()
         if cloud.sales_book.bought_twice:
             raise ViolationError(f"nothing-bought-twice: {cloud.sales_book.bought_twice[0]}")
+        if cloud.sales_book.wrong_inputs:
+            raise ViolationError(cloud.sales_book.wrong_inputs[0])
         if self.log.crash is not None:
             raise ViolationError(f"no-crash: {self.log.crash}")
         if self.most_steps is not None and self.loop.steps > self.most_steps:

@@ -53,12 +53,21 @@ from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.app.query_pages import build_due_query
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.app.records.recorder import Recorder
 from taskreel.app.records.store_metrics import StoreMetrics
 from taskreel.app.services import Services
 from taskreel.app.worker import processor
 from taskreel.app.worker.processor import Processor
+from taskreel.ports import Collection
+from taskreel.store_collections import (
+    ACCOUNTS,
+    JOBS,
+    OPERATIONS,
+    RECURRING_JOBS,
+    WEBHOOK_DELIVERIES,
+)
 from taskreel.web.auth import ApiContext, Authenticator, TokenRules
 from taskreel.web.fal_webhook_keys import FalWebhookKeys
 from taskreel.web.file_links import FileLinks
@@ -72,6 +81,16 @@ from taskreel.web.tasks import InternalKeys, build_maintenance_app, build_proces
 PROVIDERS = ("bfl", "fal")
 _KEYS = {name: KEY_VARIABLES[name] for name in PROVIDERS}
 _SWEEP_SECONDS = 60.0
+_IDLE_MINUTES = 10
+_CLOCKS_DIFFER = timedelta(seconds=20)
+#: Whatever has a wake time, of which the sweep takes care.
+_SWEPT: tuple[Collection[Any], ...] = (
+    JOBS,
+    WEBHOOK_DELIVERIES,
+    RECURRING_JOBS,
+    OPERATIONS,
+    ACCOUNTS,
+)
 #: A caller gives up after that time without an answer.
 _CLIENT_SECONDS = 120.0
 _SIGTERM_SECONDS = 10.0
@@ -374,11 +393,31 @@ class SimulatedCloud:
             return 503
         return status
 
+    async def receive_file(self, path: str, content: bytes) -> None:
+        """Store a file that a user sends to the bucket itself."""
+        await self.base.blobs.put(path, content, content_type="image/png")
+        self.stored_files.add(path)
+
     async def sweep_for_ever(self) -> None:
-        """Call the sweep each minute, as Cloud Scheduler does."""
+        """Call the sweep each minute, as Cloud Scheduler does.
+
+        While nothing is due, only each tenth: such a sweep finds nothing, and days without work
+        are most of a long simulation.
+        """
+        minutes = 0
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            await self.sweep()
+            minutes += 1
+            if minutes % _IDLE_MINUTES == 0 or await self._is_anything_due():
+                await self.sweep()
+
+    async def _is_anything_due(self) -> bool:
+        # The clock of the machine that sweeps may be ahead.
+        until = EPOCH + timedelta(seconds=self.loop.time()) + _CLOCKS_DIFFER
+        for collection in _SWEPT:
+            if await self.store.query(build_due_query(collection, until, page=1)):
+                return True
+        return False
 
     async def sweep(self) -> bool:
         """Sweep once; False if it failed."""
@@ -402,6 +441,7 @@ async def _serve(
     app: Any, method: str, path: str, content: bytes, headers: dict[str, str]
 ) -> tuple[int, Any]:
     """Run one request through an ASGI application."""
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -410,7 +450,7 @@ async def _serve(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [
             (b"host", b"api.test"),
@@ -473,11 +513,12 @@ async def running_cloud(
             watch=watch,
             store=store,
             queues=queues,
-            sales_book=SalesBook(plan),
+            sales_book=SalesBook(plan, watch.reuse.check_input),
             receiver=Receiver(),
             base=base,
         )
         made.append(cloud)
+        watch.on_removal = cloud.sales_book.note_removal
         for _ in range(shape.instances):
             cloud.start_instance()
         yield cloud

@@ -53,8 +53,10 @@ class SimulatedClock:
         self.skew = timedelta(0)
 
     def now(self) -> datetime:
-        """The time as this machine has it."""
-        return EPOCH + timedelta(seconds=self._loop.time()) + self.skew
+        """The time as this machine has it; as with a real clock, each reading has its own."""
+        seconds = max(self._loop.time(), self._loop.last_reading + 1e-6)
+        self._loop.last_reading = seconds
+        return EPOCH + timedelta(seconds=seconds) + self.skew
 
     async def sleep(self, seconds: float, /) -> None:
         """Wait that long."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -48,6 +48,8 @@ class Sale:
     cancel_asked: bool = False
     #: The service cannot say whether the system has heard of it.
     maybe_unheard: bool = False
+    #: Its job was removed; another one may have been made under the same id.
+    job_removed: bool = False
 
 
 @dataclass
@@ -55,15 +57,30 @@ class SalesBook:
     """All sales of all services, and every purchase that should not have happened."""
 
     plan: FaultPlan
+    #: Yields what is wrong with an input file of a job.
+    check_input: Callable[[str, bytes], Iterator[str]] = lambda _job_id, _content: iter(())
     sales: list[Sale] = field(default_factory=list)
     bought_twice: list[str] = field(default_factory=list)
+    wrong_inputs: list[str] = field(default_factory=list)
     #: Whether a scenario wants answers at once; else the tape says so.
     answers_at_once: bool | None = None
+
+    def note_removal(self, job_id: str) -> None:
+        """Note that a job was removed: its sales are none of a job of the same id after it."""
+        for sale in self.sales:
+            if sale.job_id == job_id:
+                sale.job_removed = True
+
+    def note_inputs(self, job_id: str, request: Generation) -> None:
+        """Check the input files that a service gets for a job."""
+        for file in request.inputs:
+            self.plan.note("upload used")
+            self.wrong_inputs += self.check_input(job_id, file.path.read_bytes())
 
     def sell(self, job_id: str, unit: str, *, done: bool) -> Sale:
         """Accept work; note when the same is still running, or was delivered."""
         for earlier in self.sales:
-            is_same = (earlier.job_id, earlier.unit) == (job_id, unit)
+            is_same = (earlier.job_id, earlier.unit) == (job_id, unit) and not earlier.job_removed
             # What was to be cancelled, at a deadline, may be bought again by a later round.
             lives = (
                 earlier.state in {SaleState.RUNNING, SaleState.DONE} and not earlier.cancel_asked
@@ -91,6 +108,7 @@ class SimulatedProvider:
         plan, machine = self.sales_book.plan, self.machine
         job_id, _, unit = idempotency_key.split(".")
         await machine.pause()
+        self.sales_book.note_inputs(job_id, request)
         if plan.strikes(Fault.PROVIDER_DOWN):
             raise ProviderDownError("503")
         if plan.strikes(Fault.PROVIDER_LIMITS):

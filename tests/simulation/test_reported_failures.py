@@ -111,13 +111,13 @@ def test_bottube_1535_what_fails_is_not_charged_though_the_provider_bills_it() -
 def test_varghq_sdk_92_a_client_that_timed_out_finds_its_result_by_the_same_key() -> None:
     async def scenario(cloud: SimulatedCloud, customer: Customer) -> None:
         key = {"idempotency-key": "order-17"}
-        first = await customer._request("POST", "/api/jobs/image-generation", PICTURE, key)
+        first = await customer.request("POST", "/api/jobs/image-generation", PICTURE, key)
         assert first is not None  # and the client never saw it
         await asyncio.sleep(300)
-        again = await customer._request("POST", "/api/jobs/image-generation", PICTURE, key)
+        again = await customer.request("POST", "/api/jobs/image-generation", PICTURE, key)
         assert again is not None
         assert again[1]["jobId"] == first[1]["jobId"]
-        result = await customer._request("GET", f"/api/jobs/{again[1]['jobId']}/result")
+        result = await customer.request("GET", f"/api/jobs/{again[1]['jobId']}/result")
         assert result is not None
         assert result[0] == 200
         assert len(cloud.sales_book.sales) == 1
@@ -135,12 +135,12 @@ def test_openstory_828_a_waiting_job_tells_its_position() -> None:
         assert cloud.watch.jobs[jobs[-1].job_id].status is Status.THROTTLED
         places = []
         for job in jobs[1:]:
-            answer = await customer._request("GET", f"/api/queue/{job.job_id}/position")
+            answer = await customer.request("GET", f"/api/queue/{job.job_id}/position")
             assert answer is not None
             places.append(answer[1]["ahead"])
         assert places == sorted(places)
         assert places[-1] > places[0] >= 0
-        shown = await customer._request("GET", f"/api/jobs/{jobs[-1].job_id}")
+        shown = await customer.request("GET", f"/api/jobs/{jobs[-1].job_id}")
         assert shown is not None
         assert shown[1]["queue"]["ahead"] == places[-1]
 
@@ -214,7 +214,7 @@ def test_a_job_that_failed_at_its_deadline_while_it_was_buying_is_not_retried_by
         assert ended.status is Status.FAILED
         assert ended.maybe_bought
         path = f"/api/jobs/image-generation/{job.job_id}/retry"
-        answer = await customer._request("POST", path)
+        answer = await customer.request("POST", path)
         assert answer is not None
         assert answer[0] == 403
         assert len(cloud.sales_book.sales) == 1

@@ -27,6 +27,8 @@ SAMPLE = (
     "a poll whose task is lost is never made up for",
     "an older revision drops unknown fields",
     "a replay takes over units that were not done",
+    "a cached result answers every user",
+    "a purged result still answers",
 )
 #: Seeds that CI runs, from the first on, each of them so many hours: all kinds of faults happen in
 #: them. The rarest, a run whose lease is lost, is in one of 20 seeds, so three of these have it.
@@ -43,6 +45,11 @@ BRANCHES = (
     "log sweep_ended",
     "log sweep_rescued",
     "log unit_failed",
+    "cache hit",
+    "equal requests at once",
+    "result cache purged",
+    "upload used",
+    "upload with other bytes",
     "live stream resumed",
     "priority schedule",
     "uniform schedule",

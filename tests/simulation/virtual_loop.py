@@ -88,6 +88,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = self  # asked by the base class when no callback is ready
         self._clock_resolution = 1e-6
         self._now = 0.0
+        #: The newest time that a machine's clock has shown, but for its skew.
+        self.last_reading = 0.0
         self._tape = tape
         self._schedule = schedule
         self._pauses: list[Pause] = []
