@@ -57,7 +57,6 @@ RULES = {
     "domain/credits.py",
     "domain/ids.py",
     "domain/value.py",
-    "domain/task_signature.py",
 }
 EMBEDDED = {
     "adapters/local/sqlite.py",

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hmac
 
-_PREFIX = "hmac-sha256="
+#: A signature begins so; no key of ours does.
+SIGNATURE_PREFIX = "hmac-sha256="
 
 
 def sign_task(key: str, path: str, body: bytes) -> str:
     """The value of X-Internal-Api-Key for this body, in place of the key."""
-    return _PREFIX + hmac.digest(key.encode(), path.encode() + b"\n" + body, "sha256").hex()
-
-
-def is_signature(value: str) -> bool:
-    """True for a value that has the form of a signature; no key of ours begins so."""
-    return value.startswith(_PREFIX)
+    return (
+        SIGNATURE_PREFIX + hmac.digest(key.encode(), path.encode() + b"\n" + body, "sha256").hex()
+    )

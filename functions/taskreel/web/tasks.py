@@ -17,7 +17,7 @@ from taskreel.app.services import Services
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import TaskreelError, UnauthenticatedError
-from taskreel.domain.task_signature import is_signature, sign_task
+from taskreel.domain.task_signature import SIGNATURE_PREFIX, sign_task
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, read_body, read_model, read_trace
 from taskreel.web.problems import answer_error, build_problem
@@ -158,7 +158,7 @@ class InternalApp:
         authorization = request.headers.get("authorization")
         given = request.headers.get("x-internal-api-key")
         try:
-            if given is not None and is_signature(given):
+            if given is not None and given.startswith(SIGNATURE_PREFIX):
                 body = await read_body(request)
                 self._keys.check_signature(given, request.url.path, body)
                 request = _repeat_body(request, body)
