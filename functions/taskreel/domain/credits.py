@@ -287,7 +287,10 @@ class Account(CappedSpend):
     )
 
     def apply(self, movement: Movement, **changes: Any) -> Self:
-        """The account after a movement. Raises ValidationError if a number falls below 0."""
+        """The account after a movement. Raises ValidationError if a number falls below 0.
+
+        `changes` are any others: a count of each day and grant has a field of its own name.
+        """
         moved = {
             "available": self.available + movement.available,
             "held": self.held + movement.held,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Literal, Self, Unpack
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from taskreel.domain.ids import keyed_job_id
-from taskreel.domain.value import StoredValue, accept_unknown
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 
 #: The beginning of the pseudonym of every erased user.
 PSEUDONYM_PREFIX = "erased-"
@@ -68,21 +69,43 @@ class Erasure(StoredValue):
     updated_at: datetime
     ended_at: datetime | None = None
 
-    def with_changes(self, at: datetime, **changes: Any) -> Self:
-        """Copy it with other fields changed at `at`."""
-        return self.model_copy(update={"updated_at": at, **changes})
+    def with_changes(self, at: datetime, **changes: Unpack[ErasureChanges]) -> Self:
+        """Copy it with these fields changed at `at`. Raises ValidationError for a wrong one."""
+        return self.model_copy(
+            update={"updated_at": at, **validate_changes(ErasureChanges, changes)}
+        )
 
-    def count(self, field: str, numbers: Mapping[str, int], at: datetime) -> Self:
+    def count(
+        self, field: Literal["removed", "pseudonymised"], numbers: Mapping[str, int], at: datetime
+    ) -> Self:
         """Copy it with the numbers added to those of `removed` or `pseudonymised`."""
         counts: dict[str, int] = dict(getattr(self, field))
         for name, number in numbers.items():
             if number:
                 counts[name] = counts.get(name, 0) + number
-        return self.with_changes(at, **{field: counts})
+        if field == "removed":
+            return self.with_changes(at, removed=counts)
+        return self.with_changes(at, pseudonymised=counts)
 
-    def enter(self, phase: ErasurePhase, at: datetime, **changes: Any) -> Self:
+    def enter(self, phase: ErasurePhase, at: datetime) -> Self:
         """Copy it at the beginning of another phase."""
-        return self.with_changes(at, phase=phase, collection=0, after=None, **changes)
+        return self.with_changes(at, phase=phase, collection=0, after=None)
+
+
+@with_config(STRICT)
+class ErasureChanges(TypedDict, total=False):
+    """The fields of an Erasure that may change after it was made."""
+
+    user_id: str | None
+    phase: ErasurePhase
+    removed: dict[str, int]
+    pseudonymised: dict[str, int]
+    waiting: int
+    rounds: int
+    proof: ErasureProof
+    collection: int
+    after: str | None
+    ended_at: datetime | None
 
 
 def running_erasure_id(user_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from taskreel.domain.erasure import Erasure
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.webhook import DeliveryState, WebhookDelivery, WebhookEndpoint
@@ -29,6 +30,7 @@ VALUES: list[Any] = [
         operation_id="o", user_id="u", tier="free", action=BulkAction.CANCEL, filter=JobFilter(),
         limit=1, expire_at=NOW, **TIMES,
     ),
+    Erasure(erasure_id="e", pseudonym="erased-e", ordered_by="a", reason="", **TIMES),
 ]  # fmt: skip
 
 

@@ -149,7 +149,7 @@ async def _erase_jobs(services: Services, caller: Caller, user_id: str) -> Erasu
 def _end_jobs(erasure: Erasure, waiting: int, now: datetime) -> Erasure:
     if waiting:
         return erasure.with_changes(now, waiting=waiting)
-    return erasure.enter(ErasurePhase.DOCUMENTS, now, waiting=0)
+    return erasure.with_changes(now, waiting=0).enter(ErasurePhase.DOCUMENTS, now)
 
 
 # ── Other documents ──────────────────────────────────────────────────────────────────────────────
@@ -189,7 +189,7 @@ async def _begin_again(services: Services, user_id: str) -> Erasure:
     return await change_running(
         services,
         user_id,
-        lambda one, now: one.enter(ErasurePhase.JOBS, now, rounds=one.rounds + 1),
+        lambda one, now: one.with_changes(now, rounds=one.rounds + 1).enter(ErasurePhase.JOBS, now),
     )
 
 
@@ -263,13 +263,13 @@ async def _prove_files(
         current, now = await load_running(tx, user_id), services.clock.now()
         if proof.found:
             # Something was written meanwhile, as by a token that is still valid.
-            again = current.enter(
-                ErasurePhase.JOBS, now, rounds=current.rounds + 1, proof=ErasureProof()
-            )
+            again = current.with_changes(
+                now, rounds=current.rounds + 1, proof=ErasureProof()
+            ).enter(ErasurePhase.JOBS, now)
             tx.set(ERASURES, running_erasure_id(user_id), again)
             return again.model_copy(update={"proof": proof})
-        done = current.enter(
-            ErasurePhase.DONE, now, user_id=None, proof=proof, ended_at=now, waiting=0
+        done = current.with_changes(now, user_id=None, proof=proof, ended_at=now, waiting=0).enter(
+            ErasurePhase.DONE, now
         )
         # The report has a random id: nothing leads from the person to it.
         tx.delete(ERASURES, running_erasure_id(user_id))
@@ -318,17 +318,21 @@ async def _go_on(
     erasure: Erasure,
     rows: Sequence[Row[Any]],
     after_all: ErasurePhase | None,
-    **changes: Any,
+    proof: ErasureProof | None = None,
 ) -> Erasure:
-    """Store the place behind the rows; behind the last collection is the phase `after_all`."""
+    """Store the place behind the rows, and what was found; behind the last collection `after_all`.
+
+    None for `after_all` leaves the phase as it is.
+    """
     is_last_page = len(rows) < _PAGE - 1  # a page may lack the erasure itself
     number = erasure.collection + is_last_page
     after = None if is_last_page else rows[-1].id
 
     def move(current: Erasure, now: datetime) -> Erasure:
+        current = current.with_changes(now, proof=proof or current.proof)
         if number == len(STORED) and after_all is not None:
-            return current.enter(after_all, now, **changes)
-        return current.with_changes(now, collection=number, after=after, **changes)
+            return current.enter(after_all, now)
+        return current.with_changes(now, collection=number, after=after)
 
     return await change_running(services, user_id, move)
 
