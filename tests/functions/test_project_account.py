@@ -286,3 +286,48 @@ async def test_the_books_are_sound_after_a_member_was_erased(
     numbers = await read_numbers(admin, film)
     assert (numbers[1], sum(numbers)) == (0, 5)
     await expect_sound_books(world)
+
+
+@pytest.mark.parametrize("role", [None, "viewer"])
+async def test_who_may_not_submit_to_a_project_has_it_pay_no_retry(
+    world: World,
+    ada: httpx.AsyncClient,
+    eve: httpx.AsyncClient,
+    admin: httpx.AsyncClient,
+    film: str,
+    role: str | None,
+) -> None:
+    await grant(admin, film, 5)
+    failed = await submit_job(eve, {**FAILING, "projectId": film})
+    await world.advance(60)
+    member = f"{PROJECTS}/{film}/members/eve"
+    changed = await (ada.put(member, json={"role": role}) if role else ada.delete(member))
+    assert changed.is_success
+    path = f"{IMAGE}/{failed['jobId']}"
+    expect_problem(await eve.post(f"{path}/retry"), 403, "forbidden")
+    expect_problem(await eve.post(f"{path}/replay", json={}), 403, "forbidden")
+    assert await read_numbers(ada, film) == (5, 0, 0)
+    # An editor of the project may have it done again.
+    assert (await ada.post(f"{path}/retry")).status_code == 202
+    assert await read_numbers(ada, film) == (4, 1, 0)
+    await world.advance(60)
+    await expect_sound_books(world)
+
+
+async def test_the_list_of_accounts_goes_on_behind_that_of_a_project(
+    admin: httpx.AsyncClient, film: str
+) -> None:
+    await grant(admin, film, 5)
+    for user in ("ada", "zoe"):
+        assert (await admin.post(f"/api/credits/{user}/grants", json={"amount": 1})).is_success
+    names: list[str] = []
+    params: dict[str, Any] = {"limit": 1}
+    while params.get("cursor") is not None or not names:
+        answer = await admin.get("/api/accounts", params=params)
+        assert answer.is_success, answer.text
+        names += [one["userId"] for one in answer.json()["accounts"]]
+        params["cursor"] = answer.json()["nextCursor"]
+    assert names == ["ada", project_account_id(film), "zoe"]
+    for strange in ("project:", "project:a/b", "project:project:a"):
+        refused = await admin.get("/api/accounts", params={"cursor": strange})
+        expect_problem(refused, 422, "invalid_request")

@@ -14,6 +14,7 @@ from functions.job_requests import IMAGE, expect_problem, refused_paths
 from providers.fake_provider import build_png
 from simulation.world import World
 from taskreel.app.audit.store_audit import audit_store
+from taskreel.domain.ids import keyed_job_id
 
 PICTURE: dict[str, Any] = {
     "prompt": "a kite",
@@ -150,6 +151,16 @@ async def test_what_remembers_a_cached_answer_is_no_job(
         listed = (await client.get("/api/jobs", params=params)).json()["jobs"]
         assert len(listed) == 1
     assert not (await audit_store(world.services)).violations
+    id_ = keyed_job_id("ada", KEY["Idempotency-Key"])
+    for client in (ada, world.as_user("bob"), admin):
+        for path in (f"/api/jobs/{id_}", f"{IMAGE}/{id_}", f"/replicate/v1/predictions/{id_}"):
+            expect_problem(await client.get(path), 404, "not_found")
+        expect_problem(await client.delete(f"{IMAGE}/{id_}"), 404, "not_found")
+        waiting = {"prompt": "a boat", "dependsOn": [{"jobId": id_}]}
+        answer = await client.post(IMAGE, json=waiting)
+        assert refused_paths(answer) == {"dependsOn[0].jobId"}
+    # The key still means its request.
+    assert (await ada.post(IMAGE, json=PICTURE, headers=KEY)).headers["Idempotency-Replayed"]
 
 
 @pytest.mark.parametrize(

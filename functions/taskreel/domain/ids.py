@@ -39,6 +39,11 @@ def is_project_account(account_id: str) -> bool:
     return account_id.startswith(_PROJECT_ACCOUNT)
 
 
+def is_account_id(text: str) -> bool:
+    """True for what can be the id of an account: a user's, or a project's."""
+    return is_user_id(text.removeprefix(_PROJECT_ACCOUNT))
+
+
 def random_id(random: Random) -> str:
     """26 lower-case letters and digits (128 random bits)."""
     return _encode_base32(random.getrandbits(128).to_bytes(16))

@@ -13,7 +13,7 @@ from taskreel.app.flow.slots import active_limit
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.flow_limits import FlowLimits
-from taskreel.domain.ids import is_user_id
+from taskreel.domain.ids import is_account_id
 from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin
@@ -82,7 +82,7 @@ async def read_accounts(
     """
     check_query(request, "prefix", "limit", "cursor")
     services = context.services
-    if cursor is not None and not is_user_id(cursor):
+    if cursor is not None and not is_account_id(cursor):
         raise InvalidError.at("cursor", "invalid cursor: use nextCursor from the previous page")
     accounts, more = await list_accounts(services, prefix=prefix, limit=limit, after=cursor)
     views = [build_account_view(account, services.rules.limits) for account in accounts]

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.answered_requests import KEYED, AnsweredRequest
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.result_cache import CacheLookup, look_up_result
 from taskreel.app.services import Services
 from taskreel.domain.errors import IdempotencyMismatchError
 from taskreel.domain.ids import keyed_job_id
 from taskreel.domain.job import Job
-from taskreel.domain.value import StoredValue
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import Submission
-from taskreel.ports import Collection, Transaction
-from taskreel.store_collections import JOBS
+from taskreel.ports import Transaction
 
 
 class KeyedRequest(Protocol):
@@ -49,30 +47,6 @@ class KeyedRequest(Protocol):
     @property
     def body_hash(self) -> str:
         """A digest that is equal for equal requests."""
-
-
-class AnsweredRequest(StoredValue):
-    """A request that another job answered than that of its key's id.
-
-    It names no user and has no time but that of its removal, so no query for jobs finds it.
-    """
-
-    #: The job that answered.
-    job_id: str
-    request_hash: str
-    expire_at: datetime
-
-
-def _decode(data: Mapping[str, Any]) -> Job | AnsweredRequest:
-    if "createdAt" in data:
-        return Job.model_validate(data)
-    return AnsweredRequest.model_validate(data)
-
-
-#: The documents of jobs, read by the fixed id of a key.
-_KEYED: Collection[Job | AnsweredRequest] = Collection(
-    JOBS.name, lambda value: value.document(), _decode
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +90,7 @@ async def find_keyed_answer(
     One read, and another for a request that the cache answered. A key whose job was removed means
     nothing any more. Raises IdempotencyMismatchError for another request under the same key.
     """
-    found = await services.store.get(_KEYED, _key_id(caller, request))
+    found = await services.store.get(KEYED, _key_id(caller, request))
     if found is None:
         return None
     if isinstance(found, Job):
@@ -147,10 +121,10 @@ async def release_key(services: Services, caller: Caller, request: KeyedRequest)
     id_ = _key_id(caller, request)
 
     async def write(tx: Transaction) -> bool:
-        found = await tx.get(_KEYED, id_)
+        found = await tx.get(KEYED, id_)
         if not await _is_left_over(tx, found):
             return False
-        tx.delete(_KEYED, id_)
+        tx.delete(KEYED, id_)
         return True
 
     return request.idempotency_key is not None and await services.store.transaction(write)
@@ -171,10 +145,10 @@ async def _remember_answer(
     )
 
     async def write(tx: Transaction) -> bool:
-        found = await tx.get(_KEYED, id_)
+        found = await tx.get(KEYED, id_)
         if found is not None and not await _is_left_over(tx, found):
             return False
-        tx.set(_KEYED, id_, answered)
+        tx.set(KEYED, id_, answered)
         return True
 
     if not await services.store.transaction(write):

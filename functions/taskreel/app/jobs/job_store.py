@@ -16,6 +16,7 @@ from taskreel.domain.errors import (
     DocumentTooLargeError,
     LeaseLostError,
     StoreError,
+    UnreadableDocumentError,
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -45,7 +46,14 @@ _WITHOUT_SUCCESS = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 async def load_job(reader: Store | Transaction, job_id: str) -> Job | None:
     """Read one job, or None when there is none. One read."""
-    return await reader.get(JOBS, job_id)
+    try:
+        return await reader.get(JOBS, job_id)
+    except UnreadableDocumentError:
+        from taskreel.app.jobs.answered_requests import is_answered_request  # of few: cold start
+
+        if await is_answered_request(reader, job_id):
+            return None
+        raise
 
 
 def store_job(tx: Transaction, job: Job, *, may_have_grown: bool = True) -> None:

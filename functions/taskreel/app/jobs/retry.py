@@ -10,6 +10,7 @@ from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job_to_change
+from taskreel.app.jobs.removal_marks import is_being_removed
 from taskreel.app.messages.spend_alerts import (
     SpendAlerts,
     announce_spend_alerts,
@@ -42,7 +43,7 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
         lost = await find_lost_steps(services, failed)
     async with reserve_room(services, failed) as room:
         job, alerts = await services.store.transaction(
-            lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id, lost)
+            lambda tx: _open_next_round(services, tx, job_id, room, caller, lost)
         )
     await enqueue_tasks(services, [task for one in alerts for task in announce_spend_alerts(one)])
     if job.status is Status.THROTTLED:
@@ -89,23 +90,22 @@ async def _open_next_round(
     tx: Transaction,
     job_id: str,
     room: Room,
-    by: str,
+    caller: Caller,
     lost: Collection[str],
 ) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
-    if job is None:
+    if job is None or is_being_removed(job):
         raise NotFoundError(f"There is no job {job_id}.")
     require_retryable(job)
 
     now = services.clock.now()
     needed = price_next_round(job, lost)
     account = await open_account(services, tx, job.user_id, now)
-    reopened, of_project = job.next_round(now, needed, now, by=by), None
+    reopened, of_project = job.next_round(now, needed, now, by=caller.user_id), None
     if job.project_id is not None:
         from taskreel.app.projects.spend import hold_in_project  # of few requests: cold start
 
-        # The right to change the job has been checked; its owner is a member, or was.
-        reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, None)
+        reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, caller)
     own_cost = needed if reopened.paid_by is None else 0
     if own_cost:
         reopened = reopened.with_changes(now, burned=split_hold(account, own_cost))

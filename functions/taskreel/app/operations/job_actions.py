@@ -85,8 +85,9 @@ class JobActions:
             case BulkAction.CANCEL:
                 return Outcome(reason=_explain_ended(job))
             case BulkAction.DELETE:
-                over = job.status.final and job.wake_at is None
-                return Outcome(reason=None if over else f"it is {job.status}: cancel it first")
+                return Outcome(
+                    reason=None if job.is_over else f"it is {job.status}: cancel it first"
+                )
             case BulkAction.RETRY:
                 require_retryable(job)
                 cost = price_next_round(job)

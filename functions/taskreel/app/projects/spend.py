@@ -22,18 +22,19 @@ from taskreel.store_collections import ACCOUNTS, PROJECTS
 
 
 async def hold_in_project(
-    services: Services, tx: Transaction, job: Job, cost: int, at: datetime, caller: Caller | None
+    services: Services, tx: Transaction, job: Job, cost: int, at: datetime, caller: Caller
 ) -> tuple[Job, SpendAlerts | None]:
     """Count a hold of the job in its project, where one is stored; the job that says so.
 
     A project that pays its jobs holds `cost` in its own account: `paid_by` of the job is set.
-    `caller` must be an editor of it; None where their right has been checked. Raises
+    `caller` must be an editor of it. A later round of a job is its owner's right, who may be no
+    member any more: there the caller must be one only where the project pays. Raises
     ForbiddenError, SpendCapError and TooFewCreditsError. The owner of the project gets its alerts.
     """
     project = await load_project(tx, job.project_id)
     if project is None:
         return job, None
-    if caller is not None:
+    if job.round == 1 or project.has_account:
         require_editor(caller, project)
     if project.account_id is not None:
         job = await _hold_in_account(services, tx, project.account_id, job, cost, at)
