@@ -35,6 +35,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 #: would keep a single process busy while the other has nothing to do.
 LONGEST_FILES = (
     "test_simulation.py",
+    "test_thousand_hours.py",
     "test_life.py",
     "test_rehearsals.py",
     "test_dashboard_quality.py",
