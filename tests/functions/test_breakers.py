@@ -115,6 +115,24 @@ async def test_half_open_lets_one_probe_through(start_providers: StartProviders)
     assert (await breaker(setup))["state"] == "open"
 
 
+async def test_refused_requests_of_one_user_hold_up_no_other_probe(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
+    await broken(setup)
+    mallory = setup.world.as_user("mallory")
+    setup.fakes["bfl"].fault = Fault.MODERATION
+    refused = await submit_job(mallory, KITE)
+    await setup.world.advance(50)
+    assert (await read_job(mallory, refused))["error"]["code"] == "moderation"
+    # It says nothing of the provider: another probe may begin at once.
+    setup.fakes["bfl"].fault = None
+    job = await submit_job(setup.user(), KITE)
+    await setup.world.advance(15)
+    assert (await read_job(setup.user(), job))["status"] == "COMPLETED"
+    assert (await breaker(setup))["state"] == "closed"
+
+
 async def test_whoever_takes_anybody_does_not_wait_for_one(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl", "fal")
     await broken(setup)

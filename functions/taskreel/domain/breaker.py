@@ -195,6 +195,17 @@ class Breaker(StoredValue):
             return self
         return self.model_copy(update={"probe_until": now + timedelta(seconds=rule.probe_seconds)})
 
+    def free_probe(self, begun_at: datetime, now: datetime) -> Breaker:
+        """The breaker once work begun at `begun_at` has ended without a word on the provider.
+
+        A request that was refused, or has to wait, neither closes nor opens it. If it was the
+        probe, another may begin: one user's such requests must not hold up all others.
+        """
+        is_probe = self.since is None or begun_at >= self.since
+        if self.probe_until is None or self.state_at(now) is not BreakerState.HALF_OPEN:
+            return self
+        return self.model_copy(update={"probe_until": None}) if is_probe else self
+
     def record_result(
         self,
         *,

@@ -283,3 +283,23 @@ async def test_of_two_instances_that_see_a_breaker_half_open_one_probes(store: C
     admitted = await other.admit_work(ID, at(20))
     assert admitted is not None
     assert admitted > at(20)
+
+
+async def test_a_probe_that_says_nothing_of_the_provider_lets_another_begin(
+    store: Counted,
+) -> None:
+    breakers = CircuitBreakers(store, RULE)
+    await fail(breakers, 0, times=4)
+    assert await breakers.admit_work(ID, at(14)) == at(14)
+    assert await breakers.admit_work(ID, at(15)) == at(20)
+    written = store.transactions
+    # Work of before the breaker opened is no probe.
+    await breakers.free_probe(ID, at(15), begun_at=at(1))
+    assert store.transactions == written
+    await breakers.free_probe(ID, at(16), begun_at=at(14))
+    other = CircuitBreakers(store, RULE)
+    assert await other.admit_work(ID, at(16)) == at(16)
+    assert await seen(other, 17) is BreakerState.HALF_OPEN
+    written = store.transactions
+    await breakers.free_probe("fal.other", at(17), begun_at=at(16))
+    assert store.transactions == written

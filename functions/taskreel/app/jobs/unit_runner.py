@@ -76,6 +76,8 @@ class UnitRunner:
         self._planned = planned
         #: The calls that failed in this run.
         self.failures: list[FailedCall] = []
+        #: The time at which the breaker admitted the purchase of this call, if it did.
+        self._admitted_at: datetime | None = None
 
     async def run_unit(self) -> None:
         """Start or poll the unit, if it is due. An error ends in its state.
@@ -87,7 +89,7 @@ class UnitRunner:
             self._record_error(_ambiguous_error())
             return
         while self.unit.is_due(self._services.clock.now()):
-            called_at = self._services.clock.now()
+            called_at, self._admitted_at = self._services.clock.now(), None
             error = await self._catch_error(self._call_provider())
             if error is None:
                 return
@@ -143,7 +145,8 @@ class UnitRunner:
         between, the next run sees that the work may have been bought, and does not send it again.
         """
         admitted = await self._get_failover().admit_unit(self.unit, self._planned)
-        self.unit = admitted.with_changes(begun_at=self._services.clock.now())
+        self._admitted_at = self._services.clock.now()
+        self.unit = admitted.with_changes(begun_at=self._admitted_at)
         try:
             await self._save()
         except BaseException:
@@ -399,7 +402,8 @@ class UnitRunner:
         """Move the unit to another provider; False when there is none that may take over."""
         if not self._is_paid():
             return False
-        await self._get_failover().record_failure(self.unit, error, called_at)
+        asked_at = self._admitted_at or self.unit.begun_at
+        await self._get_failover().record_failure(self.unit, error, called_at, asked_at)
         other = await self._get_failover().find_replacement(self.unit, self._planned, error)
         if other is None:
             return False

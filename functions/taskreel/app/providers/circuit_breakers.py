@@ -155,6 +155,27 @@ class CircuitBreakers:
         if state_changed or probe_ended or (failed and may_write):
             await self._write_breaker(id_, now)
 
+    async def free_probe(self, id_: str, now: datetime, *, begun_at: datetime) -> None:
+        """Let another probe begin if this work was one, and ended without a word on the provider.
+
+        Writes nothing for other work.
+        """
+        own = self._own.get(id_)
+        if own is not None:
+            self._own[id_] = own.free_probe(begun_at, now)
+        breaker = (await self.load_breakers(now)).get(id_)
+        if breaker is None or breaker.free_probe(begun_at, now) is breaker:
+            return
+
+        async def write(tx: Transaction) -> Breaker:
+            stored = await tx.get(BREAKERS, id_) or Breaker()
+            freed = stored.free_probe(begun_at, now)
+            if freed is not stored:
+                tx.set(BREAKERS, id_, freed)
+            return freed
+
+        self._view[id_] = await self._store.transaction(write)
+
     def _count_own_result(self, id_: str, result: _Result) -> None:
         """Count a result in the breaker of this process, which follows the missing answers alone.
 
