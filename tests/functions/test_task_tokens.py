@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.config import Settings
+from taskreel.domain.task_signature import sign_task
+from taskreel.web.http import read_body
 from taskreel.web.task_tokens import TaskTokenRules
 from taskreel.web.tasks import InternalApp, InternalKeys
 from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
@@ -136,6 +138,27 @@ async def test_a_task_with_a_key_that_was_dropped_passes_by_its_token(tokens: To
     assert answer.status_code == HTTPStatus.OK
     answer = await call(tokens.rules, authorization="Bearer x", x_internal_api_key="dropped")
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
+
+
+async def test_a_task_that_a_dropped_key_has_signed_passes_with_its_body(tokens: Tokens) -> None:
+    """Its signature is checked by the body, which the handler reads after that."""
+    received = []
+
+    async def handle(request: Request) -> Response:
+        received.append(await read_body(request))
+        return Response()
+
+    app = InternalApp({"/tasks/process": handle}, InternalKeys([KEY]), tokens.rules)
+    body = b'{"jobId": "job_1"}'
+    headers = {
+        "Authorization": await tokens.deliver(),
+        "X-Internal-Api-Key": sign_task("dropped", "/tasks/process", body),
+    }
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=PROCESSOR) as client:
+        answer = await client.post("/tasks/process", content=body, headers=headers)
+    assert answer.status_code == HTTPStatus.OK
+    assert received == [body]
 
 
 async def test_without_an_account_only_the_key_opens(tokens: Tokens) -> None:

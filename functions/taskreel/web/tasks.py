@@ -160,8 +160,9 @@ class InternalApp:
         try:
             if given is not None and given.startswith(SIGNATURE_PREFIX):
                 body = await read_body(request)
-                self._keys.check_signature(given, request.url.path, body)
+                # Before the check: where the token lets it in, the handler reads the body too.
                 request = _repeat_body(request, body)
+                self._keys.check_signature(given, request.url.path, body)
             else:
                 self._keys.check(given)
         except UnauthenticatedError:
