@@ -287,3 +287,13 @@ async def test_pages_over_several_values_follow_one_another(store: Store) -> Non
             break
         query = replace(query, after=(page[-1].data["at"], page[-1].id))
     assert found == ["r0", "r3", "r6", "r1", "r4", "r2", "r5"]
+
+
+async def test_what_was_committed_later_is_found_by_the_number_of_a_commit(store: Store) -> None:
+    await create_row(store, "a", {"n": 1})
+    await create_row(store, "b", {"n": 1})
+    every: Query[Mapping[str, Any]] = Query(collection=ROWS, where=(("n", "==", 1),))
+    first, second = await store.query(every)
+    later = replace(every, committed_from=second.commit_number)
+    assert first.commit_number < second.commit_number
+    assert [row.id for row in await store.query(later)][-1] == "b"

@@ -29,7 +29,7 @@ from taskreel.app.messages.job_task import queue_of_type
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.stream_position import StreamPosition
-from taskreel.ports import Query, Transaction
+from taskreel.ports import Query, Row, Transaction
 from taskreel.store_collections import JOBS
 
 ADA = Caller(user_id="ada")
@@ -218,6 +218,33 @@ async def test_all_readers_of_a_user_share_one_watch_of_the_store(
     await feed.close()
 
 
+async def test_a_client_that_asks_again_and_again_costs_what_it_has_missed(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call is a reader for a moment: a new watch would read every job of the last minute."""
+    store: Any = BreakableWatches(world.services.store, StoreError(""))
+    feed = JobFeed(replace(world.services, store=store))
+    jobs = [await submit(world, ada) for _ in range(3)]
+    own = await open_own(world)
+    async with JobReader(feed) as first:
+        await first.add(own)
+        position = first.positions[own.source]
+    await show_progress(world, jobs[1], 10)
+    store.rows = 0
+    async with JobReader(feed) as again:
+        await again.add(own, position)
+        assert (await next_change(again)).job.job_id == jobs[1].job_id
+    assert store.watches == 1
+    assert store.rows == 1
+    monkeypatch.setattr(job_feed, "LINGER_SECONDS", 0)
+    async with JobReader(feed) as last:
+        await last.add(own)
+    async with asyncio.timeout(10):
+        while feed.has_watches:  # noqa: ASYNC110 - a timer of the loop ends it, without a sign
+            await asyncio.sleep(0)
+    await feed.close()
+
+
 async def test_readers_end_when_the_process_stops(world: World, feed: JobFeed) -> None:
     async with JobReader(feed) as reader, asyncio.timeout(10):
         await reader.add(await open_own(world))
@@ -252,6 +279,13 @@ class BreakableWatches:
         self.breaks_next = False
         #: The watches that were begun.
         self.watches = 0
+        #: The documents that queries have found.
+        self.rows = 0
+
+    async def query(self, query: Query[Any]) -> list[Row[Any]]:
+        found: list[Row[Any]] = await self.store.query(query)
+        self.rows += len(found)
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)

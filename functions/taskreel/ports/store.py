@@ -120,6 +120,9 @@ class Query(Generic[V]):
     and None for one that its document does not have. The collection's codec must be able to read
     that: one for mappings, as the whole value is not there. A row behind which pages go on needs
     the fields of `order`, too.
+
+    With `committed_from` a store may leave out documents of commits with a smaller number, where
+    that saves work; the caller leaves them out in any case.
     """
 
     collection: Collection[V]
@@ -128,6 +131,7 @@ class Query(Generic[V]):
     limit: int | None = None
     after: tuple[Any, ...] | None = None
     fields: tuple[str, ...] | None = None
+    committed_from: int | None = None
 
     def __post_init__(self) -> None:
         if any(operator == "in" and len(value) > MOST_IN for _, operator, value in self.where):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.local.sqlite_tables import StoredDocument
 from taskreel.ports import Collection, Increment, Transaction
 
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Row = Mapping[str, Any]
 encoded: list[Row] = []
 
@@ -111,4 +115,30 @@ async def test_a_value_without_any_encoding_ends_the_process(tmp_path: Path) -> 
     with pytest.raises(TypeError, match="cannot be of type object"):
         await store.durable()
     assert ended == [True]
+    await store.close()
+
+
+async def test_a_document_is_decoded_once_for_all_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    loaded: list[str] = []
+    load = store.load_document
+
+    def count(collection: str, document: StoredDocument) -> Mapping[str, Any]:
+        loaded.append(collection)
+        return load(collection, document)
+
+    async with AsyncExitStack() as watches:
+        begun = []
+        for owner in ("ann", "ann", "bob"):
+            changes: Any = store.watch_changes(ROWS, "owner", owner, since=NOON)
+            begun.append(await watches.enter_async_context(aclosing(changes)))
+            assert (await anext(begun[-1])).documents == []
+        monkeypatch.setattr(store, "load_document", count)
+        await put(store, {"owner": "ann", "updatedAt": NOON})
+        assert [[row.id for row in (await anext(one)).documents] for one in begun[:2]] == [
+            ["a"]
+        ] * 2
+        assert loaded == ["rows"]
     await store.close()

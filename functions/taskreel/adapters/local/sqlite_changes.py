@@ -92,19 +92,24 @@ class ChangeWatches:
             watch.woken.set()
 
     def report(self, written: Mapping[tuple[str, str], StoredDocument]) -> None:
-        """Give the writes of a transaction to the watches that match."""
+        """Give the writes of a transaction to the watches that match.
+
+        A document is decoded once, however many watches there are.
+        """
+        if not self._watches:
+            return
+        names = {watch.collection.name for watch in self._watches}
+        changed = [
+            (collection, id_, self._store.load_document(collection, document), document.version)
+            for (collection, id_), document in written.items()
+            if collection in names and not document.is_deleted
+        ]
         for watch in self._watches:
-            changes = [
-                Row(
-                    watch.collection,
-                    id_,
-                    self._store.load_document(collection, document),
-                    document.version,
-                )
-                for (collection, id_), document in written.items()
-                if collection == watch.collection.name and not document.is_deleted
+            matching = [
+                Row(watch.collection, id_, data, version)
+                for collection, id_, data, version in changed
+                if collection == watch.collection.name and data.get(watch.field) == watch.value
             ]
-            matching = [one for one in changes if one.data.get(watch.field) == watch.value]
             if matching:
                 watch.add(sorted(matching, key=lambda one: one.commit_number))
                 watch.woken.set()

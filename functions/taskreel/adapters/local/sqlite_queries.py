@@ -63,6 +63,9 @@ def build_conditions(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
         clause, added = _build_filter(table, field, operator, value)
         clauses.append(clause)
         values += added
+    if query.committed_from is not None:
+        clauses.append("version >= ?")
+        values.append(query.committed_from)
     if query.after is not None:
         clause, added = _build_cursor(table, query)
         clauses.append(clause)

@@ -25,6 +25,9 @@ from taskreel.store_collections import JOBS
 log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
+#: A watch goes on for so long without a reader. A client that asks again and again is a reader for
+#: a moment each time, and a new watch reads every job that changed within COMMIT_DELAY.
+LINGER_SECONDS = 5.0
 #: Unfinished jobs of one source of which a digest is remembered.
 _MOST_SHOWN = 1024
 
@@ -68,6 +71,19 @@ class _Channel:
         self.shown: OrderedDict[str, int] = OrderedDict()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
+        #: Ends the watch, once the last reader has left.
+        self.end_timer: asyncio.TimerHandle | None = None
+
+    def stop_timer(self) -> None:
+        """Let the watch go on: it has a reader, or is ended at once."""
+        if self.end_timer is not None:
+            self.end_timer.cancel()
+            self.end_timer = None
+
+    @property
+    def is_watching(self) -> bool:
+        """True once its watch has begun."""
+        return self.ready.done() and self.ready.exception() is None
 
     def note_shown(self, job: Job) -> bool:
         """False for a write that changed nothing for a reader, such as a lease's renewal."""
@@ -105,6 +121,11 @@ class JobFeed:
         self._readers: set[Reader] = set()
         self.is_closed = False
 
+    @property
+    def has_watches(self) -> bool:
+        """True while any source is watched."""
+        return bool(self._channels)
+
     def add_reader(self, reader: Reader) -> None:
         """Tell the reader when the process stops."""
         self._readers.add(reader)
@@ -128,6 +149,7 @@ class JobFeed:
             channel = self._channels[source] = _Channel(source)
             channel.task = asyncio.create_task(self._run(channel))
         channel.readers.add(reader)
+        channel.stop_timer()
         try:
             await asyncio.shield(channel.ready)
         except BaseException:
@@ -147,6 +169,8 @@ class JobFeed:
         for reader in list(self._readers):
             reader.end()
         tasks = [channel.task for channel in self._channels.values() if channel.task is not None]
+        for channel in self._channels.values():
+            channel.stop_timer()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,12 +180,21 @@ class JobFeed:
         channel.readers.discard(reader)
         if channel.readers or self._channels.get(channel.source) is not channel:
             return
-        del self._channels[channel.source]
+        if channel.is_watching and not self.is_closed:
+            channel.stop_timer()
+            loop = asyncio.get_running_loop()
+            channel.end_timer = loop.call_later(LINGER_SECONDS, self._end, channel)
+        else:
+            self._end(channel)
+
+    def _end(self, channel: _Channel) -> None:
+        if self._channels.get(channel.source) is channel:
+            del self._channels[channel.source]
         if channel.task is not None:
             channel.task.cancel()
 
     async def _run(self, channel: _Channel) -> None:
-        """Watch until the last reader leaves. A watch that fails later on is begun again."""
+        """Watch until the last reader has left. A watch that fails later on is begun again."""
         while True:
             try:
                 async with aclosing(self._watch(channel.source)) as watched:

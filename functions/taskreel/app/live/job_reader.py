@@ -255,6 +255,7 @@ class JobReader:
             where=((source.field, "==", source.value), ("updatedAt", ">=", since)),
             order=(("updatedAt", "asc"),),
             limit=_PAGE,
+            committed_from=position.commit_number,
         )
         for _ in range(_MOST_PAGES):
             rows = await self._feed.services.store.query(query)
