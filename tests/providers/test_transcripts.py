@@ -111,3 +111,23 @@ async def test_a_transcript_beyond_a_jobs_document_is_whole_in_its_file(tmp_path
 )
 def test_a_language_is_named_by_its_code_where_one_is_known(name: str, code: str) -> None:
     assert find_language_code(name) == code
+
+
+async def test_texts_and_times_that_no_player_reads_cost_nobody_the_transcript(
+    tmp_path: Path,
+) -> None:
+    """Half a surrogate pair has no UTF-8, and a time before the beginning no form."""
+    odd = (
+        Segment(-0.5, 1.0, "A\x00 l\x1bamp"),
+        Segment(3.0, 2.0, "half \ud83d"),
+        Segment(float("nan"), 4.0, "never"),
+        Segment(4.0, float("inf"), "ever"),
+    )
+    done = await save(tmp_path, Transcript("A\x07 lamp\ud83d", "en", odd, 4.0))
+    assert done.data is not None
+    assert done.data["text"] == "A lamp?"
+    assert [(one["start"], one["end"], one["text"]) for one in done.data["segments"]] == [
+        (0.0, 1.0, "A lamp"),
+        (3.0, 3.0, "half ?"),
+    ]
+    assert "00:00:00.000 --> 00:00:01.000\nA lamp\n" in read_files(done)[".vtt"]

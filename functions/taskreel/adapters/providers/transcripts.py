@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ SHORTEST_PAUSE_SECONDS = 0.8
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 #: So many characters of segments stand in the job itself; of more, only in the .json file.
 _MOST_CHARACTERS = 200_000
+#: All but tabs and the ends of lines.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ def read_scribe(reply: Mapping[str, Any]) -> Transcript | None:
 
 async def save_transcript(row: ModelRow, request: Generation, made: Transcript) -> Done:
     """The result of a transcription, with subtitles where anything was said."""
+    made = _clean_transcript(made)
     folder = request.folder
     stem = folder / f"{request.name}-transcript"
     result: dict[str, Any] = {
@@ -94,6 +99,29 @@ async def save_transcript(row: ModelRow, request: Generation, made: Transcript) 
         result["segments"], result["text"] = [], made.text[:_MOST_CHARACTERS]
     cost = None if made.seconds is None or row.usd is None else made.seconds * row.usd
     return Done(data=result, outputs=outputs, cost_usd=cost)
+
+
+def _clean_transcript(made: Transcript) -> Transcript:
+    """The transcript without what no file of subtitles can have: it was paid for all the same."""
+    segments = tuple(
+        replace(
+            one,
+            start=max(one.start, 0.0),
+            end=max(one.end, one.start, 0.0),
+            text=_clean_text(one.text),
+            speaker=_clean_text(one.speaker),
+        )
+        for one in made.segments
+        if math.isfinite(one.start) and math.isfinite(one.end)
+    )
+    return replace(
+        made, text=_clean_text(made.text), language=_clean_text(made.language), segments=segments
+    )
+
+
+def _clean_text(text: str) -> str:
+    """The text without control characters; half a surrogate pair, which has no UTF-8, is `?`."""
+    return _CONTROL.sub("", text).encode(errors="replace").decode()
 
 
 def _split_words(words: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
