@@ -114,11 +114,11 @@ def test_no_service_is_sent_more_than_its_instances_take(tmp_path: Path) -> None
     text = (ROOT / "infra/queues.yaml").read_text("utf-8")
     polls = "maxConcurrentDispatches: 250"
     assert polls in text
-    (tmp_path / "queues.yaml").write_text(text.replace(polls, "maxConcurrentDispatches: 251"))
+    (tmp_path / "queues.yaml").write_text(text.replace(polls, "maxConcurrentDispatches: 351"))
     (tmp_path / "services.yaml").write_text((ROOT / "infra/services.yaml").read_text("utf-8"))
     ((_, problem),) = planned("capacity", TASKREEL_INFRA=str(tmp_path))
-    assert "queues of task-processor dispatch up to 1651 tasks at a time" in problem
-    assert "take 1650" in problem
+    assert "queues of task-processor dispatch up to 1751 tasks at a time" in problem
+    assert "take 1750" in problem
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,8 @@ def plan_capacity(target: Target) -> Iterator[Step]:
                 f"the {len(queues)} queues of {name} dispatch up to {dispatched} tasks at a time, "
                 f"and its instances take {capacity} (maxInstances × concurrency): Cloud Run "
                 "answers the rest with 429, and Cloud Tasks then slows the queues. Lower the "
-                "limits of job types (`queue=`), or raise maxInstances in infra/services.yaml"
+                "limits of job types (`queue=`), or raise concurrency or maxInstances in "
+                "infra/services.yaml"
             )
 
 
