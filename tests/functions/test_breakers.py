@@ -133,6 +133,20 @@ async def test_refused_requests_of_one_user_hold_up_no_other_probe(
     assert (await breaker(setup))["state"] == "closed"
 
 
+async def test_a_cancelled_probe_holds_up_no_other(start_providers: StartProviders) -> None:
+    setup = await start_providers("bfl")
+    await broken(setup)
+    setup.fakes["bfl"].fault = None
+    mallory = setup.world.as_user("mallory")
+    probe = await submit_job(mallory, KITE)
+    await setup.world.advance(31)
+    assert (await read_job(mallory, probe))["status"] == "PROCESSING"
+    assert (await mallory.delete(f"{IMAGE}/{probe['jobId']}")).is_success
+    job = await submit_job(setup.user(), KITE)
+    await setup.world.advance(20)
+    assert (await read_job(setup.user(), job))["status"] == "COMPLETED"
+
+
 async def test_whoever_takes_anybody_does_not_wait_for_one(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl", "fal")
     await broken(setup)

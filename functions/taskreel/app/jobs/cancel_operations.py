@@ -49,10 +49,11 @@ async def cancel_operations(services: Services, job: Job) -> None:
 async def cancel_operation(services: Services, job_id: str, unit: UnitRun) -> bool:
     """Cancel a unit's operation. True when no further try is needed: cancelled, or unknown there.
 
-    A failure is logged, not raised.
+    A failure is logged, not raised. Such an operation probes its provider's breaker no more.
     """
     provider = services.providers.get(unit.provider)
     try:
+        await _free_probe(services, unit)
         await provider.cancel(unit.operation or {})
     except RunError as error:
         log.warning(
@@ -66,6 +67,23 @@ async def cancel_operation(services: Services, job_id: str, unit: UnitRun) -> bo
         )
         return error.category is Category.PERMANENT
     return True
+
+
+async def _free_probe(services: Services, unit: UnitRun) -> None:
+    """Let other work wait no longer for a result of the cancelled unit. Raises no StoreError."""
+    from taskreel.app.providers.circuit_breakers import breaker_id  # of few jobs: cold start
+
+    if unit.begun_at is None:
+        return
+    id_, now = breaker_id(unit.provider, unit.model), services.clock.now()
+    try:
+        await services.providers.breakers.free_probe(id_, now, begun_at=unit.begun_at)
+    except StoreError as error:
+        # The next probe begins when this one is given up.
+        log.warning(
+            "a cancelled probe of a provider was not ended",
+            extra={"action": "result_uncounted", "breaker": id_, "error": error.message},
+        )
 
 
 # ── Purchases under way when their job ended ─────────────────────────────────────────────────────
