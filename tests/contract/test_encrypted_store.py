@@ -12,7 +12,7 @@ from contract.conftest import StoreMaker
 from contract.rows import NOON, ROWS, create_row, put_row, read_row, watch_row
 from taskreel.adapters.encryption.data_keys import DataKeys
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore
-from taskreel.ports import Collection, Query, Store
+from taskreel.ports import Collection, Query, Store, Transaction
 from taskreel.ports.store import SEALED
 from taskreel.store_collections import DATA_KEYS
 
@@ -43,6 +43,20 @@ async def test_protected_fields_are_one_encrypted_text_and_the_others_as_they_ar
     assert MARKER not in str(stored)
     (key,) = await read_inner(store).inner.query(Query(collection=DATA_KEYS))
     assert key.value.wrapped_by.startswith("local:")
+
+
+@on_each_store
+async def test_changes_of_a_document_one_after_another_are_all_written(store: Store) -> None:
+    await create_row(store, "a", {"n": 1, "owner": "ann", "text": MARKER})
+
+    async def change(tx: Transaction) -> None:
+        await tx.get(ROWS, "a")
+        tx.update(ROWS, "a", {"n": 2})
+        tx.update(ROWS, "a", {"text": "another"})
+        tx.update(ROWS, "a", {"owner": "bob"})
+
+    await store.transaction(change)
+    assert await read_row(store) == {"n": 2, "owner": "bob", "text": "another"}
 
 
 @on_each_store

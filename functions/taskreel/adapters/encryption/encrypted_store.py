@@ -170,6 +170,8 @@ class _SealingTransaction:
         self._store = store
         #: The values that it has read or written: a part of a sealed text is changed by these.
         self._seen: dict[tuple[str, str], tuple[Collection[Any], Any]] = {}
+        #: What it has changed of them alone since: a write of the whole document has it, too.
+        self._changed: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         value = await self._tx.get(self._store.bind(collection, id_), id_)
@@ -180,31 +182,40 @@ class _SealingTransaction:
     def create(
         self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
     ) -> None:
-        self._seen[collection.name, id_] = (collection, value)
+        self._note_whole(collection, id_, value)
         self._tx.create(self._store.bind(collection, id_), id_, value, is_new=is_new)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._seen[collection.name, id_] = (collection, value)
+        self._note_whole(collection, id_, value)
         self._tx.set(self._store.bind(collection, id_), id_, value)
 
     def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
         name = collection.name
         protected = self._store.find_protected(name)
+        earlier = self._changed.get((name, id_), {})
         if protected.isdisjoint(changes):
+            if protected:
+                self._changed[name, id_] = {**earlier, **changes}
             self._tx.update(self._store.bind(collection, id_), id_, changes)
             return
         seen = self._seen.get((name, id_))
-        if seen is None or any(isinstance(value, Increment) for value in changes.values()):
+        every = {**earlier, **changes}
+        if seen is None or any(isinstance(value, Increment) for value in every.values()):
             raise StoreError(
                 f"{name}/{id_}: {', '.join(sorted(protected & changes.keys()))} cannot be changed "
                 "alone: these fields are encrypted together. Read the document in the same "
                 "transaction."
             )
         # The whole document: one from before encryption has these fields in clear as well.
-        whole = {**seen[0].encode(seen[1]), **changes}
+        whole = {**seen[0].encode(seen[1]), **every}
         documents: Collection[Mapping[str, Any]] = Collection(name, dict, dict)
         self.set(documents, id_, whole)
 
+    def _note_whole(self, collection: Collection[V], id_: str, value: V) -> None:
+        self._seen[collection.name, id_] = (collection, value)
+        self._changed.pop((collection.name, id_), None)
+
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
         self._seen.pop((collection.name, id_), None)
+        self._changed.pop((collection.name, id_), None)
         self._tx.delete(collection, id_)
