@@ -256,6 +256,8 @@ class Stack:
 
     def _encryption_settings(self) -> dict[str, str]:
         """A folder with a key is always encrypted: without it nothing could be read."""
+        if not {**os.environ, **self.config.environ}.get("ENCRYPTION_KEY"):
+            self.data.check_encryption_key()
         if self.config.encrypt:
             self.data.create_encryption_key()
         key = self.data.find_encryption_key()
