@@ -314,20 +314,44 @@ async def test_who_may_not_submit_to_a_project_has_it_pay_no_retry(
     await expect_sound_books(world)
 
 
-async def test_the_list_of_accounts_goes_on_behind_that_of_a_project(
-    admin: httpx.AsyncClient, film: str
+@pytest.mark.parametrize("limit", [1, 2, 3, 20])
+async def test_the_list_of_users_passes_over_the_accounts_of_projects(
+    admin: httpx.AsyncClient, ada: httpx.AsyncClient, film: str, limit: int
 ) -> None:
+    other = await make_project(ada)
+    await grant(admin, other, 5)
     await grant(admin, film, 5)
     for user in ("ada", "zoe"):
         assert (await admin.post(f"/api/credits/{user}/grants", json={"amount": 1})).is_success
     names: list[str] = []
-    params: dict[str, Any] = {"limit": 1}
+    params: dict[str, Any] = {"limit": limit}
+    pages = 0
     while params.get("cursor") is not None or not names:
         answer = await admin.get("/api/accounts", params=params)
         assert answer.is_success, answer.text
         names += [one["userId"] for one in answer.json()["accounts"]]
         params["cursor"] = answer.json()["nextCursor"]
-    assert names == ["ada", project_account_id(film), "zoe"]
+        pages += 1
+    assert names == ["ada", "zoe"]
+    assert pages == max(1, 2 // limit)
+    for prefix, found in (("a", ["ada"]), ("pro", []), ("z", ["zoe"])):
+        answer = await admin.get("/api/accounts", params={"prefix": prefix, "limit": limit})
+        assert [one["userId"] for one in answer.json()["accounts"]] == found
+    # By their prefix they are listed, from page to page.
+    first = (await admin.get("/api/accounts?prefix=project:&limit=1")).json()
+    cursor = first["nextCursor"]
+    second = (await admin.get(f"/api/accounts?prefix=project:&limit=1&cursor={cursor}")).json()
+    listed = [one["userId"] for one in (*first["accounts"], *second["accounts"])]
+    assert listed == sorted([project_account_id(film), project_account_id(other)])
+    behind = (await admin.get(f"/api/accounts?cursor={cursor}")).json()
+    assert [one["userId"] for one in behind["accounts"]] == ["zoe"]
     for strange in ("project:", "project:a/b", "project:project:a"):
         refused = await admin.get("/api/accounts", params={"cursor": strange})
         expect_problem(refused, 422, "invalid_request")
+
+
+async def test_a_project_has_no_limit_of_a_user(admin: httpx.AsyncClient, film: str) -> None:
+    await grant(admin, film, 5)
+    path = f"/api/limits/{project_account_id(film)}"
+    expect_problem(await admin.get(path), 422, "invalid_request")
+    expect_problem(await admin.put(path, json={"activeJobs": 2}), 422, "invalid_request")

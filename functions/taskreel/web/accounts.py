@@ -78,6 +78,7 @@ async def read_accounts(
 ) -> Response:
     """By the users' ids, of which `prefix` is the beginning.
 
+    Projects' own accounts are listed with a `prefix` that begins with `project:`, and only so.
     A user who has never submitted a job, and has no grant, has no account.
     """
     check_query(request, "prefix", "limit", "cursor")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
 
-from taskreel.app.query_pages import read_page_by_id, read_pages, read_values
+from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
-from taskreel.ports import Query
+from taskreel.domain.ids import is_project_account, project_account_id
+from taskreel.ports import Query, Row
 from taskreel.store_collections import ACCOUNTS
 
 #: The sums read so many accounts at most: one read each.
@@ -16,6 +18,7 @@ MOST_SUMMED = 20_000
 _PAGE = 500
 #: Sorts behind every character that ids have.
 _LAST = "\uf8ff"
+_BEHIND_PROJECTS = project_account_id(_LAST)
 _NUMBERS = ("available", "held", "captured", "granted", "expired")
 
 
@@ -37,10 +40,21 @@ async def list_accounts(
 ) -> tuple[list[Account], str | None]:
     """Accounts by the users' ids, and the id behind which the next page begins.
 
-    `prefix` is the beginning of the ids.
+    `prefix` is the beginning of the ids. Projects' own accounts are passed over, unless `prefix`
+    asks for them.
     """
-    start = after or _find_predecessor(prefix)
-    return await read_page_by_id(services.store, ACCOUNTS, limit=limit, after=start, prefix=prefix)
+
+    async def read_rows(count: int, start: str | None) -> list[Row[Account]]:
+        query = Query(collection=ACCOUNTS, limit=count, after=(start,) if start else None)
+        return [row for row in await services.store.query(query) if row.id.startswith(prefix)]
+
+    rows = await read_rows(limit + 1, after or _find_predecessor(prefix))
+    if not is_project_account(prefix):
+        before = list(takewhile(lambda row: not is_project_account(row.id), rows))
+        if len(before) < len(rows):
+            # The ids of projects' accounts follow each other: one more query passes over them all.
+            rows = before + await read_rows(limit + 1 - len(before), _BEHIND_PROJECTS)
+    return list(read_values(rows[:limit])), rows[limit - 1].id if len(rows) > limit else None
 
 
 async def sum_accounts(services: Services) -> AccountSums:

@@ -27,7 +27,11 @@ class UserLimit:
 
 
 async def read_user_limit(services: Services, user_id: str, tier: str | None = None) -> UserLimit:
-    """The limit of a user; of one who has never submitted a job, by `tier`. One read."""
+    """The limit of a user; of one who has never submitted a job, by `tier`. One read.
+
+    Raises InvalidError for a text that cannot be a user's id.
+    """
+    check_user_id(user_id)
     account = await load_account(services, services.store, user_id)
     if account.tier is None:
         account = account.model_copy(update={"tier": tier})

@@ -27,7 +27,7 @@ def user_commands() -> None:
 @_cursor
 @connected
 def list_users(session: Session, *, prefix: str, limit: int, cursor: str | None) -> None:
-    """List users with an account, by their ids."""
+    """List users with an account, by their ids. Projects: taskreel projects."""
     page = session.call("GET", "/api/accounts", prefix=prefix, limit=limit, cursor=cursor)
 
     def show_text() -> None:
@@ -138,16 +138,16 @@ def set_caps(
 @user_commands.command("sums")
 @connected
 def show_sums(session: Session) -> None:
-    """Add up all users' accounts. It reads each of them."""
+    """Add up the accounts of all users and projects. It reads each of them."""
     found = session.call("GET", "/api/accounts/sums")
 
     def show_text() -> None:
         click.echo(
-            f"{found['users']:,} users: {found['granted']:,} granted = {found['available']:,} "
+            f"{found['users']:,} accounts: {found['granted']:,} granted = {found['available']:,} "
             f"available + {found['held']:,} held + {found['captured']:,} captured"
         )
         if not found["complete"]:
-            click.echo("There are more users than one request adds up.")
+            click.echo("There are more accounts than one request adds up.")
 
     session.show(found, show_text)
 
