@@ -27,6 +27,7 @@ from simulation.world import running
 from taskreel import wiring
 from taskreel.adapters.providers import KEY_VARIABLES, rename_keys
 from taskreel.config import ConfigurationError, Settings
+from taskreel.jobtypes import JOB_TYPES
 
 # ── Choice ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +197,31 @@ async def test_a_provider_says_what_its_key_unlocks_and_what_it_ends(
         and today.isoformat() < model["retiresOn"] <= (today + timedelta(days=90)).isoformat()
     }
     assert {text.partition(" ")[0] for text in openai["warnings"]} == ending
+
+
+async def test_without_a_key_the_providers_that_are_listed_are_those_that_take_jobs(
+    ada: httpx.AsyncClient,
+) -> None:
+    shown = (await ada.get("/api/providers")).json()["providers"]
+    sellers = [one for one in shown if one["keyVariable"] is not None]
+    needy = {one["provider"]: one["jobTypesThatNeedKey"] for one in sellers}
+    assert needy["elevenlabs"] == ["sound-effect", "transcription"]
+    assert needy["bfl"] == []
+    served = 0
+    for one in sellers:
+        assert (one["configured"], one["servedBy"]) == (False, "studio"), one["provider"]
+        for job_type in one["jobTypes"]:
+            request = {**JOB_TYPES[job_type].example, "provider": one["provider"]}
+            request.pop("model", None)
+            asked = await ada.post(f"/api/jobs/{job_type}?validateOnly=true", json=request)
+            if job_type in needy[one["provider"]]:
+                expect_problem(asked, 422, "provider_not_configured")
+            else:
+                # An example may have more pictures than its models take, or a task of another.
+                code = None if asked.is_success else asked.json()["code"]
+                assert code != "provider_not_configured", (one["provider"], job_type)
+                served += code is None
+    assert served > 20
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,7 @@ def _build_providers() -> ProvidersView:
         key_variable="BFL_API_KEY",
         job_types=["image-generation", "batch-generation"],
         job_types_in_part=["ai-processing", "movie-creation"],
+        job_types_that_need_key=[],
         models=[model],
     )
     return ProvidersView(providers=[one])

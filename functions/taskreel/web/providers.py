@@ -73,6 +73,8 @@ class ModelView(Value):
 class ProviderView(Value):
     """A provider. `configured`: its key is set here; `servedBy`: the one that does its work.
 
+    Without the key jobs of `jobTypesThatNeedKey` are refused, and `servedBy` does the others.
+
     `keyVariable` names the setting of the key, which unlocks `jobTypes` whole and parts of
     `jobTypesInPart`. `warnings`: models that it ends within 90 days, and prices
     that were read over 180 days ago.
@@ -84,6 +86,7 @@ class ProviderView(Value):
     key_variable: str | None = None
     job_types: list[str] = Field(default_factory=list)
     job_types_in_part: list[str] = Field(default_factory=list)
+    job_types_that_need_key: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     models: list[ModelView]
 

@@ -13,7 +13,7 @@ from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import NotFoundError
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.ports import Store, Transaction
+from taskreel.ports import Capability, Store, Transaction
 from taskreel.store_collections import AUDIT
 
 
@@ -39,7 +39,6 @@ async def list_providers(registry: ProviderRegistry, now: datetime) -> list[dict
         {
             "provider": name,
             "configured": registry.is_configured(name),
-            "servedBy": name if registry.is_configured(name) else registry.stand_in,
             **_describe_key(registry, name, now),
             "models": _list_models(registry, name, breakers, now),
         }
@@ -92,7 +91,7 @@ async def set_breaker(
 
 
 def _describe_key(registry: ProviderRegistry, name: str, now: datetime) -> dict[str, Any]:
-    """The variable of a paid provider's key, and the job types that its current models serve."""
+    """Describe a provider's key, the job types that it unlocks, and who serves them now."""
     models = registry.catalogue.list_models(name, now)
     # A model that also asks for a setting is not unlocked by the key.
     able = {
@@ -100,10 +99,18 @@ def _describe_key(registry: ProviderRegistry, name: str, now: datetime) -> dict[
     }
     partly = [one for one in JOB_TYPES.values() if able & one.further_capabilities]
     whole = [one for one in JOB_TYPES.values() if one.capability in able]
+    served_by: str | None = name
+    refused: set[Capability] = set()
+    if not registry.is_configured(name):
+        sold = {Capability(model["capability"]) for model in models}
+        refused = {one for one in sold if not registry.can_stand_in(one)}
+        served_by = registry.stand_in if sold - refused else None
     return {
+        "servedBy": served_by,
         "keyVariable": registry.key_name_of(name),
         "jobTypes": [one.name for one in whole],
         "jobTypesInPart": [one.name for one in partly if one not in whole],
+        "jobTypesThatNeedKey": [one.name for one in whole if one.capability in refused],
         "warnings": list(registry.catalogue.list_warnings(name, now)),
     }
 

@@ -77,7 +77,13 @@ class ProviderRegistry:
         """
         if self.stand_in is None or self.paid_names:
             return None
-        return self.stand_in if self.catalogue.has_models_for(self.stand_in, capability) else None
+        return self.stand_in if self.can_stand_in(capability) else None
+
+    def can_stand_in(self, capability: Capability) -> bool:
+        """Tell if there is a stand-in that does work of this kind."""
+        return self.stand_in is not None and self.catalogue.has_models_for(
+            self.stand_in, capability
+        )
 
     def remember_free_choices(
         self, kind: ChoiceKind, choices: Mapping[str, ProviderChoice | None]

@@ -51,11 +51,20 @@ def _print_providers(session: Session, providers: list[dict[str, Any]]) -> None:
                 one["servedBy"] or "none",
                 len(one["models"]),
                 Text(", ".join(stopped), style="yellow"),
-                ", ".join(one.get("jobTypes", ())),
+                _list_job_types(one),
             )
         )
     columns = ("provider", "key is set", "served by", ">models", "stopped", "job types")
     print_table(session.console, columns, rows)
+
+
+def _list_job_types(provider: dict[str, Any]) -> str:
+    """The job types that the provider's key unlocks; those that are refused without it last."""
+    # Servers of earlier releases do not send the second list.
+    refused = provider.get("jobTypesThatNeedKey", ())
+    served = [name for name in provider.get("jobTypes", ()) if name not in refused]
+    lists = [", ".join(served), refused and f"{', '.join(refused)} (needs the key)"]
+    return "; ".join(filter(None, lists))
 
 
 def _print_models(session: Session, provider: dict[str, Any]) -> None:
