@@ -4,10 +4,13 @@ import itertools
 import json
 import math
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -31,6 +34,7 @@ from taskreel_local.load.load_samples import (
     read_ended_job,
 )
 from taskreel_local.load.soak_verdicts import judge_soak
+from taskreel_local.load.stack_usage import StackUsage
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -216,3 +220,26 @@ def test_the_page_has_a_plot_of_each_quantity(tmp_path: Path) -> None:
     assert "&lt;here&gt;" in page
     assert "holds: flat memory" in page
     assert json.loads((tmp_path / "load.json").read_text())["figures"]["accepted"] == 1000
+
+
+def test_the_processor_time_of_an_ended_worker_stays_in_the_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process with a child that works a little, and ends when its input does."""
+    work = "import sys; sum(range(3_000_000)); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        here = psutil.Process()
+        usage = StackUsage(tmp_path)
+        monkeypatch.setattr(usage, "_find_roots", lambda: [here])
+        before = usage.measure(1.0)
+        spent = psutil.Process(worker.pid).cpu_times().user
+        worker.communicate()
+    after = usage.measure(2.0)
+    assert before is not None
+    assert after is not None
+    assert spent > 0
+    assert after.cpu_seconds >= before.cpu_seconds

@@ -74,7 +74,8 @@ class LoadOptions:
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The running stack on this data folder. [default: a stack of its own]",
+    help="The running stack on this data folder; its users load-0, load-1 and so on are granted a "
+    "billion credits each, which stay in its books. [default: a stack of its own]",
 )
 @click.option("--google-emulators", is_flag=True, help="Its own stack runs on Google's emulators.")
 @click.option(
@@ -266,7 +267,7 @@ async def run_load(target: LoadTarget, options: LoadOptions, console: Console) -
                 times = ARRIVALS[options.arrivals](rate, random.Random(options.seed))  # noqa: S311
                 await run.submit_at(times, seconds)
                 await run.wait_for_ends(options.drain_seconds)
-    description["machineAtTheEnd"] = describe_machine()
+    description["machine at the end"] = describe_machine()
     verdicts = judge_soak(run.samples, seconds) if options.soak else []
     return LoadReport(
         description=description, samples=run.samples, seconds=seconds, verdicts=verdicts

@@ -19,6 +19,9 @@ class StackUsage:
     def __init__(self, data: Path) -> None:
         self._data = str(data.absolute())
         self._found: Sequence[psutil.Process] = ()
+        #: The newest times of every process, those that have ended too: else the sum would fall
+        #: when a media worker ends.
+        self._seconds: dict[psutil.Process, float] = {}
 
     def measure(self, at: float) -> Usage | None:
         """Measure them now; None if none is found. Google's emulators are not counted."""
@@ -31,15 +34,16 @@ class StackUsage:
         for root in roots:
             with contextlib.suppress(psutil.Error):
                 processes |= {child.pid: child for child in root.children(recursive=True)}
-        megabytes, descriptors, seconds = 0.0, 0, 0.0
+        megabytes, descriptors = 0.0, 0
         for process in processes.values():
             with contextlib.suppress(psutil.Error):
                 if process.name() == "java":
                     continue
                 times = process.cpu_times()
+                self._seconds[process] = times.user + times.system
                 megabytes += process.memory_info().rss / _MEGABYTE
                 descriptors += process.num_fds()
-                seconds += times.user + times.system
+        seconds = sum(self._seconds.values())
         return Usage(at=at, megabytes=megabytes, descriptors=descriptors, cpu_seconds=seconds)
 
     def _find_roots(self) -> list[psutil.Process]:
