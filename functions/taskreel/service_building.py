@@ -30,6 +30,7 @@ from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.records.recorder import SHARDS, Recorder
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
+from taskreel.domain.errors import EncryptionKeyError
 from taskreel.domain.input_limits import MIB, InputLimits
 from taskreel.domain.webhook import WebhookDelivery
 from taskreel.limits_setting import parse_limits
@@ -40,11 +41,13 @@ from taskreel.ports import (
     Fetch,
     FileFacts,
     MediaWorkers,
+    Query,
     SendWebhook,
     Store,
     TaskQueue,
 )
 from taskreel.provider_building import build_providers
+from taskreel.store_collections import DATA_KEYS
 
 if TYPE_CHECKING:
     from taskreel.adapters.local.memory_queue import Deliver
@@ -60,7 +63,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
     """
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
     counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
-    rules = _build_rules(chosen)
+    rules = build_rules(chosen)
     # Without limits the counts are not read.
     inner = build_store(chosen)
     recorder = Recorder(inner, clock, SystemRandom().randrange(SHARDS))
@@ -165,7 +168,8 @@ async def _probe_file(workers: MediaWorkers, file: Path, /) -> FileFacts:
     )
 
 
-def _build_rules(chosen: Settings) -> Rules:
+def build_rules(chosen: Settings) -> Rules:
+    """The rules of a deployment. Raises ConfigurationError."""
     return Rules(
         initial_credits=chosen.initial_credits,
         lease=timedelta(seconds=chosen.lease_seconds),
@@ -203,6 +207,24 @@ def build_store(chosen: Settings) -> Store:
     from taskreel.encryption_setting import encrypt_store
 
     return encrypt_store(store, chosen.encryption_key.get_secret_value())
+
+
+async def check_encryption(chosen: Settings, store: Store) -> None:
+    """Raise StoreError unless the settings have the key of what `build_store` has made of them.
+
+    Without a key new documents would be stored in clear beside the encrypted ones.
+    """
+    if chosen.encryption_key is None:
+        if await store.query(Query(collection=DATA_KEYS, limit=1)):
+            raise EncryptionKeyError(
+                "This store is encrypted, and ENCRYPTION_KEY is not set. Set it to the key that "
+                "has encrypted this store."
+            )
+        return
+    from taskreel.adapters.encryption.encrypted_store import EncryptedStore
+
+    assert isinstance(store, EncryptedStore)  # noqa: S101 - the key is set
+    await store.keys.check()
 
 
 def _build_plain_store(chosen: Settings) -> Store:

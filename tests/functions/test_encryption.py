@@ -15,7 +15,6 @@ import pytest
 from functions.job_requests import IMAGE, image_request, submit_job
 from functions.test_erasure import PERSON, erase, fill_store, read_everything
 from simulation.world import World, running
-from taskreel.adapters.encryption.data_keys import EncryptionKeyError
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.encryption.protected_fields import PROTECTED_FIELDS
 from taskreel.adapters.encryption.reencrypt import UNREADABLE, reencrypt_documents
@@ -23,7 +22,7 @@ from taskreel.adapters.logged_store import LoggedStore
 from taskreel.app.audit.store_audit import audit_store
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.services import Services
-from taskreel.domain.errors import StoreError, UnreadableDocumentError
+from taskreel.domain.errors import EncryptionKeyError, StoreError, UnreadableDocumentError
 from taskreel.domain.value import Value
 from taskreel.ports import Collection, Query, Transaction
 from taskreel.ports.store import SEALED

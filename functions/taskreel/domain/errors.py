@@ -280,6 +280,19 @@ class StoreError(TaskreelError):
     #: True if the same write may succeed later. A subclass for which it is false is the store's
     #: answer about these documents: repeating the write gives the same answer, for ever.
     may_pass: ClassVar[bool] = True
+    #: What callers are answered, where the usual text would have them wait in vain.
+    caller_text: ClassVar[str | None] = None
+
+
+class EncryptionKeyError(StoreError):
+    """The store is encrypted, and the settings do not name the key that has encrypted it."""
+
+    code = "encryption_key_unavailable"
+    caller_text = (
+        "This service cannot use its store: ENCRYPTION_KEY is not set, or is not the key that has "
+        "encrypted the store. Its operator finds what to do in infra/guides/encryption.md, under "
+        '"A missing or wrong key". Nothing was written or lost.'
+    )
 
 
 class StoreConflictError(StoreError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from taskreel.domain.data_key import DataKey
-from taskreel.domain.errors import StoreError
+from taskreel.domain.errors import EncryptionKeyError
 from taskreel.ports import Query, Store, Transaction
 from taskreel.ports.keys import KeyService
 from taskreel.store_collections import DATA_KEYS
@@ -32,12 +32,6 @@ class MissingDataKeyError(Exception):
     def __init__(self, key_id: str) -> None:
         super().__init__(key_id)
         self.key_id = key_id
-
-
-class EncryptionKeyError(StoreError):
-    """The data keys cannot be decrypted with the keys that the settings name."""
-
-    code = "encryption_key_unavailable"
 
 
 async def list_data_keys(store: Store) -> list[DataKey]:
@@ -92,6 +86,12 @@ class DataKeys:
             if newest is None or newest.wrapped_by != self._services[0].name:
                 newest = await self._make()
             self._use(newest)
+
+    async def check(self) -> None:
+        """Raise StoreError if the newest data key cannot be decrypted; none is made."""
+        newest = await self._find_newest()
+        if newest is not None:
+            await self._unwrap(newest)
 
     async def load(self, key_id: str) -> None:
         """Bring a data key into memory. Raises EncryptionKeyError."""

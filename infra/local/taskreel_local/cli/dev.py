@@ -21,13 +21,9 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import DEV_USER, make_token
-from taskreel_local.stack.local_stack import (
-    Stack,
-    StackConfig,
-    find_parent,
-    watch_sources,
-)
+from taskreel_local.stack.local_stack import Stack, StackConfig, find_parent
 from taskreel_local.stack.repository_paths import LIMITS, QUEUES
+from taskreel_local.stack.source_changes import watch_sources
 from taskreel_local.stack.stack_error import StackError
 
 _WELCOME = """

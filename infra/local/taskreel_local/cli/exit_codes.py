@@ -4,7 +4,7 @@
 |---|---|
 | 0 | done; the followed jobs are COMPLETED |
 | 1 | a followed job ended otherwise, or a check failed |
-| 2 | the command line is wrong |
+| 2 | the command line, or a setting of the environment, is wrong |
 | 3 | the API refused the request |
 | 4 | the API cannot be reached |
 | 130 | Ctrl-C; followed jobs go on |
@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from taskreel_local.stack.stack_error import StackError
 
 INTERRUPTED = 130
 
@@ -39,10 +42,24 @@ class RefusedError(click.ClickException):
             super().show(file)
 
 
+class WrongEnvironmentError(click.ClickException):
+    """A setting of the environment is wrong."""
+
+    exit_code = 2
+
+
 class UnreachableError(click.ClickException):
     """The API does not respond."""
 
     exit_code = 4
+
+
+def end_without_stack(error: StackError) -> click.ClickException:
+    """The error of a command whose stack cannot start: one line, and the status of its cause."""
+    from taskreel_local.stack.stack_error import WrongSettingError
+
+    is_setting = isinstance(error, WrongSettingError)
+    return (WrongEnvironmentError if is_setting else click.ClickException)(str(error))
 
 
 def explain_problem(problem: Mapping[str, Any], status: int) -> str:

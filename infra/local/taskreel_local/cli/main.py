@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from taskreel_local.cli.command_groups import LazyCommand, LazyCommands
+from taskreel_local.cli.exit_codes import end_without_stack
 
 _CLI = "taskreel_local.cli"
 
@@ -94,7 +95,7 @@ class Commands(LazyCommands):
         try:
             return super().invoke(ctx)
         except StackError as error:
-            raise click.ClickException(str(error)) from None
+            raise end_without_stack(error) from None
 
 
 #: `taskreel cloud-tasks` declares the queues of infra/queues.yaml in the dev stack's project.
@@ -109,8 +110,8 @@ _DEFAULTS = {"cloud-tasks": {"project": "taskreel-local"}}
         "default_map": _DEFAULTS,
         "max_content_width": 100,
     },
-    epilog="Exit status: 0 done, 1 a job did not complete or a check failed, 2 wrong command line,"
-    " 3 refused by the API, 4 the API cannot be reached, 130 Ctrl-C.",
+    epilog="Exit status: 0 done, 1 a job did not complete or a check failed, 2 wrong command line"
+    " or setting, 3 refused by the API, 4 the API cannot be reached, 130 Ctrl-C.",
 )
 @click.version_option(package_name="taskreel")
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from taskreel_local.cli.exit_codes import end_without_stack
 from taskreel_local.cli.options import cloud_tasks_option, data_option, google_emulators_option
 from taskreel_local.stack.data_folder import DEFAULT
 
@@ -121,4 +122,4 @@ def _run_until_stopped(work: Callable[[], Awaitable[None]]) -> None:
     except asyncio.CancelledError:
         pass
     except StackError as error:
-        raise click.ClickException(str(error)) from None
+        raise end_without_stack(error) from None

@@ -85,7 +85,7 @@ class DataFolder:
             f"The store in {display_path(self.root)} is encrypted, and its key is not there: put "
             f"{self.encryption_key_file.name} back, or set ENCRYPTION_KEY to the key that has "
             "encrypted it. Nothing that is stored can be read without it, and new prompts would "
-            "be stored in clear."
+            'be stored in clear. See infra/guides/encryption.md, "A missing or wrong key".'
         )
 
     def _is_encrypted(self) -> bool:

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +23,11 @@ import httpx
 
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER
-from taskreel_local.stack.repository_paths import MAIN, QUEUES, ROOT
+from taskreel_local.stack.repository_paths import QUEUES, ROOT
 from taskreel_local.stack.server_process import ServerProcess, bind_socket
 from taskreel_local.stack.settings_file import read_settings
 from taskreel_local.stack.stack_error import StackError
+from taskreel_local.stack.start_checks import check_settings, check_store_key
 
 if TYPE_CHECKING:
     from taskreel_cloud_tasks.service import LocalCloudTasks
@@ -138,6 +139,7 @@ class Stack:
             environ = self._server_environ({**self._local_settings(), **self._emulator_settings()})
         else:
             environ = self._server_environ(read_settings(self.config.cloud))
+        await check_store_key(check_settings(environ))
         self._servers = [
             ServerProcess(self._listener, environ) for _ in range(self._count_servers())
         ]
@@ -384,17 +386,3 @@ def find_parent(environ: Mapping[str, str]) -> str:
     project = environ.get("GOOGLE_CLOUD_PROJECT") or PROJECT
     location = environ.get("GOOGLE_CLOUD_LOCATION") or LOCATION
     return f"projects/{project}/locations/{location}"
-
-
-#: The dashboard's files, which a server reads once.
-_PAGE_FILES = (".js", ".css", ".html", ".svg")
-
-
-async def watch_sources() -> AsyncIterator[None]:
-    """Yield once for each burst of changes to the deployed code."""
-    from watchfiles import PythonFilter, awatch
-
-    async for _changes in awatch(
-        MAIN.parent, watch_filter=PythonFilter(extra_extensions=_PAGE_FILES)
-    ):
-        yield

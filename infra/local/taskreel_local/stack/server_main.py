@@ -191,6 +191,7 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     os.umask(0o077)  # stored prompts and results are their owner's alone
     _exit_with_parent()
+    wiring.check_start()
     wiring.settings()
     listener = socket.socket(fileno=descriptor)
     config = uvicorn.Config(

@@ -1,0 +1,63 @@
+"""Checks before the servers of a stack start: of their settings, and of the key of its store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from taskreel_local.stack.stack_error import StackError, WrongSettingError
+
+if TYPE_CHECKING:
+    from taskreel.config import Settings
+
+_ADVICE = (
+    "On this machine the key is the file encryption.key in the data folder, unless ENCRYPTION_KEY "
+    'names another. See infra/guides/encryption.md, "A missing or wrong key".'
+)
+
+
+def check_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings of a server with this environment. Raises WrongSettingError."""
+    from taskreel.adapters.providers import KEY_VARIABLES, rename_keys
+    from taskreel.config import ConfigurationError, Settings
+    from taskreel.service_building import build_rules
+
+    try:
+        found = Settings.from_environment(rename_keys(environ), KEY_VARIABLES)
+        build_rules(found)
+    except ConfigurationError as error:
+        raise WrongSettingError(f"Wrong setting: {error}") from None
+    return found
+
+
+def _has_store_file(chosen: Settings) -> bool:
+    return Path(urlsplit(chosen.store_url).path.removeprefix("/")).exists()
+
+
+async def check_store_key(chosen: Settings) -> None:
+    """Raise StackError if the settings lack the key of the stack's SQLite store.
+
+    A store that cannot be read for another reason is left to its server, which waits for it. Other
+    stores are not asked from here: the health of their servers says it.
+    """
+    from taskreel.config import ConfigurationError
+    from taskreel.domain.errors import EncryptionKeyError, StoreError
+    from taskreel.service_building import build_store, check_encryption
+
+    if urlsplit(chosen.store_url).scheme != "sqlite":
+        return
+    try:
+        store = build_store(chosen)
+    except ConfigurationError as error:
+        raise WrongSettingError(f"Wrong setting: {error}") from None
+    try:
+        if _has_store_file(chosen):
+            await check_encryption(chosen, store)
+    except EncryptionKeyError as error:
+        raise StackError(f"{error.message} {_ADVICE}") from None
+    except StoreError:
+        return
+    finally:
+        await store.close()
