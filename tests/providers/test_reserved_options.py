@@ -13,6 +13,7 @@ from taskreel.adapters.providers.model_lookup import find_row, get_today
 from taskreel.adapters.providers.reserved_options import (
     RESERVED_ALWAYS,
     RESERVED_IN_PRICE,
+    RESERVED_INPUTS,
     find_reserved_names,
 )
 from taskreel.domain.errors import PermanentError
@@ -26,6 +27,8 @@ async def test_a_reserved_option_is_refused_before_anything_is_sent(
     provider = case.adapter(fake)
     row = find_row(case.provider, case.model, case.capability, get_today())
     reserved = RESERVED_ALWAYS if row.usd is None else load_reserved_options(case.provider)
+    if row.needs_input:
+        reserved |= RESERVED_INPUTS
     for name in sorted(reserved):
         request = case.request(tmp_path, providerOptions={name: "x"})
         with pytest.raises(PermanentError) as refused:

@@ -8,7 +8,11 @@ from typing import Any
 from taskreel.adapters.providers import load_reserved_options
 from taskreel.adapters.providers.model_lookup import find_row, get_today
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.reserved_options import RESERVED_ALWAYS, find_reserved_names
+from taskreel.adapters.providers.reserved_options import (
+    RESERVED_ALWAYS,
+    RESERVED_INPUTS,
+    find_reserved_names,
+)
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Generation
 
@@ -41,10 +45,13 @@ def find_row_for(provider: str, request: Generation) -> ModelRow:
 def find_reserved_options(row: ModelRow, options: Mapping[str, Any]) -> list[str]:
     """The names of `providerOptions` that no caller may send with this model.
 
-    For a model without a known price these are only another model, more results and addresses.
+    For a model without a known price these are only another model, more results and addresses; for
+    one that works on a file, also another file.
     """
     priced = row.usd is not None
     reserved = load_reserved_options(row.provider) if priced else RESERVED_ALWAYS
+    if row.needs_input:
+        reserved |= RESERVED_INPUTS
     return find_reserved_names(options, reserved)
 
 

@@ -29,6 +29,13 @@ RESERVED_IN_PRICE = RESERVED_ALWAYS | {
     *("frames", "scale", "upscale_factor", "outscale", "audio", "generate_audio", "enable_audio"),
     *("service_tier", "tier"),
 }
+#: Refused for every model that works on a file: another than the one that was checked and measured.
+RESERVED_INPUTS = frozenset(
+    {
+        *("source", "source_url", "cloud_storage_url", "file", "file_url", "input_image"),
+        *("image", "image_url", "image_uri", "video", "video_url", "video_uri", "audio_url"),
+    }
+)
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
@@ -41,8 +48,8 @@ def find_reserved_names(options: Mapping[str, Any], reserved: frozenset[str]) ->
 def explain_reserved(provider: str) -> str:
     """The reason, for the caller, without a path."""
     return (
-        f"cannot be passed on to {provider}: it would change the work that was priced, or where "
-        "its result goes; use the job's own fields and options"
+        f"cannot be passed on to {provider}: it would change the work that was priced, its input, "
+        "or where its result goes; use the job's own fields and options"
     )
 
 
