@@ -89,6 +89,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
         sign_message=partial(_sign_message, chosen),
         count_sweep=recorder.count_sweep,
         flush_records=recorder.flush,
+        check_encryption=partial(check_encryption, chosen, inner),
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
 

@@ -20,9 +20,11 @@ from taskreel.adapters.encryption.protected_fields import PROTECTED_FIELDS
 from taskreel.adapters.encryption.reencrypt import UNREADABLE, reencrypt_documents
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.app.audit.store_audit import audit_store
+from taskreel.app.health import REPORT_AGE, HealthMonitor
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.services import Services
 from taskreel.domain.errors import EncryptionKeyError, StoreError, UnreadableDocumentError
+from taskreel.domain.health import Health, MachineFacts
 from taskreel.domain.value import Value
 from taskreel.ports import Collection, Query, Transaction
 from taskreel.ports.store import SEALED
@@ -180,6 +182,53 @@ async def test_without_its_key_a_store_says_that_it_is_encrypted(
             for id_ in await read_stored(world, collection.name):
                 with pytest.raises(UnreadableDocumentError, match="ENCRYPTION_KEY is not set"):
                     await world.services.store.get(collection, id_)
+
+
+@pytest.mark.parametrize("key", [OTHER_KEY, None], ids=["another_key", "no_key"])
+async def test_health_says_that_the_key_of_the_store_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    async with open_world(tmp_path, monkeypatch, KEY) as world:
+        await submit_job(world.as_user(), PICTURE)
+        assert (await world.api.get("/api/jobs/health")).json()["status"] == "healthy"
+    async with open_world(tmp_path, monkeypatch, key) as world:
+        for _ in range(2):
+            answer = await world.api.get("/api/jobs/health")
+            assert answer.status_code == 503
+            (reason,) = answer.json()["reasons"]
+            assert reason.startswith("store: ENCRYPTION_KEY is not set, or is not the key")
+            await world.advance(REPORT_AGE.total_seconds())
+
+
+async def test_health_reads_the_data_keys_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def count() -> None:
+        asked.append(1)
+
+    async with open_world(tmp_path, monkeypatch, None) as world:
+        monitor = HealthMonitor(replace(world.services, check_encryption=count), MachineFacts)
+        for seconds in (0, 10, 30, 30):
+            await world.advance(seconds)
+            assert (await monitor.read_report()).store.verdict.status is Health.HEALTHY
+    assert len(asked) == 2
+
+
+async def test_a_caller_is_not_asked_to_wait_for_a_wrong_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path, monkeypatch, KEY) as world:
+        await submit_job(world.as_user(), PICTURE)
+    async with open_world(tmp_path, monkeypatch, OTHER_KEY) as world:
+        answer = await world.as_user().post(IMAGE, json=PICTURE)
+        assert answer.status_code == 503
+        problem = answer.json()
+        assert problem["code"] == "encryption_key_unavailable"
+        assert "Try again" not in problem["detail"]
+        assert "ENCRYPTION_KEY" in problem["detail"]
+        assert "local:" not in problem["detail"]  # the names of keys are in the log alone
 
 
 async def test_a_new_key_encrypts_and_the_old_one_still_reads(

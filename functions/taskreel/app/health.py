@@ -13,7 +13,7 @@ from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.query_pages import read_value
 from taskreel.app.services import Services
 from taskreel.domain.breaker import Breaker, BreakerState
-from taskreel.domain.errors import TaskreelError
+from taskreel.domain.errors import EncryptionKeyError, TaskreelError
 from taskreel.domain.health import (
     REQUEST_FAULTS,
     Health,
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 REPORT_AGE = timedelta(seconds=5)
 #: The ended jobs are counted less often: two counts a type.
 _COUNTS_AGE = timedelta(seconds=60)
+#: A key that was right stays so, and a store is encrypted from one deployment to the next.
+_KEY_AGE = timedelta(seconds=60)
 _COUNTED_PERIOD = timedelta(hours=1)
 #: A count costs the same, however many jobs there are.
 _MAX_COUNT = 1000
@@ -114,6 +116,7 @@ class HealthMonitor:
         self._lock = asyncio.Lock()
         self._counts: Mapping[str, _EndedJobs] = {}
         self._counted_at = _NEVER
+        self._key_checked_at = _NEVER
 
     async def read_report(self) -> HealthReport:
         """The report, at most REPORT_AGE old."""
@@ -134,7 +137,7 @@ class HealthMonitor:
     async def _measure(self, now: datetime) -> HealthReport:
         services = self._services
         store, bucket, (queue_service, queues), providers = await asyncio.gather(
-            self._time_call(lambda: services.store.get(HEALTH, "probe")),
+            self._check_store(now),
             self._time_call(lambda: services.blobs.info("health/probe")),
             self._check_queues(now),
             self._check_providers(now),
@@ -161,6 +164,18 @@ class HealthMonitor:
             queues=queues,
             providers=providers,
         )
+
+    async def _check_store(self, now: datetime) -> DependencyHealth:
+        """The store, and whether the settings have its key: without it nothing may be written."""
+        services = self._services
+        found = await self._time_call(lambda: services.store.get(HEALTH, "probe"))
+        if found.latency_ms is None or now - self._key_checked_at < _KEY_AGE:
+            return found
+        key = await self._time_call(services.check_encryption)
+        if key.latency_ms is None:
+            return key
+        self._key_checked_at = now
+        return found
 
     async def _time_call(self, call: Callable[[], Awaitable[object]]) -> DependencyHealth:
         began = self._services.clock.now()
@@ -318,11 +333,12 @@ def _query_ended(job_type: str, status: Status, since: datetime) -> Query[Job]:
 def _explain_silence(error: Exception) -> Verdict:
     """The verdict on a dependency that did not answer; the log has the reason."""
     log.warning("health probe failed", extra={"action": "health_probe_failed", "error": str(error)})
-    reason = (
-        f"it has not answered within {_SECONDS:g} s"
-        if isinstance(error, TimeoutError)
-        else "it cannot be reached"
-    )
+    if isinstance(error, TimeoutError):
+        reason = f"it has not answered within {_SECONDS:g} s"
+    elif isinstance(error, EncryptionKeyError):
+        reason = error.reason
+    else:
+        reason = "it cannot be reached"
     return Verdict(status=Health.UNHEALTHY, reasons=(reason,))
 
 

@@ -62,6 +62,10 @@ async def _store_nothing() -> None:
     """Do nothing: for services that record no statistics."""
 
 
+async def _check_nothing() -> None:
+    """Do nothing: for services whose store is never encrypted."""
+
+
 #: Makes the message of a delivery in the form of another service. The job is None when it has been
 #: removed since.
 RenderMessage = Callable[["Services", WebhookDelivery, Job | None], Awaitable[dict[str, Any]]]
@@ -106,4 +110,6 @@ class Services:
     count_sweep: Callable[[Job, str, datetime], None] = _count_nothing
     #: Stores the statistics that this process has counted and not stored yet.
     flush_records: Callable[[], Awaitable[None]] = _store_nothing
+    #: Raises StoreError if the settings lack the key that has encrypted the store.
+    check_encryption: Callable[[], Awaitable[None]] = _check_nothing
     random: Random = field(default_factory=SystemRandom)

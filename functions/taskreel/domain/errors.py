@@ -288,11 +288,12 @@ class EncryptionKeyError(StoreError):
     """The store is encrypted, and the settings do not name the key that has encrypted it."""
 
     code = "encryption_key_unavailable"
-    caller_text = (
-        "This service cannot use its store: ENCRYPTION_KEY is not set, or is not the key that has "
-        "encrypted the store. Its operator finds what to do in infra/guides/encryption.md, under "
-        '"A missing or wrong key". Nothing was written or lost.'
+    #: For everyone: no key is named in it.
+    reason = (
+        "ENCRYPTION_KEY is not set, or is not the key that has encrypted the store "
+        '(infra/guides/encryption.md, "A missing or wrong key")'
     )
+    caller_text = f"This service cannot use its store: {reason}. Nothing was written or lost."
 
 
 class StoreConflictError(StoreError):

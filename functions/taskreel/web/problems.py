@@ -124,6 +124,8 @@ def log_server_fault(error: errors.TaskreelError, status: HTTPStatus) -> str | N
     cause = None if status is HTTPStatus.SERVICE_UNAVAILABLE else error
     fields = {"action": "request_failed", "code": error.code, "advice": error.message}
     log.error("request failed", exc_info=cause, extra=fields)
+    if isinstance(error, errors.StoreError) and error.caller_text is not None:
+        return error.caller_text
     return _SERVER_FAULTS[status]
 
 

@@ -126,7 +126,14 @@ def check_token(token: str) -> Check:
 
 
 def _check_health(session: Session) -> Check:
-    found = session.call("GET", "/api/jobs/health")
+    from taskreel.client import ApiError
+
+    try:
+        found = session.call("GET", "/api/jobs/health")
+    except ApiError as error:  # 503 with the same report: unhealthy
+        if "reasons" not in error.problem:
+            raise
+        found = error.problem
     reasons = "; ".join(found["reasons"])
     text = f"{found['status']}{f': {reasons}' if reasons else ''}"
     return Check("health", found["status"] == "healthy", text, "taskreel queues; taskreel top")
