@@ -93,6 +93,12 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         taken = [*(["PORT"] if os.environ.get("PORT") else []), *stack.taken]
         if taken:
             console.print(f"[dim]Taken from the environment: {', '.join(taken)}[/]")
+        if stack.other_signer is not None:
+            console.print(
+                f"[yellow]The token and the addresses above are refused (401), and so are commands "
+                f"on this folder: {stack.other_signer} says who signs tokens here. Use one of that "
+                "issuer: taskreel login, or unset it.[/]"
+            )
         if keys := _find_provider_keys():
             console.print(
                 f"[yellow]Provider keys in the environment: {', '.join(keys)}. Jobs go to these "

@@ -8,6 +8,7 @@ import os
 import secrets
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +189,26 @@ class DataFolder:
         beside = self.root / "url.new"
         beside.write_text(url)
         beside.replace(self.root / "url")
+
+    def write_token_claims(self, claims: Mapping[str, str]) -> None:
+        """Write the claims that the stack requires of its own tokens, for those who sign them."""
+        path = self._claims_file
+        if not claims:
+            path.unlink(missing_ok=True)
+            return
+        beside = path.with_suffix(".new")
+        beside.write_text(json.dumps(claims))
+        beside.replace(path)
+
+    def read_token_claims(self) -> dict[str, str]:
+        """The claims that the running or last stack requires of its own tokens."""
+        path = self._claims_file
+        found: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+        return found
+
+    @property
+    def _claims_file(self) -> Path:
+        return self.root / "token-claims.json"
 
     def read_url(self) -> str | None:
         """Return the URL of the running or last stack, None if there was none."""

@@ -27,6 +27,8 @@ def make_token(  # noqa: PLR0913 - a parameter a claim
 ) -> str:
     """Return a token that the stack on this data folder accepts."""
     now = int(time.time())
+    # Of a stack that was started with JWT_ISSUER or JWT_AUDIENCE, which refuses tokens without.
+    required = data.read_token_claims()
     claims: dict[str, object] = {"sub": user, "tier": tier, "iat": now, "exp": now + ttl_seconds}
     if role:
         claims["role"] = role
@@ -34,7 +36,7 @@ def make_token(  # noqa: PLR0913 - a parameter a claim
         claims["projects"] = list(projects)
     if project_roles:
         claims["projectRoles"] = dict(project_roles)
-    return _sign(claims, data.load_secrets().jwt)
+    return _sign({**claims, **required}, data.load_secrets().jwt)
 
 
 def _sign(claims: Mapping[str, object], secret: str) -> str:

@@ -23,6 +23,13 @@ import httpx
 
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER
+from taskreel_local.stack.exported_settings import (
+    OVERRIDABLE,
+    OVERRIDABLE_LOCALLY,
+    find_other_signer,
+    find_token_claims,
+    list_settings,
+)
 from taskreel_local.stack.repository_paths import QUEUES, ROOT
 from taskreel_local.stack.server_process import ServerProcess, bind_socket
 from taskreel_local.stack.settings_file import read_settings
@@ -78,6 +85,10 @@ class Stack:
         #: The local Cloud Tasks, where the queues are not in the server.
         self._tasks: LocalCloudTasks | None = None
         self._exit = contextlib.AsyncExitStack()
+        #: The names of the settings that the servers have from the environment.
+        self.taken: list[str] = []
+        #: The setting by which the servers refuse the folder's own tokens, if one does.
+        self.other_signer: str | None = None
         self._failed = asyncio.Event()
         self._failure = ""
 
@@ -140,6 +151,8 @@ class Stack:
         else:
             environ = self._server_environ(read_settings(self.config.cloud))
         await check_store_key(check_settings(environ))
+        self.data.write_token_claims(find_token_claims(environ))
+        self.other_signer = find_other_signer(environ, self._secrets.jwt)
         self._servers = [
             ServerProcess(self._listener, environ) for _ in range(self._count_servers())
         ]
@@ -225,15 +238,13 @@ class Stack:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
             **where,
         }
-        return {
-            **own,
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if name not in own or name in self._overridable
-            },
-            **self.config.environ,
+        exported = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in own or name in self._overridable
         }
+        self.taken = list_settings(exported)
+        return {**own, **exported, **self.config.environ}
 
     def _local_settings(self) -> dict[str, str]:
         """Return the settings of the embedded store, queues and files."""
@@ -273,13 +284,7 @@ class Stack:
     @property
     def _overridable(self) -> frozenset[str]:
         """The settings that the environment may override; on a project its file has the key."""
-        return _OVERRIDABLE if self.config.cloud else _OVERRIDABLE | _OVERRIDABLE_LOCALLY
-
-    @property
-    def taken(self) -> list[str]:
-        """The names of the settings that were taken from the environment."""
-        known = self._overridable | {"GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"}
-        return sorted(name for name in known if os.environ.get(name))
+        return OVERRIDABLE if self.config.cloud else OVERRIDABLE | OVERRIDABLE_LOCALLY
 
     @property
     def _internal_key(self) -> str:
@@ -355,25 +360,6 @@ class Stack:
         await asyncio.gather(*(server.stop() for server in self._servers))
 
 
-#: Settings that the environment may override.
-_OVERRIDABLE = frozenset(
-    {
-        "CORS_ORIGINS",
-        "ENCRYPTION_KEY",
-        "EXTRA_PROVIDERS",
-        "HEARTBEAT_SECONDS",
-        "INITIAL_CREDITS",
-        "LEASE_SECONDS",
-        "LIMITS",
-        "LOG_FORMAT",
-        "RESCUE_AFTER_SECONDS",
-        "RETENTION_DAYS",
-        "STAND_IN_PROVIDER",
-        "WEBHOOK_PRIVATE_ORIGINS",
-    }
-)
-#: Those of a stack whose processor runs here too.
-_OVERRIDABLE_LOCALLY = frozenset({"API_BASE_URL", "INTERNAL_API_KEY"})
 #: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
 PROCESSOR = "http://task-processor.localhost"
 #: The project and location of the queues, unless the environment names others.
