@@ -70,10 +70,15 @@ def find_data_folder(data: Path | None) -> Path:
     """The data folder that is named, or the current profile's, or the one in this folder."""
     if data is not None:
         return data
+    named = find_current_profile()
+    return Path(named[1].data) if named is not None and named[1].data else DEFAULT_DATA
+
+
+def find_current_profile() -> tuple[str, Profile] | None:
+    """The profile of the environment or of the last `taskreel login`, with its name."""
     profiles = load_profiles()
     name = os.environ.get("TASKREEL_PROFILE") or profiles.current
-    profile = None if name is None else profiles.find(name)
-    return Path(profile.data) if profile is not None and profile.data else DEFAULT_DATA
+    return None if name is None else (name, profiles.find(name))
 
 
 def check_stack_has_run(data: Path) -> None:

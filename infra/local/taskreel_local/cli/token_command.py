@@ -7,7 +7,11 @@ from typing import Any
 
 import click
 
-from taskreel_local.cli.api_target import check_stack_has_run, find_data_folder
+from taskreel_local.cli.api_target import (
+    check_stack_has_run,
+    find_current_profile,
+    find_data_folder,
+)
 from taskreel_local.cli.options import chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER, make_token
@@ -64,4 +68,15 @@ def print_token(data: Path | None, **claims: Any) -> None:
     """Print a token signed with the development secret of a stack on this machine."""
     folder = find_data_folder(data)
     check_stack_has_run(folder)
+    if data is None and (named := find_current_profile()) is not None:
+        name, profile = named
+        # On stderr: scripts take the token alone.
+        if profile.data:
+            note = f"This token is for the stack on {folder}, which the profile {name} names"
+        else:
+            note = (
+                f"This token is for the stack on {folder}, not for {profile.where}, which the "
+                f"profile {name} names"
+            )
+        click.echo(f"{note}. For another stack: taskreel token --data DIR", err=True)
     click.echo(make_token(DataFolder(folder), **claims))
