@@ -46,7 +46,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "top": (f"{_CLI}.top_command:show_top", "Queues and jobs on the whole screen, live."),
         "projects": (
             f"{_CLI}.project_commands:project_commands",
-            "Members, roles and caps.",
+            "Members, roles, caps, credits.",
         ),
         "users": (f"{_CLI}.user_commands:user_commands", "Accounts, limits, spend caps."),
         "forget": (f"{_CLI}.forget_command:forget_user", "Erase a person, and prove it."),
@@ -69,7 +69,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
     },
     "This machine": {
         "dev": (f"{_CLI}.stack_commands:run_dev_command", "Run the whole stack."),
-        "demo": (f"{_CLI}.stack_commands:run_demo_command", "Make four files, and stop."),
+        "demo": (f"{_CLI}.stack_commands:run_demo_command", "Make six files, and stop."),
         "token": (f"{_CLI}.token_command:print_token", "Print a token of a stack."),
         "cloud-tasks": (
             "taskreel_cloud_tasks.command:cloud_tasks",

@@ -23,7 +23,7 @@ _user = click.argument("user_id", metavar="USER")
 
 @click.group("projects", cls=GroupWithDefault, default="list")
 def project_commands() -> None:
-    """Show projects; choose their members, and cap what they spend.
+    """Show projects; choose their members, cap what they spend, and grant them credits.
 
     Members see each other's jobs. A viewer reads them, an editor also submits and changes, an
     admin deletes, and chooses the members.
