@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from taskreel.ports import Store, Transaction
 from taskreel.store_collections import UPLOADS
 from taskreel_local.cli.audit_command import audit
 from taskreel_local.cli.key_commands import keys
+from taskreel_local.cli.main import main
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.stack_error import StackError
 
@@ -121,3 +123,24 @@ def test_a_stack_does_not_begin_to_store_in_clear_beside_what_is_encrypted(
 def test_a_store_that_was_never_encrypted_needs_no_key(folder: DataFolder) -> None:
     asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
     folder.check_encryption_key()
+
+
+@pytest.mark.parametrize("command", ["list", "rotate"])
+def test_beside_a_running_stack_it_is_the_stack_that_has_to_be_stopped(
+    folder: DataFolder, command: str
+) -> None:
+    folder.create_encryption_key()
+    asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
+    with folder.lock_file.open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = CliRunner().invoke(keys, [command, "--data", str(folder.root)])
+    assert done.exit_code == 1
+    assert "stop `scripts/dev` first" in done.output
+    assert "STORE_URL" not in done.output
+    assert CliRunner().invoke(keys, [command, "--data", str(folder.root)]).exit_code == 0
+
+
+def test_its_help_cuts_no_sentence_off() -> None:
+    shown = CliRunner().invoke(main, ["keys", "--help"]).output.partition("Commands:")[2]
+    assert "rotate" in shown
+    assert "..." not in shown

@@ -34,7 +34,7 @@ def keys() -> None:
     """Encryption of prompts, payloads and results at rest: its keys."""
 
 
-@keys.command("create")
+@keys.command("create", short_help="Write a new random key to a file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_json_option
 def create(file: Path, *, as_json: bool) -> None:
@@ -56,12 +56,15 @@ def create(file: Path, *, as_json: bool) -> None:
     click.echo(json.dumps({"file": str(file)}) if as_json else said)
 
 
-@keys.command("list")
+@keys.command("list", short_help="List the data keys of a store.")
 @chosen_data_option
 @_store_option
 @_json_option
 def list_keys(data: Path | None, store_url: str | None, *, as_json: bool) -> None:
-    """List the data keys of a store, the newest first, and what has encrypted each."""
+    """List the data keys of a store, the newest first, and what has encrypted each.
+
+    A stack on this machine must not run: its process owns the store.
+    """
 
     async def list_all(store: EncryptedStore) -> None:
         from taskreel.adapters.encryption.data_keys import list_data_keys
@@ -76,7 +79,7 @@ def list_keys(data: Path | None, store_url: str | None, *, as_json: bool) -> Non
     _run_on_store(data, store_url, list_all)
 
 
-@keys.command("rotate")
+@keys.command("rotate", short_help="Make a new data key, and encrypt everything by it.")
 @chosen_data_option
 @_store_option
 @click.option(
@@ -132,6 +135,11 @@ def _run_on_store(
     folder = DataFolder(find_data_folder(data))
     if store_url is None and not folder.store_file.exists():
         raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
+    if store_url is None and folder.is_in_use():
+        raise click.ClickException(
+            f"A stack runs on {folder.root}, and its process owns the store: stop `scripts/dev` "
+            "first."
+        )
     url = store_url or f"sqlite:///{folder.store_file}"
     key = os.environ.get("ENCRYPTION_KEY") or (None if store_url else folder.find_encryption_key())
     if key is None:

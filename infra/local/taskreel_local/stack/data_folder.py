@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -111,6 +112,17 @@ class DataFolder:
     def lock_file(self) -> Path:
         """File that the running stack locks."""
         return self.root / "stack.lock"
+
+    def is_in_use(self) -> bool:
+        """True while a stack runs on the folder: its process owns the store."""
+        try:
+            with self.lock_file.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def prepare(self) -> None:
         """Create the folder, readable by its owner only; it has keys, prompts and results.
