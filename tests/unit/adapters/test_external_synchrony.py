@@ -70,6 +70,7 @@ INSIDE = {
     "sign_message": "writes headers, which `webhooks` sends",
     "flush_records": "writes to the store",
     "random": "stays in the process",
+    "check_encryption": "decrypts one key; the key service is told nothing of a job",
 }
 
 
