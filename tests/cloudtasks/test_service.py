@@ -214,7 +214,7 @@ def test_v2beta3_tells_how_much_waits(channel: grpc.Channel, remote: Remote) -> 
     with channel:
         shown = call(
             tasks_v2beta3.GetQueueRequest(name=QUEUE, read_mask={"paths": ["stats", "state"]}),
-            timeout=30,
+            timeout=20,
         )
     assert shown.stats.tasks_count == 1
     assert shown.state is tasks_v2beta3.Queue.State.PAUSED
