@@ -1,4 +1,4 @@
-"""The issuer's sign-in page, as the dashboard is told of it."""
+"""The issuer's sign-in page, in the form in which the dashboard reads it."""
 
 from __future__ import annotations
 

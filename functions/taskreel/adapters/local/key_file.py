@@ -74,7 +74,7 @@ def read_key_file(path: Path) -> bytes:
 def create_key_file(path: Path) -> None:
     """Write a new key to a file for its owner alone. Raises FileExistsError: keys are not replaced.
 
-    Whoever loses the file loses what it has encrypted.
+    Without the file, what it has encrypted is lost.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

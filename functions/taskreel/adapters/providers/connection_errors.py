@@ -25,7 +25,7 @@ _SHORTAGE_WAIT = timedelta(seconds=10)
 
 
 def build_shortage_error(provider: str) -> RateLimitedError:
-    """The error of a request that was not sent for want of a connection: nobody's fault, a wait."""
+    """The error of a request that was not sent for want of a connection: a wait, without blame."""
     return RateLimitedError(
         f"No connection to {provider} is free on this instance; nothing was sent",
         code="no_connection_free",

@@ -3,7 +3,7 @@
 The errors (`domain.errors`) of a failed request:
 
     not sent: no connection          ProviderDownError
-    not sent: our own shortage       RateLimitedError: a wait, nobody's fault
+    not sent: our own shortage       RateLimitedError: a wait, without blame
     sent, no answer, a paid create   AmbiguousError: it may have been bought; never repeated
     sent, no answer, anything else   ProviderDownError
     402, or a "no credit" code       PermanentError provider_out_of_credit

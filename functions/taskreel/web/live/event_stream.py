@@ -147,7 +147,7 @@ async def _stream_events(
         try:
             # Where jobs change all the time, too: no stream outlives its right for long.
             if rights.take_turn() and not await may_go_on():
-                return  # a client that connects again is told why
+                return  # a client that connects again gets the reason
             async with asyncio.timeout(min(rights.seconds_left, expires_at - time.time())):
                 change = await sequence.reader.read()
         except TimeoutError:

@@ -76,7 +76,7 @@ class FollowedJobs:
         """The job now and after each change, until it has ended or the caller may not see it.
 
         The right is checked regularly, too: a role may have been taken from the caller. Who
-        connects again is told why the stream has ended.
+        connects again gets the reason for the end.
         """
         rights = RegularCheck(RIGHTS_SECONDS)
         with contextlib.suppress(TaskreelError):

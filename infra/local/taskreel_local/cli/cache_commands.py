@@ -44,7 +44,7 @@ def purge_cache(
     whose = f"of {job_type}" if job_type else f"of {user_id}" if user_id else "of all users"
     session.confirm(
         f"The cached results {whose} on {session.target.name} answer no request any more; "
-        "equal ones are made, and paid for, anew.",
+        "equal ones are made, and paid for, again.",
         yes=yes,
     )
     found = session.call("DELETE", "/api/cache", job_type=job_type, user_id=user_id, reason=reason)

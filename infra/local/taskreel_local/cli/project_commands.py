@@ -165,7 +165,7 @@ def set_caps(
 ) -> None:
     """Set the caps on a project's spend. A cap that is not named stays.
 
-    A job above one is refused, whoever pays it.
+    A job above one is refused, also where the project pays it.
     """
     changes = read_changes(daily=daily, monthly=monthly)
     path = _find_path(project_id)

@@ -14,7 +14,7 @@ _MEGABYTE = 1 << 20
 
 
 class StackUsage:
-    """The processes of the stack on a data folder, whoever started it."""
+    """The processes of the stack on a data folder, however it was started."""
 
     def __init__(self, data: Path) -> None:
         self._data = str(data.absolute())
