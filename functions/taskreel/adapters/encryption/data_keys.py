@@ -78,10 +78,8 @@ class DataKeys:
         async with self._lock:
             if self._is_fresh():
                 return
-            newest = await self._find_newest()
-            if newest is not None:
-                # Before another is made: with wrong settings nothing is written.
-                await self._unwrap(newest)
+            # Before another is made: with wrong settings nothing is written.
+            newest = await self._load_newest()
             # A key service that was put before the others wraps from now on.
             if newest is None or newest.wrapped_by != self._services[0].name:
                 newest = await self._make()
@@ -89,9 +87,7 @@ class DataKeys:
 
     async def check(self) -> None:
         """Raise StoreError if the newest data key cannot be decrypted; none is made."""
-        newest = await self._find_newest()
-        if newest is not None:
-            await self._unwrap(newest)
+        await self._load_newest()
 
     async def load(self, key_id: str) -> None:
         """Bring a data key into memory. Raises EncryptionKeyError."""
@@ -107,9 +103,7 @@ class DataKeys:
     async def rotate(self) -> str:
         """Make a new data key for new writes; return its id."""
         async with self._lock:
-            newest = await self._find_newest()
-            if newest is not None:
-                await self._unwrap(newest)
+            await self._load_newest()
             made = await self._make()
             self._use(made)
             return made.key_id
@@ -128,9 +122,13 @@ class DataKeys:
         self._current = key.key_id
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
 
-    async def _find_newest(self) -> DataKey | None:
+    async def _load_newest(self) -> DataKey | None:
+        """Bring the newest data key into memory; None if there is none. Raises StoreError."""
         found = await list_data_keys(self._store)
-        return found[0] if found else None
+        if not found:
+            return None
+        await self._unwrap(found[0])
+        return found[0]
 
     async def _make(self) -> DataKey:
         data_key, service = secrets.token_bytes(_KEY_BYTES), self._services[0]
