@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
+
+if TYPE_CHECKING:
+    from simulation.world import World
 
 IMAGE = "/api/jobs/image-generation"
 VIDEO = "/api/jobs/video-generation"
@@ -51,6 +54,20 @@ async def read_job(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, 
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+async def complete_job(
+    world: World, client: httpx.AsyncClient, job_type: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    """Submit a job and return it completed."""
+    job = await submit_job(client, body, f"/api/jobs/{job_type}")
+    for _ in range(60):
+        await world.advance(2)
+        job = await read_job(client, job)
+        if job["status"] in {"COMPLETED", "FAILED"}:
+            break
+    assert job["status"] == "COMPLETED", job["error"]
+    return job
 
 
 async def read_balance(client: httpx.AsyncClient) -> dict[str, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import httpx
 import pytest
 
-from functions.job_requests import read_job, submit_job
+from functions.job_requests import complete_job
 from guide_snippets import GUIDES, read_submissions
 from simulation.world import World
 from taskreel.adapters.providers import PROVIDERS
@@ -19,19 +18,6 @@ GUIDED = [
     for guide in ("pipelines.md", "providers.md")
     for number in range(len(read_submissions(guide)))
 ]
-
-
-async def complete_job(
-    world: World, client: httpx.AsyncClient, job_type: str, request: dict[str, Any]
-) -> dict[str, Any]:
-    job = await submit_job(client, request, f"/api/jobs/{job_type}")
-    for _ in range(60):
-        await world.advance(2)
-        job = await read_job(client, job)
-        if job["status"] in {"COMPLETED", "FAILED"}:
-            break
-    assert job["status"] == "COMPLETED", job["error"]
-    return job
 
 
 @pytest.mark.parametrize(("guide", "number"), GUIDED)

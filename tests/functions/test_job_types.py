@@ -9,7 +9,7 @@ import av
 import httpx
 import pytest
 
-from functions.job_requests import PAID_TYPES, expect_problem, read_balance, read_job, submit_job
+from functions.job_requests import PAID_TYPES, complete_job, expect_problem, read_balance
 from simulation.world import World
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.studio.speech import is_installed
@@ -19,22 +19,10 @@ FILM = {"width": 96, "height": 64, "fps": 8, "quality": "draft"}
 needs_speech = pytest.mark.skipif(not is_installed(), reason="the speech extra is not installed")
 
 
-async def done(
-    world: World, client: httpx.AsyncClient, job_type: str, body: dict[str, Any]
-) -> dict[str, Any]:
-    """Submit a job and return it completed."""
-    job = await submit_job(client, body, f"/api/jobs/{job_type}")
-    for _ in range(60):
-        await world.advance(2)
-        job = await read_job(client, job)
-        if job["status"] in {"COMPLETED", "FAILED"}:
-            break
-    assert job["status"] == "COMPLETED", job["error"]
-    return job
-
-
 async def picture(world: World, client: httpx.AsyncClient, prompt: str = "a red boat") -> str:
-    job = await done(world, client, "image-generation", {"prompt": prompt, "options": SMALL})
+    job = await complete_job(
+        world, client, "image-generation", {"prompt": prompt, "options": SMALL}
+    )
     return f"job:{job['jobId']}/image.png"
 
 
@@ -43,7 +31,7 @@ async def clip(world: World, client: httpx.AsyncClient, **fields: Any) -> str:
         "scenes": [{"visual": await picture(world, client), "duration": 1, **fields}],
         "options": FILM,
     }
-    job = await done(world, client, "video-composition", body)
+    job = await complete_job(world, client, "video-composition", body)
     return f"job:{job['jobId']}/film.mp4"
 
 
@@ -53,7 +41,7 @@ async def music(world: World, client: httpx.AsyncClient, seconds: int = 2) -> st
         "input": "calm sea",
         "parameters": {"duration": seconds, "outputFormat": "wav"},
     }
-    job = await done(world, client, "ai-processing", body)
+    job = await complete_job(world, client, "ai-processing", body)
     return f"job:{job['jobId']}/{job['result']['artifacts'][0]['name']}"
 
 
@@ -72,7 +60,7 @@ async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(
         "num_sequences": 4,
         "seed": 3,
     }
-    job = await done(world, ada, "story-generation", body)
+    job = await complete_job(world, ada, "story-generation", body)
     story = job["result"]
     assert job["servedBy"] == "studio"
     assert "studio" in story["generator"]
@@ -86,7 +74,7 @@ async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(
 async def test_a_script_is_laid_out_in_its_format(
     form: str, world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await done(
+    job = await complete_job(
         world, ada, "script-generation", {"prompt": "two bakers share an oven", "format": form}
     )
     script = job["result"]
@@ -100,7 +88,7 @@ async def test_a_script_is_laid_out_in_its_format(
 async def test_text_is_spoken_in_the_format_asked_for(
     form: str, world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await done(
+    job = await complete_job(
         world,
         ada,
         "audio-synthesis",
@@ -117,7 +105,7 @@ async def test_a_scene_is_a_picture_and_narration_as_a_clip(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     body = {"prompt": "a keeper at dusk", "narration": "It was late.", "options": FILM}
-    job = await done(world, ada, "scene-creation", body)
+    job = await complete_job(world, ada, "scene-creation", body)
     (film,) = job["result"]["artifacts"]
     assert (film["width"], film["height"]) == (96, 64)
     assert job["result"]["narration"] == "speech"
@@ -129,7 +117,7 @@ async def test_several_pictures_of_a_scene_share_its_length(
 ) -> None:
     images = [await picture(world, ada), await picture(world, ada, "a blue kite")]
     body = {"imageUrls": images, "durationSeconds": 2, "options": FILM}
-    job = await done(world, ada, "scene-creation", body)
+    job = await complete_job(world, ada, "scene-creation", body)
     assert job["result"]["artifacts"][0]["durationSeconds"] == pytest.approx(2, abs=0.2)
     assert job["credits"]["captured"] == 2
 
@@ -143,7 +131,7 @@ async def test_a_world_has_places_people_colours_and_rules(
         "characters": 2,
         "conceptPictures": 1,
     }
-    job = await done(world, ada, "world-building", body)
+    job = await complete_job(world, ada, "world-building", body)
     found = job["result"]["world"]
     assert (len(found["places"]), len(found["characters"])) == (3, 2)
     assert all(colour["hex"].startswith("#") for colour in found["palette"])
@@ -154,21 +142,25 @@ async def test_a_world_has_places_people_colours_and_rules(
 async def test_a_world_without_pictures_is_its_text_alone(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await done(world, ada, "world-building", {"prompt": "an ocean under the ice"})
+    job = await complete_job(world, ada, "world-building", {"prompt": "an ocean under the ice"})
     assert job["result"]["artifacts"] == []
     assert job["result"]["name"]
     assert job["credits"]["captured"] == 1
 
 
 async def test_media_are_measured(world: World, ada: httpx.AsyncClient) -> None:
-    image = await done(world, ada, "content-analysis", {"imageUrl": await picture(world, ada)})
+    image = await complete_job(
+        world, ada, "content-analysis", {"imageUrl": await picture(world, ada)}
+    )
     assert image["result"]["measured"]["info"]["width"] == 64
     assert image["result"]["measured"]["image"]["colours"]
-    film = await done(
+    film = await complete_job(
         world, ada, "content-analysis", {"videoUrl": await clip(world, ada), "contentType": "video"}
     )
     assert film["result"]["measured"]["video"]["shots"]
-    sound = await done(world, ada, "content-analysis", {"audioUrl": await music(world, ada)})
+    sound = await complete_job(
+        world, ada, "content-analysis", {"audioUrl": await music(world, ada)}
+    )
     assert sound["result"]["measured"]["audio"]["loudness"]["integratedLufs"] < -10
 
 
@@ -178,13 +170,13 @@ async def test_scripts_are_counted_by_scene_and_speaker(
     script = {
         "scenes": [{"dialogue": [{"speaker": "Ada", "line": "Hello."}], "durationSeconds": 4}]
     }
-    job = await done(world, ada, "content-analysis", {"script": script})
+    job = await complete_job(world, ada, "content-analysis", {"script": script})
     assert job["result"]["script"] == {
         "scenes": 1,
         "linesBySpeaker": {"Ada": 1},
         "durationSeconds": 4,
     }
-    text = await done(
+    text = await complete_job(
         world, ada, "content-analysis", {"text": "EXT. BEACH - DAWN\n\nA boat. It was early."}
     )
     assert text["result"]["script"]["scenes"] == 1
@@ -194,7 +186,9 @@ async def test_scripts_are_counted_by_scene_and_speaker(
 async def test_insights_that_no_model_gives_are_not_charged(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await done(world, ada, "content-analysis", {"content": "A boat.", "provider": "openai"})
+    job = await complete_job(
+        world, ada, "content-analysis", {"content": "A boat.", "provider": "openai"}
+    )
     measured, insights = job["result"]["items"]
     assert measured["status"] == "done"
     assert insights["error"]["code"] == "not_offered"
@@ -213,7 +207,7 @@ async def test_a_composition_is_written_in_each_format(
         "outputFormat": form,
         "options": FILM,
     }
-    job = await done(world, ada, "video-composition", body)
+    job = await complete_job(world, ada, "video-composition", body)
     (film,) = job["result"]["artifacts"]
     assert film["name"] == f"film.{form}"
     assert film["durationSeconds"] > 6  # two cards of 3.5 s around the scenes
@@ -232,7 +226,7 @@ async def test_a_film_comes_with_soft_captions_chapters_a_subtitle_file_and_a_po
         "assets": [await picture(world, ada)],
         "options": {**FILM, "captions": "soft", "subtitleFile": True, "poster": True},
     }
-    job = await done(world, ada, "video-composition", body)
+    job = await complete_job(world, ada, "video-composition", body)
     film, subtitles, poster = job["result"]["artifacts"]
     assert [film["name"], subtitles["name"], poster["name"]] == [
         "film.mp4",
@@ -254,7 +248,7 @@ async def test_a_film_without_narration_says_why_it_has_no_subtitle_file(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     body = {"scenes": [await picture(world, ada)], "options": {**FILM, "subtitleFile": True}}
-    job = await done(world, ada, "video-composition", body)
+    job = await complete_job(world, ada, "video-composition", body)
     assert [one["name"] for one in job["result"]["artifacts"]] == ["film.mp4"]
     assert "no scene has a narration" in job["result"]["note"]
 
@@ -268,11 +262,11 @@ async def test_one_sound_lies_under_the_whole_composition(
         "title": "The Boat",
         "options": FILM,
     }
-    job = await done(world, ada, "video-composition", body)
+    job = await complete_job(world, ada, "video-composition", body)
     film = f"job:{job['jobId']}/film.mp4"
     with av.open(io.BytesIO(await read_file(world, job, "film.mp4"))) as opened:
         assert opened.metadata["title"] == "The Boat"
-    found = await done(world, ada, "content-analysis", {"url": film})
+    found = await complete_job(world, ada, "content-analysis", {"url": film})
     assert found["result"]["measured"]["info"]["hasAudio"] is True
 
 
@@ -285,7 +279,7 @@ async def test_clips_are_assembled_under_a_master_sound(
         "masterAudio": await music(world, ada),
         "outputFormats": ["mp4", "webm"],
     }
-    job = await done(world, ada, "video-assembly", body)
+    job = await complete_job(world, ada, "video-assembly", body)
     films = job["result"]["artifacts"]
     assert [film["contentType"] for film in films] == ["video/mp4", "video/webm"]
     assert all(film["durationSeconds"] == pytest.approx(2, abs=0.3) for film in films)
@@ -299,7 +293,7 @@ async def test_media_are_processed(world: World, ada: httpx.AsyncClient) -> None
         ("music-mix", [sound, sound], "audio/mpeg"),
         ("frame-extract", [scene], "image/png"),
     ):
-        job = await done(
+        job = await complete_job(
             world, ada, "media-processing", {"operation": operation, "inputFiles": files}
         )
         assert job["result"]["artifacts"][0]["contentType"] == kind, operation
@@ -313,7 +307,7 @@ async def test_names_in_a_text_change_as_far_as_the_intensity_says(
         "aspects": {"names": {"Mara": "Ada"}},
         "intensity": 0.5,
     }
-    job = await done(world, ada, "personalization", body)
+    job = await complete_job(world, ada, "personalization", body)
     assert job["result"]["text"] == "Ada and ADA and Mara and Mara."
     assert job["result"]["applied"] == ["names: Mara → Ada (2×)"]
 
@@ -346,7 +340,7 @@ async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(
         "voice": "low",
     }
     body = {"imageUrl": await picture(world, ada), "aspects": aspects}
-    job = await done(world, ada, "personalization", body)
+    job = await complete_job(world, ada, "personalization", body)
     assert job["result"]["applied"] == ["names: {name} → Ada (1×)", "caption"]
     assert set(job["result"]["skipped"]) == {"names: Mara", "language", "voice"}
 
@@ -354,15 +348,17 @@ async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(
 async def test_pictures_and_films_become_personal(world: World, ada: httpx.AsyncClient) -> None:
     aspects = {"palette": "sepia", "caption": "For Ada"}
     before = await picture(world, ada)
-    job = await done(world, ada, "personalization", {"imageUrl": before, "aspects": aspects})
+    job = await complete_job(
+        world, ada, "personalization", {"imageUrl": before, "aspects": aspects}
+    )
     assert job["result"]["applied"] == ["palette", "caption"]
-    tinted = await done(
+    tinted = await complete_job(
         world, ada, "content-analysis", {"url": f"job:{job['jobId']}/personalized.png"}
     )
     colour = tinted["result"]["measured"]["image"]["colours"][0]["hex"]
     red, blue = int(colour[1:3], 16), int(colour[5:7], 16)
     assert red > blue
-    film = await done(
+    film = await complete_job(
         world, ada, "personalization", {"videoUrl": await clip(world, ada), "aspects": aspects}
     )
     assert film["result"]["applied"] == ["palette", "caption"]
@@ -377,7 +373,7 @@ async def test_a_task_finds_its_capability(
     task: str, input_: Any, kind: str | None, world: World, ada: httpx.AsyncClient
 ) -> None:
     parameters = SMALL if kind else {}
-    job = await done(
+    job = await complete_job(
         world, ada, "ai-processing", {"task": task, "input": input_, "parameters": parameters}
     )
     assert [artifact["contentType"] for artifact in job["result"]["artifacts"]] == (
@@ -401,7 +397,7 @@ async def test_one_line_becomes_a_movie(world: World, ada: httpx.AsyncClient) ->
         "seed": 4,
         "options": FILM,
     }
-    job = await done(world, ada, "movie-creation", body)
+    job = await complete_job(world, ada, "movie-creation", body)
     (film,) = job["result"]["artifacts"]
     assert film["durationSeconds"] > 10
     assert job["result"]["story"]["scenes"][0]["title"] == job["result"]["scenes"][0]["title"]
@@ -419,7 +415,7 @@ async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
         "language": "sux",
         "options": FILM,
     }
-    job = await done(world, ada, "scene-creation", body)
+    job = await complete_job(world, ada, "scene-creation", body)
     assert job["result"]["narration"] == "captions"
     assert job["result"]["note"].startswith("The narrations of 1 of 1 scenes are captions: ")
     assert job["credits"] == {"held": 0, "captured": 2, "released": 1}
@@ -438,7 +434,7 @@ async def test_a_narration_that_is_neither_heard_nor_shown_is_said(
     image = await picture(world, ada)
     scenes = [{"imageUrl": image, "narration": "It was late."}, {"imageUrl": image}]
     body = {"scenes": scenes, "options": {**FILM, **options}}
-    job = await done(world, ada, "video-composition", body)
+    job = await complete_job(world, ada, "video-composition", body)
     assert job["result"].get("note", "").startswith(words or "")
     assert ("note" in job["result"]) is (words is not None)
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from functions.job_requests import PAID_TYPES, read_job, submit_job
+from functions.job_requests import PAID_TYPES, complete_job, read_job, submit_job
 from simulation import world as simulation
 from simulation.world import World, running
 from taskreel import jobtypes
@@ -116,13 +116,7 @@ def numbers_in(text: str) -> set[int]:
 
 
 async def charged_credits(world: World, client: httpx.AsyncClient, job_type: str, body: Any) -> int:
-    job = await submit_job(client, body, f"/api/jobs/{job_type}")
-    for _ in range(60):
-        await world.advance(2)
-        job = await read_job(client, job)
-        if job["status"] in {"COMPLETED", "FAILED"}:
-            break
-    assert job["status"] == "COMPLETED", job["error"]
+    job = await complete_job(world, client, job_type, body)
     return int(job["credits"]["captured"])
 
 
