@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,6 +17,7 @@ from taskreel_local.bench.cpu_profile import run_profile
 from taskreel_local.bench.flow import run_flow
 from taskreel_local.bench.job_throughput import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
+from taskreel_local.bench.machine_description import describe_machine
 from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.bench.scale import MANY, run_scale
 
@@ -115,7 +113,7 @@ def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> 
         "flow": lambda: run_flow(save, quick=quick),
         **{name: functools.partial(_run_module, module) for name, module in _OTHER_MODULES.items()},
     }
-    print(_describe_machine())
+    print(" · ".join(describe_machine()))
     failed = [
         name
         for name in (_BENCHMARKS if what == "all" else (what,))
@@ -153,13 +151,6 @@ def _run_module(module: str) -> None:
     command = [sys.executable, "-m", module]
     if subprocess.run(command, check=False).returncode:  # noqa: S603 - our own module
         raise BenchmarkError(f"{module} failed; see its output above")
-
-
-def _describe_machine() -> str:
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    machine = f"{os.cpu_count()} × {platform.machine()}{load}"
-    return f"{now} · {machine} · Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 
+from taskreel_local.bench.machine_description import describe_machine
 from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.load.arrivals import ARRIVALS
 from taskreel_local.load.job_mix import (
@@ -29,12 +30,7 @@ from taskreel_local.load.job_mix import (
     load_requests,
     parse_mix,
 )
-from taskreel_local.load.load_report import (
-    LoadReport,
-    describe_machine,
-    render_figures,
-    store_report,
-)
+from taskreel_local.load.load_report import LoadReport, render_figures, store_report
 from taskreel_local.load.load_run import LoadRun, measure_peak, open_clients
 from taskreel_local.load.load_target import (
     LoadTarget,
@@ -241,7 +237,7 @@ async def run_load(target: LoadTarget, options: LoadOptions, console: Console) -
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     description = {
-        "machine": describe_machine(),
+        "machine": ", ".join(describe_machine()),
         "target": target.name,
         "users": str(len(target.tokens)),
         "mix": format_mix(options.requests),
@@ -267,7 +263,7 @@ async def run_load(target: LoadTarget, options: LoadOptions, console: Console) -
                 times = ARRIVALS[options.arrivals](rate, random.Random(options.seed))  # noqa: S311
                 await run.submit_at(times, seconds)
                 await run.wait_for_ends(options.drain_seconds)
-    description["machine at the end"] = describe_machine()
+    description["machine at the end"] = ", ".join(describe_machine())
     verdicts = judge_soak(run.samples, seconds) if options.soak else []
     return LoadReport(
         description=description, samples=run.samples, seconds=seconds, verdicts=verdicts

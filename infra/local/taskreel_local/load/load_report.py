@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -65,14 +62,6 @@ class LoadReport:
             "figures": find_figures(self.samples, self.seconds),
             "verdicts": [asdict(each) for each in self.verdicts],
         }
-
-
-def describe_machine() -> str:
-    """The machine, and what else it does."""
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    machine = f"{os.cpu_count()} × {platform.machine()}{load}"
-    return f"{now}, {machine}, Python {platform.python_version()}"
 
 
 def list_figures(
