@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from taskreel_local.bench.line_chart import LineChart
@@ -62,33 +62,33 @@ def build_charts(samples: Samples, seconds: float) -> list[LineChart]:
     waits = [[job.wait_ms for job in group if job.wait_ms is not None] for group in ended]
     runs = [[job.run_ms for job in group if job.run_ms is not None] for group in ended]
     charts = [
-        _build_chart(
-            "Submit, milliseconds from when a job was due to its answer",
-            width,
-            {name: [find_percentile(each, at) for each in latencies] for name, at in _SHARES},
+        LineChart(
+            title="Submit, milliseconds from when a job was due to its answer",
+            width=width,
+            lines=_build_percentile_lines(latencies),
         ),
-        _build_chart(
-            "Throughput, jobs a second",
-            width,
-            {
+        LineChart(
+            title="Throughput, jobs a second",
+            width=width,
+            lines={
                 "accepted": [sum(e.error is None for e in group) / width for group in sent],
                 "ended": [len(group) / width for group in ended],
             },
         ),
-        _build_chart(
-            "Wait until the run, milliseconds",
-            width,
-            {name: [find_percentile(each, at) for each in waits] for name, at in _SHARES},
+        LineChart(
+            title="Wait until the run, milliseconds",
+            width=width,
+            lines=_build_percentile_lines(waits),
         ),
-        _build_chart(
-            "Run, milliseconds",
-            width,
-            {name: [find_percentile(each, at) for each in runs] for name, at in _SHARES},
+        LineChart(
+            title="Run, milliseconds",
+            width=width,
+            lines=_build_percentile_lines(runs),
         ),
-        _build_chart(
-            "Errors a second",
-            width,
-            {
+        LineChart(
+            title="Errors a second",
+            width=width,
+            lines={
                 "refused": [sum(e.error is not None for e in group) / width for group in sent],
                 "failed jobs": [sum(j.error is not None for j in group) / width for group in ended],
             },
@@ -97,7 +97,11 @@ def build_charts(samples: Samples, seconds: float) -> list[LineChart]:
     return charts + _build_usage_charts(samples, seconds, width)
 
 
-_SHARES: tuple[tuple[str, float], ...] = (("p50", 50), ("p99", 99))
+def _build_percentile_lines(groups: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+    """The lines of the median and of the 99th percentile: a value of each group."""
+    return {
+        f"p{percent}": [find_percentile(group, percent) for group in groups] for percent in (50, 99)
+    }
 
 
 def _build_usage_charts(samples: Samples, seconds: float, width: float) -> list[LineChart]:
@@ -107,10 +111,12 @@ def _build_usage_charts(samples: Samples, seconds: float, width: float) -> list[
     memory = [group[-1].megabytes if group else math.nan for group in used]
     descriptors = [group[-1].descriptors if group else math.nan for group in used]
     return [
-        _build_chart("Memory of the stack's processes, MB", width, {"resident": memory}),
-        _build_chart("Open descriptors of the stack's processes", width, {"open": descriptors}),
+        LineChart(
+            title="Memory of the stack's processes, MB", width=width, lines={"resident": memory}
+        ),
+        LineChart(
+            title="Open descriptors of the stack's processes",
+            width=width,
+            lines={"open": descriptors},
+        ),
     ]
-
-
-def _build_chart(title: str, width: float, lines: Mapping[str, list[float]]) -> LineChart:
-    return LineChart(title=title, width=width, lines=lines)
