@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
+from taskreel.domain.job_status import Status
+
+_FINAL = frozenset(status.value for status in Status if status.final)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ def find_percentile(values: Iterable[float], percent: float) -> float:
 def read_ended_job(view: Mapping[str, Any], began: datetime) -> EndedJob | None:
     """Read a job as the API sends it; None while it has not ended."""
     status = str(view["status"])
-    if status not in FINAL:
+    if status not in _FINAL:
         return None
     times = {name: datetime.fromisoformat(at) for name, at in view["statusAt"].items()}
     created, ended = datetime.fromisoformat(view["createdAt"]), times[status]
@@ -106,7 +108,7 @@ def read_ended_job(view: Mapping[str, Any], began: datetime) -> EndedJob | None:
         status=status,
         wait_ms=None if started is None else (started - created).total_seconds() * 1000,
         run_ms=None if started is None else (ended - started).total_seconds() * 1000,
-        error=str(error.get("code", status)) if status != "COMPLETED" else None,
+        error=str(error.get("code", status)) if status != Status.COMPLETED else None,
     )
 
 
