@@ -13,6 +13,7 @@ from typing import Any
 
 from taskreel.adapters.providers.language_names import find_language_code
 from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.provider_client import no_output_error
 from taskreel.ports import Done, Generation, Output
 
 #: A segment of words ends at a sentence, a pause or another speaker, or when it is this long.
@@ -82,8 +83,13 @@ def read_scribe(reply: Mapping[str, Any]) -> Transcript | None:
     )
 
 
-async def save_transcript(row: ModelRow, request: Generation, made: Transcript) -> Done:
-    """The result of a transcription, with subtitles where anything was said."""
+async def save_transcript(row: ModelRow, request: Generation, made: Transcript | None) -> Done:
+    """The result of a transcription, with subtitles where anything was said.
+
+    Raises OperationFailedError where the answer had no transcript.
+    """
+    if made is None:
+        raise no_output_error(row.provider)
     made = _clean_transcript(made)
     folder = request.folder
     stem = folder / f"{request.name}-transcript"

@@ -17,7 +17,7 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.elevenlabs.models import RACHEL, VOICE_SETTING_FIELDS
 from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import ProviderClient, no_output_error
+from taskreel.adapters.providers.provider_client import ProviderClient
 from taskreel.adapters.providers.transcripts import read_scribe, save_transcript
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Pending
@@ -90,8 +90,6 @@ class ElevenLabs:
         )
         with self._client.parsing_reply(row.path):
             made = read_scribe(reply)
-        if made is None:
-            raise no_output_error(self.name)
         return await save_transcript(row, request, made)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:

@@ -124,8 +124,6 @@ class OpenAI:
         )
         with self._client.parsing_reply(row.path):
             made = _read_transcript(reply)
-        if made is None:
-            raise no_output_error(self.name)
         return await save_transcript(row, request, made)
 
     def _read_response(self, reply: Mapping[str, Any], request: Generation) -> Done | Pending:
