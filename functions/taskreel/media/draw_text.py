@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import features
-
 from taskreel.media.directions import find_direction
-from taskreel.media.fonts import load_font
+from taskreel.media.fonts import has_raqm, load_font
 from taskreel.media.text_runs import Run, split_runs
 
 if TYPE_CHECKING:
@@ -113,9 +111,4 @@ def _find_extent(pixels: int, run: Run) -> tuple[float, float]:
 
 def _direct(run: Run) -> dict[str, Any]:
     """Pillow's argument for the direction, which it takes only with libraqm."""
-    return {"direction": run.direction} if _has_raqm() else {}
-
-
-@cache
-def _has_raqm() -> bool:
-    return bool(features.check("raqm"))
+    return {"direction": run.direction} if has_raqm() else {}

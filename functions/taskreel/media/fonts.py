@@ -59,6 +59,12 @@ def load_font(pixels: int, font: FontFile) -> ImageFont.FreeTypeFont:
     return face
 
 
+@cache
+def has_raqm() -> bool:
+    """True where Pillow can draw from right to left and join letters: with libraqm."""
+    return bool(features.check("raqm"))
+
+
 def split_clusters(text: str) -> list[str]:
     """Split a text into what is seen as one letter: with its marks, modifiers and joiners."""
     clusters: list[str] = []
@@ -157,7 +163,7 @@ def _lacks(font: FontFile, cluster: str) -> int:
 
 @lru_cache(maxsize=65_536)
 def _has_glyph(font: FontFile, letter: str) -> bool:
-    if unicodedata.bidirectional(letter) in {"R", "AL"} and not features.check("raqm"):
+    if unicodedata.bidirectional(letter) in {"R", "AL"} and not has_raqm():
         return False  # without libraqm, Pillow would draw it from left to right and unjoined
     face, no_character = _open_plain_font(font)
     return bytes(face.getmask(letter)) != no_character
