@@ -210,6 +210,8 @@ HOSTED_VEO_FIELDS = PROMPT_FIELDS | {
 }
 WIDE_OR_TALL = ("16:9", "9:16")
 HD_SIZES = (("720p", 1280), ("1080p", 1920))
+#: Luma's clips (Ray), which fal sells too.
+RAY_SIZES = (("540p", 960), *HD_SIZES)
 FOUR_MEGAPIXELS = 4_194_304
 
 

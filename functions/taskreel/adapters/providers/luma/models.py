@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
+    RAY_SIZES,
     SHAPE_OPTIONS,
     ModelRow,
     PricePage,
@@ -20,7 +21,6 @@ from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 PICTURE_RATIOS = ("3:1", "2:1", "16:9", "3:2", "1:1", "2:3", "9:16", "1:2", "1:3")
-RAY_SIZES = (("540p", 960), ("720p", 1280), ("1080p", 1920))
 CLIP_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
 #: Search of the web, layers and their sizes, and the clip's settings cost more. The input files are
 #: those that were checked.
