@@ -70,20 +70,12 @@ async def cancel_operation(services: Services, job_id: str, unit: UnitRun) -> bo
 
 
 async def _free_probe(services: Services, unit: UnitRun) -> None:
-    """Let other work wait no longer for a result of the cancelled unit. Raises no StoreError."""
+    """Let other work wait no longer for a result of the cancelled unit."""
     from taskreel.app.providers.circuit_breakers import breaker_id  # of few jobs: cold start
 
-    if unit.begun_at is None:
-        return
-    id_, now = breaker_id(unit.provider, unit.model), services.clock.now()
-    try:
+    if unit.begun_at is not None:
+        id_, now = breaker_id(unit.provider, unit.model), services.clock.now()
         await services.providers.breakers.free_probe(id_, now, begun_at=unit.begun_at)
-    except StoreError as error:
-        # The next probe begins when this one is given up.
-        log.warning(
-            "a cancelled probe of a provider was not ended",
-            extra={"action": "result_uncounted", "breaker": id_, "error": error.message},
-        )
 
 
 # ── Purchases under way when their job ended ─────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
-from taskreel.domain.errors import UnreadableDocumentError
+from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.ports import Query, Row, Store, Transaction
 from taskreel.store_collections import BREAKERS
 
@@ -158,8 +158,18 @@ class CircuitBreakers:
     async def free_probe(self, id_: str, now: datetime, *, begun_at: datetime) -> None:
         """Let another probe begin if this work was one, and ended without a word on the provider.
 
-        Writes nothing for other work.
+        Writes nothing for other work. A StoreError is logged, not raised: the next probe begins
+        when this one is given up.
         """
+        try:
+            await self._free_probe(id_, now, begun_at)
+        except StoreError as error:
+            log.warning(
+                "a probe of a provider was not ended",
+                extra={"action": "result_uncounted", "breaker": id_, "error": error.message},
+            )
+
+    async def _free_probe(self, id_: str, now: datetime, begun_at: datetime) -> None:
         own = self._own.get(id_)
         if own is not None:
             self._own[id_] = own.free_probe(begun_at, now)

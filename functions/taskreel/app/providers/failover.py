@@ -114,7 +114,8 @@ class Failover:
         """
         if not counts_against_provider(error):
             if asked_at is not None:
-                await self._free_probe(run, asked_at)
+                id_, now = breaker_id(run.provider, run.model), self._clock.now()
+                await self._registry.breakers.free_probe(id_, now, begun_at=asked_at)
         else:
             is_down = error.category is Category.PROVIDER_DOWN
             begun_at = called_at if is_down else run.begun_at or called_at
@@ -130,17 +131,6 @@ class Failover:
     async def record_success(self, run: UnitRun, called_at: datetime) -> None:
         """Report finished work to the breaker."""
         await self._record_result(run, failed=False, begun_at=run.begun_at or called_at)
-
-    async def _free_probe(self, run: UnitRun, begun_at: datetime) -> None:
-        id_, breakers = breaker_id(run.provider, run.model), self._registry.breakers
-        try:
-            await breakers.free_probe(id_, self._clock.now(), begun_at=begun_at)
-        except StoreError as error:
-            # The next probe begins when this one is given up.
-            log.warning(
-                "a probe of a provider was not ended",
-                extra={"action": "result_uncounted", "breaker": id_, "error": error.message},
-            )
 
     async def _record_result(
         self,
