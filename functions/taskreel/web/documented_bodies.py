@@ -19,12 +19,13 @@ from taskreel.jobtypes.submission import (
 
 
 def spread_fields(
-    model: type[Submission], fields: Mapping[str, Any], inner: Mapping[str, Any], *, at: str
+    model: type[Submission], fields: Mapping[str, Any], inner: Mapping[str, Any], *, at: str = ""
 ) -> tuple[dict[str, Any], list[str]]:
     """Bring the fields of an inner object to their places in the model's request.
 
     A field of the model goes to the request itself, an option to its `options`, unless it is given
-    there already. Returns the request, and the other fields of `inner`, with `at` before them.
+    there already. Returns the request, and the other fields of `inner`, with `at`, if it is given,
+    before them.
     """
     own_names = list_names(model)
     option_names = list_names(_find_options_model(model)) | registered_names()
@@ -37,7 +38,7 @@ def spread_fields(
         elif name in option_names:
             options[name] = value
         else:
-            dropped.append(f"{at}.{name}")
+            dropped.append(f"{at}.{name}" if at else name)
     given = request.get("options", {})
     # Options that are not an object are left as they are: the model refuses them.
     if options and isinstance(given, Mapping):

@@ -92,13 +92,11 @@ def translate_input(
         if named.task is not None:
             request, dropped = _build_task(job_type.submission, named.task, fields)
         else:
-            request, dropped = spread_fields(job_type.submission, {}, fields, at="")
-            dropped = [one.removeprefix(".") for one in dropped]
+            request, dropped = spread_fields(job_type.submission, {}, fields)
         theirs = {_rename(name): name for name in given}
-        dropped = [theirs.get(one, one) for one in dropped]
-        if at:
-            dropped = [f"{at}.{one}" for one in dropped]
-        return job_type, validate_submission(request, job_type, dropped)
+        prefix = f"{at}." if at else ""
+        ignored = [f"{prefix}{theirs.get(name, name)}" for name in dropped]
+        return job_type, validate_submission(request, job_type, ignored)
     except InvalidError as error:
         raise error.under(at) from None
 
