@@ -27,9 +27,17 @@ on_each_store = pytest.mark.parametrize(
 MARKER = "zanzibar-lighthouse"
 
 
-def read_inner(store: Store) -> EncryptedStore:
+def as_encrypted(store: Store) -> EncryptedStore:
     assert isinstance(store, EncryptedStore)
     return store
+
+
+def open_process(maker: StoreMaker, first: EncryptedStore) -> EncryptedStore:
+    """Another process over the same documents: it has keys of its own in memory."""
+    assert maker.key is not None
+    return EncryptedStore(
+        first.inner, DataKeys(first.inner, [maker.key]), {"rows": frozenset({"text"})}
+    )
 
 
 @on_each_store
@@ -37,11 +45,11 @@ async def test_protected_fields_are_one_encrypted_text_and_the_others_as_they_ar
     store: Store,
 ) -> None:
     await create_row(store, "a", {"n": 1, "owner": "ann", "text": MARKER, "value": {MARKER: NOON}})
-    stored = await read_inner(store).inner.get(ROWS, "a")
+    stored = await as_encrypted(store).inner.get(ROWS, "a")
     assert stored is not None
     assert stored.keys() == {"n", "owner", SEALED}
     assert MARKER not in str(stored)
-    (key,) = await read_inner(store).inner.query(Query(collection=DATA_KEYS))
+    (key,) = await as_encrypted(store).inner.query(Query(collection=DATA_KEYS))
     assert key.value.wrapped_by.startswith("local:")
 
 
@@ -63,13 +71,13 @@ async def test_changes_of_a_document_one_after_another_are_all_written(store: St
 async def test_the_same_words_are_never_encrypted_to_the_same_text(store: Store) -> None:
     for id_ in ("a", "b", "a"):
         await put_row(store, id_, {"text": MARKER})
-    inner = read_inner(store).inner
+    inner = as_encrypted(store).inner
     assert await inner.get(ROWS, "a") != await inner.get(ROWS, "b")
 
 
 @on_each_store
 async def test_a_document_from_before_encryption_is_read_and_then_encrypted(store: Store) -> None:
-    await create_row(read_inner(store).inner, "a", {"text": MARKER, "n": 1})
+    await create_row(as_encrypted(store).inner, "a", {"text": MARKER, "n": 1})
     assert await read_row(store) == {"text": MARKER, "n": 1}
 
     async def change(tx: Any) -> None:
@@ -79,20 +87,16 @@ async def test_a_document_from_before_encryption_is_read_and_then_encrypted(stor
 
     await store.transaction(change)
     assert await read_row(store) == {"text": f"{MARKER} again", "n": 2}
-    assert MARKER not in str(await read_inner(store).inner.get(ROWS, "a"))
+    assert MARKER not in str(await as_encrypted(store).inner.get(ROWS, "a"))
 
 
 @on_each_store
 async def test_another_process_reads_what_a_new_key_encrypted(
     store_maker: StoreMaker, open_store: Callable[[], Store]
 ) -> None:
-    first = read_inner(open_store())
+    first = as_encrypted(open_store())
     await put_row(first, "a", {"text": "one"})
-    assert store_maker.key is not None
-    # Another process over the same documents has keys of its own in memory.
-    other = EncryptedStore(
-        first.inner, DataKeys(first.inner, [store_maker.key]), {"rows": frozenset({"text"})}
-    )
+    other = open_process(store_maker, first)
     assert await read_row(other) == {"text": "one"}
     await other.keys.rotate()
     await put_row(other, "b", {"text": "two"})
@@ -111,12 +115,9 @@ async def test_another_process_reads_what_a_new_key_encrypted(
 async def test_a_watch_goes_on_when_a_new_key_encrypts(
     store_maker: StoreMaker, open_store: Callable[[], Store]
 ) -> None:
-    first = read_inner(open_store())
+    first = as_encrypted(open_store())
     await put_row(first, "a", {"text": "one"})
-    assert store_maker.key is not None
-    other = EncryptedStore(
-        first.inner, DataKeys(first.inner, [store_maker.key]), {"rows": frozenset({"text"})}
-    )
+    other = open_process(store_maker, first)
     async with watch_row(first) as values:
         assert await anext(values) == {"text": "one"}
         await other.keys.rotate()

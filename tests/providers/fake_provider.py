@@ -259,6 +259,15 @@ class FakeProvider:
         self.check_fields(body, fields, required)
         return dict(body)
 
+    async def read_form(
+        self, request: Request, fields: Mapping[str, Check], required: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """The multipart form, the first of each field; refused as `read_json` refuses a body."""
+        kind = request.headers.get("content-type", "")
+        form = {name: one for name, (one, *_) in parse_form(kind, await request.body()).items()}
+        self.check_fields(form, fields, required)
+        return form
+
     def check_fields(
         self, body: Any, fields: Mapping[str, Check], required: tuple[str, ...] = ()
     ) -> None:

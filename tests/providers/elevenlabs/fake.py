@@ -17,7 +17,6 @@ from providers.fake_provider import (
     between,
     is_url,
     one_of,
-    parse_form,
 )
 
 SETTINGS: dict[str, Callable[[Any], bool]] = {
@@ -132,9 +131,7 @@ class FakeElevenLabs(FakeProvider):
 
     async def _handle_transcription(self, request: Request) -> Response:
         self.check_access(request)
-        kind = request.headers.get("content-type", "")
-        form = {name: one for name, (one, *_) in parse_form(kind, await request.body()).items()}
-        self.check_fields(form, TRANSCRIPT, ("model_id",))
+        form = await self.read_form(request, TRANSCRIPT, ("model_id",))
         if ("file" in form) is ("cloud_storage_url" in form):
             raise self.build_invalid_error("exactly one of file and cloud_storage_url is required")
         self.accept_create()

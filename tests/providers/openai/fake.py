@@ -206,9 +206,7 @@ class FakeOpenAI(FakeProvider):
 
     async def _handle_transcription(self, request: Request) -> Response:
         self.check_access(request)
-        kind = request.headers.get("content-type", "")
-        form = {name: one for name, (one, *_) in parse_form(kind, await request.body()).items()}
-        self.check_fields(form, TRANSCRIPT, ("file", "model"))
+        form = await self.read_form(request, TRANSCRIPT, ("file", "model"))
         model, shape = form["model"], form.get("response_format", "json")
         speakers = model == "gpt-4o-transcribe-diarize"
         if speakers is (shape == "verbose_json") or ("timestamp_granularities[]" in form) > (
