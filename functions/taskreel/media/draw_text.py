@@ -47,7 +47,9 @@ class Face:
             x = place[0] - line.width / 2
             for run in line.runs:
                 face = load_font(self.pixels, run.font)
-                draw.text((x, baseline), run.text, fill, face, "ls", **_direct(run), **stroke)
+                draw.text(
+                    (x, baseline), run.text, fill, face, "ls", **_build_direction(run), **stroke
+                )
                 x += _measure_run(self.pixels, run)
             baseline += layout.step
 
@@ -99,16 +101,16 @@ _USUAL = "Ag"
 # Breaking a text into lines measures the same runs again and again.
 @lru_cache(maxsize=4096)
 def _measure_run(pixels: int, run: Run) -> float:
-    return load_font(pixels, run.font).getlength(run.text, **_direct(run))
+    return load_font(pixels, run.font).getlength(run.text, **_build_direction(run))
 
 
 @lru_cache(maxsize=4096)
 def _find_extent(pixels: int, run: Run) -> tuple[float, float]:
     """Return how far letters rise above the baseline, and how far they reach below it."""
-    box = load_font(pixels, run.font).getbbox(run.text, anchor="ls", **_direct(run))
+    box = load_font(pixels, run.font).getbbox(run.text, anchor="ls", **_build_direction(run))
     return -box[1], box[3]
 
 
-def _direct(run: Run) -> dict[str, Any]:
+def _build_direction(run: Run) -> dict[str, Any]:
     """Pillow's argument for the direction, which it takes only with libraqm."""
     return {"direction": run.direction} if has_raqm() else {}

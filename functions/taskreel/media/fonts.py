@@ -69,14 +69,14 @@ def split_clusters(text: str) -> list[str]:
     """Split a text into what is seen as one letter: with its marks, modifiers and joiners."""
     clusters: list[str] = []
     for letter in unicodedata.normalize("NFC", text):
-        if clusters and _continues(clusters[-1], letter):
+        if clusters and _continues_cluster(clusters[-1], letter):
             clusters[-1] += letter
         else:
             clusters.append(letter)
     return clusters
 
 
-def _continues(cluster: str, letter: str) -> bool:
+def _continues_cluster(cluster: str, letter: str) -> bool:
     if _is_flag_letter(letter):  # two of them are one flag
         return len(cluster) == 1 and _is_flag_letter(cluster)
     return (
@@ -105,7 +105,7 @@ def choose_fonts(clusters: Sequence[str], text: str) -> list[FontFile]:
             chosen.append(_find_font(cluster, cjk))
             continue
         is_sign = not any(letter.isalnum() for letter in cluster)
-        if not is_sign or _lacks(before, cluster):
+        if not is_sign or _count_lacking(before, cluster):
             before = _find_font(cluster, cjk)
         chosen.append(before)
     return chosen
@@ -129,7 +129,7 @@ def find_undrawable(texts: Iterable[str]) -> str:
 
 
 def _is_drawable(cluster: str, cjk_place: int) -> bool:
-    return _lacks(_find_font(cluster, cjk_place), cluster) == 0
+    return _count_lacking(_find_font(cluster, cjk_place), cluster) == 0
 
 
 def _choose_cjk_place(text: str) -> int:
@@ -146,7 +146,7 @@ def _is_emoji(cluster: str) -> bool:
 @lru_cache(maxsize=8192)
 def _find_font(cluster: str, cjk_place: int) -> FontFile:
     """Return our own font, or the first that has the whole cluster, or lacks least of it."""
-    if not _is_emoji(cluster) and _lacks(OWN, cluster) == 0:
+    if not _is_emoji(cluster) and _count_lacking(OWN, cluster) == 0:
         return OWN
     others = [
         FontFile(path, cjk_place) if path.name.startswith("NotoSansCJK") else FontFile(path)
@@ -154,10 +154,10 @@ def _find_font(cluster: str, cjk_place: int) -> FontFile:
     ]
     if _is_emoji(cluster):
         others.sort(key=lambda font: "Emoji" not in font.path.stem)
-    return min((*others, OWN), key=lambda font: _lacks(font, cluster))
+    return min((*others, OWN), key=lambda font: _count_lacking(font, cluster))
 
 
-def _lacks(font: FontFile, cluster: str) -> int:
+def _count_lacking(font: FontFile, cluster: str) -> int:
     return sum(not (one.isspace() or one in _JOINERS or _has_glyph(font, one)) for one in cluster)
 
 

@@ -82,8 +82,8 @@ class DataKeys:
             newest = await self._load_newest()
             # A key service that was put before the others wraps from now on.
             if newest is None or newest.wrapped_by != self._services[0].name:
-                newest = await self._make()
-            self._use(newest)
+                newest = await self._make_key()
+            self._use_for_writes(newest)
 
     async def check(self) -> None:
         """Raise StoreError if the newest data key cannot be decrypted; none is made."""
@@ -98,14 +98,14 @@ class DataKeys:
                 f"{DATA_KEYS.name} of this store. Restore that collection from the backup that has "
                 "these documents."
             )
-        await self._unwrap(stored)
+        await self._unwrap_key(stored)
 
     async def rotate(self) -> str:
         """Make a new data key for new writes; return its id."""
         async with self._lock:
             await self._load_newest()
-            made = await self._make()
-            self._use(made)
+            made = await self._make_key()
+            self._use_for_writes(made)
             return made.key_id
 
     async def close(self) -> None:
@@ -118,7 +118,7 @@ class DataKeys:
     def _is_fresh(self) -> bool:
         return self._current is not None and time.monotonic() < self._refresh_at
 
-    def _use(self, key: DataKey) -> None:
+    def _use_for_writes(self, key: DataKey) -> None:
         self._current = key.key_id
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
 
@@ -127,10 +127,10 @@ class DataKeys:
         found = await list_data_keys(self._store)
         if not found:
             return None
-        await self._unwrap(found[0])
+        await self._unwrap_key(found[0])
         return found[0]
 
-    async def _make(self) -> DataKey:
+    async def _make_key(self) -> DataKey:
         data_key, service = secrets.token_bytes(_KEY_BYTES), self._services[0]
         wrapped = await service.wrap(data_key)
         made = DataKey(
@@ -152,7 +152,7 @@ class DataKeys:
         )
         return made
 
-    async def _unwrap(self, stored: DataKey) -> None:
+    async def _unwrap_key(self, stored: DataKey) -> None:
         if stored.key_id in self._unwrapped:
             return
         names = [service.name for service in self._services]

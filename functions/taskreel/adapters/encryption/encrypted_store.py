@@ -47,11 +47,11 @@ class EncryptedStore:
         self._protected = protected
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
-        return await self._read(lambda: self.inner.get(self.bind(collection, id_), id_))
+        return await self._call_with_keys(lambda: self.inner.get(self.bind(collection, id_), id_))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         await self.keys.open_current()
-        return await self._read(
+        return await self._call_with_keys(
             lambda: self.inner.transaction(lambda tx: fn(_SealingTransaction(tx, self)))
         )
 
@@ -112,7 +112,7 @@ class EncryptedStore:
         return replace(
             collection,
             encode=lambda value: self.seal_document(name, id_, collection.encode(value)),
-            decode=lambda data: collection.decode(self._open(name, id_, data)),
+            decode=lambda data: collection.decode(self._open_document(name, id_, data)),
         )
 
     def seal_document(
@@ -125,7 +125,9 @@ class EncryptedStore:
         key_id, data_key = self.keys.find_current()
         return {**rest, SEALED: seal(key_id, data_key, (collection, id_), content)}
 
-    def _open(self, collection: str, id_: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _open_document(
+        self, collection: str, id_: str, data: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """Decrypt a document. Raises MissingDataKeyError, and ValueError for a changed one."""
         if SEALED not in data:
             return data
@@ -141,10 +143,10 @@ class EncryptedStore:
             return row
 
         async def open_it() -> Mapping[str, Any]:
-            return self._open(collection.name, row.id, row.data)
+            return self._open_document(collection.name, row.id, row.data)
 
         try:
-            return replace(row, data=await self._read(open_it))
+            return replace(row, data=await self._call_with_keys(open_it))
         except ValueError as error:
             found = error
 
@@ -153,7 +155,7 @@ class EncryptedStore:
 
             return replace(row, collection=replace(collection, decode=refuse))
 
-    async def _read(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _call_with_keys(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call, again whenever it needs a data key that has to be loaded first."""
         while True:
             try:

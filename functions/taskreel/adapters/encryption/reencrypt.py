@@ -37,7 +37,7 @@ async def reencrypt_documents(store: EncryptedStore) -> Counter[str]:
             key_id, _ = store.keys.find_current()
             for row in rows:
                 if needs_encryption(row.data, protected, key_id):
-                    done = await _reencrypt(store, documents, row.id)
+                    done = await _reencrypt_document(store, documents, row.id)
                     counts[name if done else UNREADABLE] += 1
             after = (rows[-1].id,)
     await store.durable()
@@ -54,7 +54,7 @@ def needs_encryption(data: Mapping[str, Any], protected: frozenset[str], key_id:
         return True  # it was changed: to be counted
 
 
-async def _reencrypt(store: EncryptedStore, documents: Documents, id_: str) -> bool:
+async def _reencrypt_document(store: EncryptedStore, documents: Documents, id_: str) -> bool:
     """Write a document as it is; False if it cannot be decrypted."""
 
     async def write(tx: Transaction) -> None:

@@ -32,7 +32,7 @@ _COMPRESSED_BYTES = 512
 
 def seal(key_id: str, data_key: bytes, place: tuple[str, str], content: Mapping[str, Any]) -> str:
     """Encrypt fields of the document at a place: its collection and its id."""
-    text = json.dumps(_mark(content), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_mark_times(content), ensure_ascii=False, separators=(",", ":"))
     plain = text.encode("utf-8", "surrogatepass")
     if len(plain) < _COMPRESSED_BYTES:
         plain = _PLAIN + plain
@@ -68,7 +68,7 @@ def unseal(data_key: bytes, place: tuple[str, str], sealed: str) -> dict[str, An
             "its encrypted fields were changed, or are those of another document"
         ) from None
     text = zlib.decompress(plain[1:]) if plain[:1] == _COMPRESSED else plain[1:]
-    found: dict[str, Any] = _unmark(json.loads(text.decode("utf-8", "surrogatepass")))
+    found: dict[str, Any] = _unmark_times(json.loads(text.decode("utf-8", "surrogatepass")))
     return found
 
 
@@ -90,7 +90,7 @@ def _derive_key(data_key: bytes, context: bytes) -> bytes:
     return hmac.digest(data_key, context, "sha256")
 
 
-def _mark(value: Any) -> Any:
+def _mark_times(value: Any) -> Any:
     """The JSON of a value; a time is an object with one reserved key. Raises TypeError."""
     match value:
         case None | bool() | int() | float():
@@ -100,23 +100,23 @@ def _mark(value: Any) -> Any:
         case datetime():
             return {_TIME: value.isoformat()}
         case Mapping():
-            return {_escape(str(name)): _mark(inner) for name, inner in value.items()}
+            return {_escape_name(str(name)): _mark_times(inner) for name, inner in value.items()}
         case list() | tuple():
-            return [_mark(inner) for inner in value]
+            return [_mark_times(inner) for inner in value]
         case _:
             raise TypeError(f"a document field cannot be of type {type(value).__name__}")
 
 
-def _unmark(value: Any) -> Any:
+def _unmark_times(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and _TIME in value:
             return datetime.fromisoformat(value[_TIME])
-        return {name.removeprefix(_TIME): _unmark(inner) for name, inner in value.items()}
+        return {name.removeprefix(_TIME): _unmark_times(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_unmark(inner) for inner in value]
+        return [_unmark_times(inner) for inner in value]
     return value
 
 
-def _escape(name: str) -> str:
+def _escape_name(name: str) -> str:
     """A caller's own key may begin with the reserved one."""
     return _TIME + name if name.startswith(_TIME) else name

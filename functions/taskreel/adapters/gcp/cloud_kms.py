@@ -37,21 +37,27 @@ class CloudKmsKey:
         self._session: AuthorizedSession | None = None
 
     async def wrap(self, data_key: bytes, /) -> bytes:
-        body = {"plaintext": _encode(data_key), "plaintextCrc32c": _checksum(data_key)}
-        answer = await asyncio.to_thread(self._call, "encrypt", body)
+        body = {
+            "plaintext": _encode_base64(data_key),
+            "plaintextCrc32c": _compute_checksum(data_key),
+        }
+        answer = await asyncio.to_thread(self._send_request, "encrypt", body)
         wrapped = base64.b64decode(answer["ciphertext"])
         # Google asks for these checks: a key that was damaged on the way is lost for ever.
         if answer.get("verifiedPlaintextCrc32c") is not True:
             raise StoreError("Cloud KMS received a damaged data key; try again.")
-        if str(answer.get("ciphertextCrc32c")) != _checksum(wrapped):
+        if str(answer.get("ciphertextCrc32c")) != _compute_checksum(wrapped):
             raise StoreError("Cloud KMS's answer was damaged on its way; try again.")
         return wrapped
 
     async def unwrap(self, wrapped: bytes, /) -> bytes:
-        body = {"ciphertext": _encode(wrapped), "ciphertextCrc32c": _checksum(wrapped)}
-        answer = await asyncio.to_thread(self._call, "decrypt", body)
+        body = {
+            "ciphertext": _encode_base64(wrapped),
+            "ciphertextCrc32c": _compute_checksum(wrapped),
+        }
+        answer = await asyncio.to_thread(self._send_request, "decrypt", body)
         data_key = base64.b64decode(answer["plaintext"])
-        if str(answer.get("plaintextCrc32c")) != _checksum(data_key):
+        if str(answer.get("plaintextCrc32c")) != _compute_checksum(data_key):
             raise StoreError("Cloud KMS's answer was damaged on its way; try again.")
         return data_key
 
@@ -60,7 +66,7 @@ class CloudKmsKey:
             await asyncio.to_thread(self._session.close)
             self._session = None
 
-    def _call(self, verb: str, body: Mapping[str, Any]) -> Any:
+    def _send_request(self, verb: str, body: Mapping[str, Any]) -> Any:
         url = f"{self._endpoint}/v1/{self._resource}:{verb}"
         try:
             response = self._open_session().post(url, json=body, timeout=_TIMEOUT)
@@ -99,9 +105,9 @@ class CloudKmsKey:
         return f"Cloud KMS refused to {verb} with {self._resource} ({text}). {advice}"
 
 
-def _encode(content: bytes) -> str:
+def _encode_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _checksum(content: bytes) -> str:
+def _compute_checksum(content: bytes) -> str:
     return str(google_crc32c.value(content))

@@ -140,14 +140,14 @@ def _split_words(words: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[st
                 group.append(word)
             continue
         if group and _begins_segment(group, word):
-            yield _trim(group)
+            yield _trim_spaces(group)
             group = []
         group.append(word)
     if group:
-        yield _trim(group)
+        yield _trim_spaces(group)
 
 
-def _trim(group: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _trim_spaces(group: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The group without the spaces at its end, which reach up to the next word."""
     while group[-1].get("type") == "spacing":
         group.pop()
