@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from functions.job_requests import IMAGE, image_request, submit_job
+from functions.test_audit import audit
 from functions.test_erasure import PERSON, erase, fill_store, read_everything
 from simulation.world import World, running
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.encryption.protected_fields import PROTECTED_FIELDS
 from taskreel.adapters.encryption.reencrypt import UNREADABLE, reencrypt_documents
 from taskreel.adapters.logged_store import LoggedStore
-from taskreel.app.audit.store_audit import audit_store
 from taskreel.app.health import REPORT_AGE, HealthMonitor
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.services import Services
@@ -142,19 +142,13 @@ async def test_an_erasure_finds_everything_and_an_audit_holds(
 ) -> None:
     async with open_world(tmp_path, monkeypatch, KEY) as world:
         _, admin = await write_everything(world)
-
-        async def sleep(_seconds: float) -> None:
-            """Pass no time."""
-
-        clock: Any = world.services.clock
-        monkeypatch.setattr(clock, "sleep", sleep)
-        assert not (await audit_store(world.services)).violations
+        assert not (await audit(world)).violations
         report = await erase(world, admin)
         assert report["proof"]["found"] == {}
         after = await read_everything(world)
         naming = [path for path, data in after.items() if PERSON in path or PERSON in str(data)]
         assert [path.partition("/")[0] for path in naming] == ["jobs"]  # bob's own words
-        assert not (await audit_store(world.services)).violations
+        assert not (await audit(world)).violations
 
 
 async def test_another_key_is_refused_and_writes_nothing(
