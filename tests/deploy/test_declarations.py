@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import itertools
 import json
@@ -11,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -77,10 +79,18 @@ def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list
     return [words[a + 1 : b] for a, b in itertools.pairwise([*starts, len(words)])]
 
 
-def every_secret() -> list[str]:
+@functools.cache
+def every_secret() -> Sequence[str]:
     """The names of all secrets that the planner would create."""
     names = {*declared("secrets.yaml")["secrets"], *KEY_VARIABLES.values()}
     return [step[6] for step in planned("secrets", **dict.fromkeys(names, "given"))]
+
+
+def plan_services(*deployed: dict[str, Any], **env: str) -> list[list[str]]:
+    """The steps that deploy the services beside those that are, where every secret exists."""
+    secrets = [{"name": name} for name in every_secret()]
+    found = json.dumps({"services": deployed, "secrets": secrets})
+    return planned("services", found=found, **env)
 
 
 def test_the_queues_are_what_the_job_types_declare() -> None:
@@ -146,8 +156,7 @@ def test_a_delivery_ends_itself_before_cloud_tasks_and_cloud_run_end_it() -> Non
 
 
 def test_our_bytecode_is_valid_in_the_image() -> None:
-    secrets = [{"name": name} for name in every_secret()]
-    steps = planned("services", found=json.dumps({"services": [], "secrets": secrets}))
+    steps = plan_services()
     begin = "--set-build-env-vars=SOURCE_DATE_EPOCH=315532801"
     assert all(any(word.startswith(begin) for word in step) for step in steps)
 
@@ -269,15 +278,11 @@ def test_the_gateway_has_an_account_of_its_own_that_only_reads() -> None:
 
 
 def test_the_gateway_is_deployed_without_secrets_where_tokens_need_none() -> None:
-    secrets = [{"name": name} for name in every_secret()]
-    found = json.dumps({"services": [], "secrets": secrets})
     for variables, binding in (
         ({}, "--set-secrets=JWT_SECRET=taskreel-jwt-secret:latest"),
         ({"JWT_PUBLIC_KEY": "k", "JWT_AUDIENCE": "a"}, "--clear-secrets"),
     ):
-        [step] = [
-            one for one in planned("services", found=found, **variables) if one[5] == "jobs-gateway"
-        ]
+        [step] = [one for one in plan_services(**variables) if one[5] == "jobs-gateway"]
         assert [word for word in step if "secrets" in word] == [binding]
         assert any(word.startswith("--service-account=taskreel-gateway@") for word in step)
 
@@ -298,18 +303,17 @@ def test_every_provider_has_its_secret_and_the_processor_alone_reads_it() -> Non
     assert created.keys() == given.keys()
     assert len(set(created.values())) == len(created)
 
-    secrets = [{"name": name} for name in every_secret()]
-    found = json.dumps({"services": [], "secrets": secrets})
+    steps = plan_services()
     readers = {
         (step[5], key)
-        for step in planned("services", found=found)
+        for step in steps
         for key in given
         if f"{key}={created[key]}:latest" in str(step)
     }
     processors = {"task-processor", "media-processor"}
     assert readers == {(service, key) for service in processors for key in given}
     announced = f"CONFIGURED_PROVIDERS={','.join(KEY_VARIABLES)}"
-    for step in planned("services", found=found):
+    for step in steps:
         # The gateway takes no jobs, so it need not know the providers.
         assert (announced in str(step)) is (step[5] not in {*processors, "jobs-gateway"})
 
@@ -371,11 +375,9 @@ def test_a_schedule_carries_the_key_or_its_signature(
 
 def test_a_source_that_changed_is_deployed_again(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("one")
-    secrets = [{"name": name} for name in every_secret()]
 
     def deployments(services: list[dict[str, Any]]) -> list[list[str]]:
-        found = json.dumps({"services": services, "secrets": secrets})
-        return planned("services", found=found, TASKREEL_SOURCE=str(tmp_path))
+        return plan_services(*services, TASKREEL_SOURCE=str(tmp_path))
 
     def as_deployed(step: list[str]) -> dict[str, Any]:
         label, _, digest = step[-1].removeprefix("--update-labels=").partition("=")

@@ -12,7 +12,7 @@ import pytest
 
 from taskreel.config import Settings
 
-from .test_declarations import ROOT, declared, every_secret, planned
+from .test_declarations import ROOT, declared, plan_services, planned
 
 
 def declare_days(folder: Path, *rules: dict[str, Any]) -> str:
@@ -24,11 +24,6 @@ def declare_days(folder: Path, *rules: dict[str, Any]) -> str:
     written = {"rule": [{"action": {"type": "Delete"}, "condition": rule} for rule in rules]}
     (copied / "bucket.lifecycle.json").write_text(json.dumps(written))
     return str(copied)
-
-
-def plan_services(**env: str) -> list[list[str]]:
-    secrets = [{"name": name} for name in every_secret()]
-    return planned("services", found=json.dumps({"services": [], "secrets": secrets}), **env)
 
 
 def read_days(step: list[str]) -> str:

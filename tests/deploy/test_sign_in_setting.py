@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
-from .test_declarations import every_secret, planned
+from .test_declarations import plan_services
 
 
 def test_the_client_of_the_sign_in_page_is_a_setting_of_the_api_alone() -> None:
-    found = json.dumps({"services": [], "secrets": [{"name": name} for name in every_secret()]})
     given = {"SIGN_IN_CLIENT_ID": "dashboard", "SIGN_IN_SCOPES": "openid api://jobs"}
-    steps = planned("services", found=found, **given)
+    steps = plan_services(**given)
     for name, value in given.items():
         assert [step[5] for step in steps if any(f"{name}={value}" in word for word in step)] == [
             "jobs-api"
