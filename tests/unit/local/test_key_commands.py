@@ -18,7 +18,7 @@ from taskreel.encryption_setting import encrypt_store
 from taskreel.ports import Store, Transaction
 from taskreel.store_collections import UPLOADS
 from taskreel_local.cli.audit_command import audit
-from taskreel_local.cli.key_commands import keys
+from taskreel_local.cli.key_commands import key_commands
 from taskreel_local.cli.main import main
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.stack_error import StackError
@@ -64,33 +64,33 @@ async def read_upload(folder: DataFolder) -> Upload | None:
 def test_a_store_is_encrypted_and_its_key_rotated(folder: DataFolder) -> None:
     asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
     run, where = CliRunner().invoke, ["--data", str(folder.root)]
-    without_key = run(keys, ["rotate", *where])
+    without_key = run(key_commands, ["rotate", *where])
     assert without_key.exit_code == 1
     assert "set ENCRYPTION_KEY" in without_key.output
 
     folder.create_encryption_key()
     assert folder.encryption_key_file.stat().st_mode & 0o777 == 0o600
-    first = run(keys, ["rotate", *where])
+    first = run(key_commands, ["rotate", *where])
     assert first.exit_code == 0, first.output
     assert "uploads: 1 encrypted" in first.output
     assert b"zanzibar" not in folder.store_file.read_bytes()
-    second = run(keys, ["rotate", "--new-writes-only", *where])
+    second = run(key_commands, ["rotate", "--new-writes-only", *where])
     assert "encrypted" not in second.output
-    listed = run(keys, ["list", *where]).output.splitlines()
+    listed = run(key_commands, ["list", *where]).output.splitlines()
     assert len(listed) == 2
     assert all("local:" in line for line in listed)
-    printed = json.loads(run(keys, ["list", "--json", *where]).output)
+    printed = json.loads(run(key_commands, ["list", "--json", *where]).output)
     assert [key["keyId"] for key in printed] == [line.split()[0] for line in listed]
-    third = json.loads(run(keys, ["rotate", "--json", *where]).output)
+    third = json.loads(run(key_commands, ["rotate", "--json", *where]).output)
     assert third["encrypted"] == {"uploads": 1}
     assert asyncio.run(read_upload(folder)) == UPLOAD
 
 
 def test_a_key_file_is_made_once(tmp_path: Path) -> None:
     file = tmp_path / "a.key"
-    assert CliRunner().invoke(keys, ["create", str(file)]).exit_code == 0
+    assert CliRunner().invoke(key_commands, ["create", str(file)]).exit_code == 0
     before = file.read_text()
-    again = CliRunner().invoke(keys, ["create", str(file)])
+    again = CliRunner().invoke(key_commands, ["create", str(file)])
     assert again.exit_code == 1
     assert "A key is never replaced" in again.output
     assert file.read_text() == before
@@ -133,11 +133,11 @@ def test_beside_a_running_stack_it_is_the_stack_that_has_to_be_stopped(
     asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
     with folder.lock_file.open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = CliRunner().invoke(keys, [command, "--data", str(folder.root)])
+        done = CliRunner().invoke(key_commands, [command, "--data", str(folder.root)])
     assert done.exit_code == 1
     assert "stop `scripts/dev` first" in done.output
     assert "STORE_URL" not in done.output
-    assert CliRunner().invoke(keys, [command, "--data", str(folder.root)]).exit_code == 0
+    assert CliRunner().invoke(key_commands, [command, "--data", str(folder.root)]).exit_code == 0
 
 
 def test_its_help_cuts_no_sentence_off() -> None:

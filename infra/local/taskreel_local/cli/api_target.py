@@ -88,6 +88,13 @@ def check_stack_has_run(data: Path) -> None:
     _read_url(DataFolder(data), data)
 
 
+def find_store_url(folder: DataFolder) -> str:
+    """The URL of a folder's SQLite store. Raises ClickException if there is none."""
+    if not folder.store_file.exists():
+        raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
+    return f"sqlite:///{folder.store_file}"
+
+
 def target_of_profile(name: str, profile: Profile, user: str | None) -> ApiTarget:
     """The API of a profile."""
     if profile.data is not None:

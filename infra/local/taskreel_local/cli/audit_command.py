@@ -11,7 +11,7 @@ from typing import Any
 import click
 import httpx
 
-from taskreel_local.cli.api_target import find_data_folder
+from taskreel_local.cli.api_target import find_data_folder, find_store_url
 from taskreel_local.cli.options import chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 
@@ -66,9 +66,7 @@ def _audit_folder(folder: DataFolder, order: dict[str, bool]) -> dict[str, Any]:
     url = folder.read_url()
     report = None if url is None else _ask_stack(url, folder, order)
     if report is None:
-        if not folder.store_file.exists():
-            raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
-        urls = f"sqlite:///{folder.store_file}", f"file:///{folder.files_folder}"
+        urls = find_store_url(folder), f"file:///{folder.files_folder}"
         report = asyncio.run(_audit_store(*urls, order, folder.find_encryption_key()))
     return report
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskreel_local.cli.api_target import find_data_folder
+from taskreel_local.cli.api_target import find_data_folder, find_store_url
 from taskreel_local.cli.options import chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 
@@ -30,14 +30,14 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 
 @click.group("keys")
-def keys() -> None:
+def key_commands() -> None:
     """Encryption of prompts, payloads and results at rest: its keys."""
 
 
-@keys.command("create", short_help="Write a new random key to a file.")
+@key_commands.command("create", short_help="Write a new random key to a file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_json_option
-def create(file: Path, *, as_json: bool) -> None:
+def create_key(file: Path, *, as_json: bool) -> None:
     """Write a new random key to FILE, for ENCRYPTION_KEY=file:FILE.
 
     Without the file nothing that it has encrypted can be read again.
@@ -56,7 +56,7 @@ def create(file: Path, *, as_json: bool) -> None:
     click.echo(json.dumps({"file": str(file)}) if as_json else said)
 
 
-@keys.command("list", short_help="List the data keys of a store.")
+@key_commands.command("list", short_help="List the data keys of a store.")
 @chosen_data_option
 @_store_option
 @_json_option
@@ -79,7 +79,7 @@ def list_keys(data: Path | None, store_url: str | None, *, as_json: bool) -> Non
     _run_on_store(data, store_url, list_all)
 
 
-@keys.command("rotate", short_help="Make a new data key, and encrypt everything by it.")
+@key_commands.command("rotate", short_help="Make a new data key, and encrypt everything by it.")
 @chosen_data_option
 @_store_option
 @click.option(
@@ -88,7 +88,7 @@ def list_keys(data: Path | None, store_url: str | None, *, as_json: bool) -> Non
     help="Leave what is stored under the older keys, which stay readable.",
 )
 @_json_option
-def rotate(
+def rotate_key(
     data: Path | None, store_url: str | None, *, new_writes_only: bool, as_json: bool
 ) -> None:
     """Make a new data key, and encrypt by it what is in clear or under an older one.
@@ -132,22 +132,22 @@ def _run_on_store(
     data: Path | None, store_url: str | None, work: Callable[[EncryptedStore], Awaitable[None]]
 ) -> None:
     """Run on the store that the options name. Raises ClickException."""
-    folder = DataFolder(find_data_folder(data))
-    if store_url is None and not folder.store_file.exists():
-        raise click.ClickException(f"There is no store in {folder.root}. Use --data DIR.")
-    if store_url is None and folder.is_in_use():
-        raise click.ClickException(
-            f"A stack runs on {folder.root}, and its process owns the store: stop `scripts/dev` "
-            "first."
-        )
-    url = store_url or f"sqlite:///{folder.store_file}"
-    key = os.environ.get("ENCRYPTION_KEY") or (None if store_url else folder.find_encryption_key())
-    if key is None:
+    key = os.environ.get("ENCRYPTION_KEY")
+    if store_url is None:
+        folder = DataFolder(find_data_folder(data))
+        store_url = find_store_url(folder)
+        if folder.is_in_use():
+            raise click.ClickException(
+                f"A stack runs on {folder.root}, and its process owns the store: stop "
+                "`scripts/dev` first."
+            )
+        key = key or folder.find_encryption_key()
+    if not key:
         raise click.ClickException(
             "This store has no encryption key: set ENCRYPTION_KEY as its services have it, or "
             "start the stack with --encrypt."
         )
-    asyncio.run(_work_on_store(url, key, work))
+    asyncio.run(_work_on_store(store_url, key, work))
 
 
 async def _work_on_store(

@@ -54,7 +54,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
         "audit": (f"{_CLI}.audit_command:audit", "Check every invariant of a store."),
-        "keys": (f"{_CLI}.key_commands:keys", "Encryption at rest: its keys."),
+        "keys": (f"{_CLI}.key_commands:key_commands", "Encryption at rest: its keys."),
     },
     "Setup": {
         "login": (f"{_CLI}.login_commands:log_in", "Choose a deployment or a stack."),
