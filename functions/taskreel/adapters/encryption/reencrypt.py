@@ -13,6 +13,7 @@ from typing import Any
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.encryption.protected_fields import PROTECTED_FIELDS
 from taskreel.adapters.encryption.sealed_fields import find_key_id
+from taskreel.app.query_pages import read_pages
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.ports import Collection, Query, Transaction
 from taskreel.ports.store import SEALED
@@ -30,16 +31,12 @@ async def reencrypt_documents(store: EncryptedStore) -> Counter[str]:
     counts: Counter[str] = Counter()
     for name, protected in PROTECTED_FIELDS.items():
         documents: Documents = Collection(name, dict, dict)
-        after: tuple[str, ...] | None = None
-        while rows := await store.inner.query(
-            Query(collection=documents, limit=_PAGE, after=after)
-        ):
+        async for rows in read_pages(store.inner, Query(collection=documents, limit=_PAGE)):
             key_id, _ = store.keys.find_current()
             for row in rows:
                 if needs_encryption(row.data, protected, key_id):
                     done = await _reencrypt_document(store, documents, row.id)
                     counts[name if done else UNREADABLE] += 1
-            after = (rows[-1].id,)
     await store.durable()
     return counts
 
