@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeInt, with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
-from taskreel.domain.ids import is_project_account
+from taskreel.domain.ids import project_of_account
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 from taskreel.domain.webhook import WebhookSubscription
 
@@ -399,23 +399,22 @@ def grant_movement(amount: int) -> Movement:
 
 def hold_movement(account: Account, cost: int) -> Movement:
     """Set `cost` aside. Raises TooFewCreditsError when the balance does not cover it."""
-    if cost > account.available and is_project_account(account.user_id):
-        name = account.user_id.partition(":")[2]
-        raise TooFewCreditsError(
-            f"This job costs {format_credits(cost)}, and {_say_are(account.available)} available "
-            f"in the account of project {name}, which pays its jobs. Ask an administrator to grant "
-            "credits to it, or choose a cheaper job.",
-            available=account.available,
-            cost=cost,
+    if cost <= account.available:
+        return Movement(available=-cost, held=cost)
+    price, available = format_credits(cost), _say_are(account.available)
+    project_id = project_of_account(account.user_id)
+    if project_id is None:
+        text = (
+            f"This job costs {price} and {available} available. Ask for a grant, or choose a "
+            "cheaper job."
         )
-    if cost > account.available:
-        raise TooFewCreditsError(
-            f"This job costs {format_credits(cost)} and {_say_are(account.available)} available. "
-            "Ask for a grant, or choose a cheaper job.",
-            available=account.available,
-            cost=cost,
+    else:
+        text = (
+            f"This job costs {price}, and {available} available in the account of project "
+            f"{project_id}, which pays its jobs. Ask an administrator to grant credits to it, or "
+            "choose a cheaper job."
         )
-    return Movement(available=-cost, held=cost)
+    raise TooFewCreditsError(text, available=account.available, cost=cost)
 
 
 def settle_movement(held: int, captured: int) -> Movement:

@@ -39,6 +39,12 @@ def is_project_account(account_id: str) -> bool:
     return account_id.startswith(_PROJECT_ACCOUNT)
 
 
+def project_of_account(account_id: str) -> str | None:
+    """The id of the project whose account it is; None for a user's."""
+    is_project = is_project_account(account_id)
+    return account_id.removeprefix(_PROJECT_ACCOUNT) if is_project else None
+
+
 def is_account_id(text: str) -> bool:
     """True for what can be the id of an account: a user's, or a project's."""
     return is_user_id(text.removeprefix(_PROJECT_ACCOUNT))

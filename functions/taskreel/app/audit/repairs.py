@@ -16,7 +16,7 @@ from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import StoreConflictError
-from taskreel.domain.ids import is_project_account, random_id
+from taskreel.domain.ids import project_of_account, random_id
 from taskreel.domain.job import Job
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT, JOBS
@@ -101,11 +101,11 @@ async def _release_stale_hold(services: Services, violation: Violation) -> str |
     before = await store.get(ACCOUNTS, user)
     by_jobs = 0
     # The jobs of a project's account are those of its members that it pays.
-    of_project = is_project_account(user)
-    owner = ("projectId", user.partition(":")[2]) if of_project else ("userId", user)
+    project_id = project_of_account(user)
+    field, owner = ("userId", user) if project_id is None else ("projectId", project_id)
     query: Query[Job] = Query(
         collection=JOBS,
-        where=((owner[0], "==", owner[1]),),
+        where=((field, "==", owner),),
         order=(("createdAt", "desc"),),
         limit=_PAGE,
     )
@@ -113,7 +113,7 @@ async def _release_stale_hold(services: Services, violation: Violation) -> str |
         by_jobs += sum(
             int(row.data.get("credits", {}).get("held", 0))
             for row in rows
-            if row.data.get("paidBy") == (user if of_project else None)
+            if row.data.get("paidBy") == (None if project_id is None else user)
         )
     if before is None or before.held <= by_jobs:
         return None  # jobs that hold more than their account: the owner of the credits is unknown

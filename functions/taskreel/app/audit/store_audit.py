@@ -20,7 +20,7 @@ from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.domain.ids import is_project_account
+from taskreel.domain.ids import project_of_account
 from taskreel.domain.webhook import DELIVERY_RETENTION
 from taskreel.ports import Collection, Query, Row
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
@@ -95,8 +95,9 @@ async def _read_books(services: Services, user_id: str, report: AuditReport) -> 
     recent = now - DELIVERY_RETENTION + timedelta(days=1)
     expired = now - services.rules.retention
     books = UserBooks(user_id, events_since=recent, expired_before=expired)
-    if is_project_account(user_id):
-        paid = _query_of(JOBS, "projectId", user_id.partition(":")[2])
+    project_id = project_of_account(user_id)
+    if project_id is not None:
+        paid = _query_of(JOBS, "projectId", project_id)
         async for job in _read_all(services, paid, unreadable):
             if job.paid_by == user_id:
                 books.put_paid_job(job)
