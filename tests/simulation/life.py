@@ -525,7 +525,7 @@ class Life(RuleBasedStateMachine):
     def accounts_add_up_to_the_ledger_and_the_holds(self) -> None:
         jobs = self.world.jobs()
         for account in self.world.accounts():
-            mine = [job for job in jobs if (job.paid_by or job.user_id) == account.user_id]
+            mine = [job for job in jobs if job.payer_id == account.user_id]
             grants, captures, expired = (
                 sum(
                     entry.amount

@@ -439,6 +439,16 @@ class Job(StoredValue):
         return tuple([unit.operation for unit in self.units if unit.operation is not None])
 
     @property
+    def payer_id(self) -> str:
+        """The account that holds its credits: its project's, or its user's."""
+        return self.paid_by or self.user_id
+
+    @property
+    def own_held(self) -> int:
+        """The credits that it holds in its user's own account."""
+        return self.credits.held if self.paid_by is None else 0
+
+    @property
     def needs_clean_up(self) -> bool:
         """True when the job has ended while an operation of it still runs at a provider."""
         return self.status.final and bool(self.operations)

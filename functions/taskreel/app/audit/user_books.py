@@ -70,7 +70,7 @@ def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
         status=job.status,
         parent_id=job.parent_id,
         round=job.round,
-        own_held=job.credits.held if job.paid_by is None else 0,
+        own_held=job.own_held,
         captured=job.credits.captured,
         done=sum(unit.credits for unit in job.units if unit.state is UnitState.DONE),
         parent_round=job.parent_round,

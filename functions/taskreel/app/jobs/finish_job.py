@@ -135,12 +135,7 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
             tx.update(PROJECTS, job.project_id, back)
     if job.burned:
         increments.update(_settle_grants(tx, job, captured, at))
-    _update_account(tx, _find_payer(job), increments)
-
-
-def _find_payer(job: Job) -> str:
-    """The account that holds the job's credits: its project's, or its user's."""
-    return job.paid_by or job.user_id
+    _update_account(tx, job.payer_id, increments)
 
 
 def _update_account(tx: Transaction, account_id: str, increments: Mapping[str, int]) -> None:
@@ -198,7 +193,7 @@ def _settle_grants(tx: Transaction, job: Job, captured: int, at: datetime) -> Co
         increments.update(available=-settled.expired, expired=settled.expired)
         entry = LedgerEntry(
             entry_id=f"{name_entry(job)}.expiry",
-            user_id=_find_payer(job),
+            user_id=job.payer_id,
             kind=EntryKind.EXPIRY,
             amount=settled.expired,
             job_id=job.job_id,
@@ -212,7 +207,7 @@ def _write_entry(tx: Transaction, job: Job, held: int, captured: int, at: dateti
     """Write the one ledger entry of this round."""
     entry = LedgerEntry(
         entry_id=name_entry(job),
-        user_id=_find_payer(job),
+        user_id=job.payer_id,
         kind=EntryKind.CAPTURE if captured else EntryKind.RELEASE,
         amount=captured or held,
         held=held,

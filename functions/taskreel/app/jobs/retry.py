@@ -106,7 +106,7 @@ async def _open_next_round(
         from taskreel.app.projects.spend import hold_in_project  # of few requests: cold start
 
         reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, caller)
-    own_cost = needed if reopened.paid_by is None else 0
+    own_cost = reopened.own_held
     if own_cost:
         reopened = reopened.with_changes(now, burned=split_hold(account, own_cost))
     after = account.hold(own_cost, now, reopened.burned)

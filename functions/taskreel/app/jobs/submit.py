@@ -344,7 +344,7 @@ async def _store_new_job(
             raise refuse_request(WRITES, rate)
     await _take_from_original(tx, job)
     job, of_project = await _hold_in_project(services, tx, job, caller)
-    own_cost = job.credits.held if job.paid_by is None else 0
+    own_cost = job.own_held
     if account.grants and own_cost:
         from taskreel.domain.grants import split_hold
 
