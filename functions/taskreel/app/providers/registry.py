@@ -240,11 +240,8 @@ class ProviderRegistry:
             text = f"There is no provider {name!r}{suggestion}. Use one of: {', '.join(known)}."
             message = f"must be one of {', '.join(known)}{suggestion}"
             raise InvalidError.at("provider", message, text=text)
-        stand_in = self.stand_in
-        if stand_in is not None and (
-            capability is None or self.catalogue.has_models_for(stand_in, capability)
-        ):
-            return stand_in
+        if self.stand_in is not None and (capability is None or self.can_stand_in(capability)):
+            return self.stand_in
         message = f"Provider {name} is not configured here: set {self._key_names[name]}."
         raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
 
