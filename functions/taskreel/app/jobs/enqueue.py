@@ -38,7 +38,7 @@ LONGEST_DELIVERY = _LONGEST_WAIT - TIME_TO_STORE
 _PARENT_CHECK_SECONDS = 2
 
 
-class NewJob(NamedTuple):
+class UnstartedJob(NamedTuple):
     """The parts of a job that no run has begun and that needs its task alone."""
 
     job_id: str
@@ -61,7 +61,7 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
     await enqueue_tasks(services, tasks)
 
 
-def build_job_tasks(services: Services, jobs: Iterable[Job | NewJob]) -> list[Task]:
+def build_job_tasks(services: Services, jobs: Iterable[Job | UnstartedJob]) -> list[Task]:
     """The tasks of the jobs' current deliveries, without those that are due too late for one."""
     farthest = services.clock.now() + FARTHEST
     return [
@@ -103,7 +103,7 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
     await enqueue_tasks(services, [build_task(current_name(queue), parent_id, slot, at=at)])
 
 
-def find_queue(job: Job | NewJob) -> str:
+def find_queue(job: Job | UnstartedJob) -> str:
     """The queue of the job's next task: its type's, or that of polls while an operation runs.
 
     Job types that work on media files have instances of their own, which their polls need too.
@@ -144,7 +144,7 @@ async def enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
         )
 
 
-def find_attempt_limit(job: Job | NewJob) -> timedelta:
+def find_attempt_limit(job: Job | UnstartedJob) -> timedelta:
     """The longest attempt of the job; short if its type is not deployed.
 
     Half an hour is one delivery, and ends early enough to store the outcome in it.
@@ -156,7 +156,7 @@ def find_attempt_limit(job: Job | NewJob) -> timedelta:
     return min(limit, LONGEST_DELIVERY) if limit <= _LONGEST_WAIT else limit
 
 
-def _build_job_task(job: Job | NewJob, task_number: str | None = None) -> Task:
+def _build_job_task(job: Job | UnstartedJob, task_number: str | None = None) -> Task:
     if task_number is None and job.request_hash is not None:
         # As in `name_entry`: the id may come again, and a queue takes a task's name once.
         task_number = f"{job.delivery}/{int(job.created_at.timestamp() * 1000)}"

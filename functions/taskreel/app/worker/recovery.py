@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from taskreel.app.jobs.enqueue import NewJob, build_job_tasks, enqueue_jobs, enqueue_tasks
+from taskreel.app.jobs.enqueue import UnstartedJob, build_job_tasks, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import (
@@ -47,7 +47,7 @@ _TASK_FIELDS = (
     "requestHash",
 )
 #: Jobs of which these fields alone are read: at a start there may be 100,000.
-_PARTS_OF_JOBS: Collection[Mapping[str, Any]] = Collection("jobs", dict, dict)
+_PARTS_OF_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
 
 
 async def recover_jobs(services: Services, started_at: datetime) -> int:
@@ -119,23 +119,23 @@ async def _requeue_rows(
     services: Services, rows: Sequence[Row[Mapping[str, Any]]], started_at: datetime
 ) -> int:
     """Put the jobs of a page back on their queues; return their number."""
-    new: list[NewJob] = []
+    unstarted: list[UnstartedJob] = []
     others: list[Job] = []
     for row in rows:
         updated_at = row.data["updatedAt"]
         if isinstance(updated_at, datetime) and updated_at >= started_at:
             continue
-        job = _read_new_job(row)
+        job = _read_unstarted_job(row)
         if job is not None:
-            new.append(job)
+            unstarted.append(job)
         elif (whole := await _load(services, row.id)) and _has_lost_task(whole, started_at):
             others.append(whole)
-    await enqueue_tasks(services, build_job_tasks(services, new))
+    await enqueue_tasks(services, build_job_tasks(services, unstarted))
     await _requeue(services, others)
-    return len(new) + len(others)
+    return len(unstarted) + len(others)
 
 
-def _read_new_job(row: Row[Mapping[str, Any]]) -> NewJob | None:
+def _read_unstarted_job(row: Row[Mapping[str, Any]]) -> UnstartedJob | None:
     """The job of a row, if these parts are all that counts, and are what they should be."""
     data = row.data
     if any(map(data.get, _MORE_TO_DO)):
@@ -152,7 +152,7 @@ def _read_new_job(row: Row[Mapping[str, Any]]) -> NewJob | None:
     )
     if not is_whole:
         return None
-    return NewJob(
+    return UnstartedJob(
         row.id,
         job_type,
         {"timeoutSeconds": own_limit},
