@@ -1,7 +1,7 @@
 /** A balance as an equation, which proves that no credit is lost; and the caps on spend. */
 
 import { html } from "./vendor/preact.js";
-import { Pill, Time } from "./elements.js";
+import { PageOf, Pill, Time } from "./elements.js";
 
 /** granted = available + held + captured + expired, always. @param {{account: any, of?: string}} props */
 export function BalanceEquation({ account, of = "Balance" }) {
@@ -14,8 +14,11 @@ export function BalanceEquation({ account, of = "Balance" }) {
   </div>`;
 }
 
+/** The balance of an account and its grants, as they are read. @param {{reading: any, of?: string, now: number, children?: any}} props `children` come before them */
+export const AccountBalance = ({ reading, of, now, children }) => html`<${PageOf} reading=${reading} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ account) => html`${children}<${BalanceEquation} account=${account} of=${of} /><${Grants} account=${account} now=${now} />`}</${PageOf}>`;
+
 /** The grants that end, or that are spent before others. @param {{account: any, now: number}} props */
-export function Grants({ account, now }) {
+function Grants({ account, now }) {
   const grants = (account.grants ?? []).filter((/** @type {any} */ grant) => grant.left + grant.held > 0);
   return grants.length > 0 && html`<ul class="plain">${grants.map((/** @type {any} */ grant) => html`<li key=${grant.grantId}>${grant.left.toLocaleString()} of ${grant.amount.toLocaleString()} credits left of a grant${grant.expiresAt && html` that ends <${Time} at=${grant.expiresAt} now=${now} />`} <small>priority ${grant.priority}</small></li>`)}</ul>`;
 }

@@ -1,7 +1,7 @@
 /** Money: where all credits are, what models earn and cost by day, and one's own ledger. */
 
 import { html, useState } from "../vendor/preact.js";
-import { BalanceEquation, BalanceSkeleton, Caps, Grants } from "../balance.js";
+import { AccountBalance, BalanceEquation, BalanceSkeleton, Caps } from "../balance.js";
 import { formatDay, listDays } from "../chart_scale.js";
 import { Bars, Lines } from "../charts.js";
 import { Empty, Failure, Loading, More, PageOf, Pill, Time } from "../elements.js";
@@ -26,7 +26,7 @@ export default function Money({ query, caller }) {
     <div class="title"><h1>Money</h1></div>
     ${caller.admin && html`<${EverybodysMoney} query=${query} />`}
     <section><h2>${caller.admin ? "Your own credits" : "Your credits"}</h2>
-      <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} of="Your balance" /><${Grants} account=${data} now=${now} />`}</${PageOf}>
+      <${AccountBalance} reading=${account} of="Your balance" now=${now} />
       ${caps.data && html`<${Caps} caps=${caps.data} />`}
     </section>
     <${Ledger} />`;

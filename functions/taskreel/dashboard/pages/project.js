@@ -2,8 +2,8 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { call, signals } from "../api.js";
-import { BalanceEquation, BalanceSkeleton, Caps, Grants } from "../balance.js";
-import { announce, ConfirmDialog, CopyButton, Empty, Failure, Loading, PageOf, Pill, Time } from "../elements.js";
+import { AccountBalance, Caps } from "../balance.js";
+import { announce, ConfirmDialog, CopyButton, Empty, Failure, Loading, Pill, Time } from "../elements.js";
 import { countOf, formatCredits } from "../format.js";
 import { useNow, useReading } from "../reading.js";
 import { mayManage, mayNameOwner } from "../rights.js";
@@ -55,7 +55,7 @@ export default function ProjectPage({ id, caller }) {
 /** The balance of the account that pays its jobs. @param {{path: string, now: number}} props */
 function Account({ path, now }) {
   const account = useReading(`${path}/credits`, { everySeconds: 10 });
-  return html`<${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<p class="hint">Its own account pays its jobs.</p><${BalanceEquation} account=${data} of="Balance of the project" /><${Grants} account=${data} now=${now} />`}</${PageOf}>`;
+  return html`<${AccountBalance} reading=${account} of="Balance of the project" now=${now}><p class="hint">Its own account pays its jobs.</p></${AccountBalance}>`;
 }
 
 const Crumbs = () => html`<nav class="crumbs" aria-label="Way back"><a href=${linkTo("/projects")}>Projects</a></nav>`;

@@ -2,8 +2,8 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { call } from "../api.js";
-import { BalanceEquation, BalanceSkeleton, Grants } from "../balance.js";
-import { announce, Empty, Failure, Loading, More, PageOf } from "../elements.js";
+import { AccountBalance } from "../balance.js";
+import { announce, Empty, Failure, Loading, More } from "../elements.js";
 import { useDelayed, useNow, usePages, useReading } from "../reading.js";
 import { go, linkTo } from "../router.js";
 import { CapsForm, GrantForm, NumberField, Reason, SmallForm } from "../small_forms.js";
@@ -39,7 +39,7 @@ function OneUser({ user, done }) {
   const reload = () => { void account.reload(); void limit.reload(); void caps.reload(); done(); };
   return html`<section class="panel user" aria-label=${`User ${user}`}>
     <div class="title"><h2>${user}</h2><a href=${`${linkTo("/jobs")}?user=${id}`}>Jobs</a><a href=${`${linkTo("/jobs")}?user=${id}&status=FAILED`}>Failed</a><a class="button quiet" href=${linkTo("/users")} aria-label="Close">✕</a></div>
-    <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} /><${Grants} account=${data} now=${now} />`}</${PageOf}>
+    <${AccountBalance} reading=${account} now=${now} />
     <div class="user-forms">
       <${GrantForm} path=${`/api/credits/${id}/grants`} to=${user} whose="the user's" done=${reload} />
       ${!(limit.data && caps.data) ? html`<div class="small-form small-form-waits"></div>` : html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} /><${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
