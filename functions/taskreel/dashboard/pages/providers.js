@@ -33,7 +33,8 @@ export default function Providers({ query, caller }) {
   // Those that serve come first; on a laptop that is the one that stands in for all.
   const ordered = data ? addUnlisted(data.providers, numbers) : [];
   ordered.sort((one, other) => Number(other.configured) - Number(one.configured));
-  const shown = ordered.map((/** @type {any} */ one) => ({ ...one, fitting: one.models.filter((/** @type {any} */ model) => fits(one, model)) })).filter((/** @type {any} */ one) => one.fitting.length || (!text && !onlyOpen));
+  const counted = new Set([...numbers.values()].map((one) => one.provider));
+  const shown = ordered.map((/** @type {any} */ one) => ({ ...one, counted: counted.has(one.provider), fitting: one.models.filter((/** @type {any} */ model) => fits(one, model)) })).filter((/** @type {any} */ one) => one.fitting.length || (!text && !onlyOpen));
   return html`
     <div class="title"><h1>Providers</h1></div>
     <p class="lead">A model is stopped after repeated failures, and tried again by itself; an admin can stop or permit it.</p>
@@ -42,7 +43,7 @@ export default function Providers({ query, caller }) {
       ${caller.admin && html`<div class="switch" role="group" aria-label="Period">${PERIODS.map((period) => html`<button key=${period} aria-pressed=${period === days} onClick=${() => change({ days: period })}>${period} days</button>`)}</div>`}</div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} lines=${8} />` : shown.length === 0 ? html`<${Empty} title=${onlyOpen ? "No model is stopped" : "No model matches"}><p>${onlyOpen ? "All circuit breakers are closed." : ""}</p></${Empty}>`
-      : shown.map((/** @type {any} */ provider) => ({ ...provider, counted: caller.admin && provider.models.some((/** @type {any} */ model) => numbers.has(`${provider.provider}/${model.name}`)) })).map((provider) => html`<details key=${provider.provider} class="panel provider" open=${!!text || onlyOpen || provider.models.some((/** @type {any} */ model) => model.breaker.state !== "closed")}>
+      : shown.map((/** @type {any} */ provider) => html`<details key=${provider.provider} class="panel provider" open=${!!text || onlyOpen || provider.models.some((/** @type {any} */ model) => model.breaker.state !== "closed")}>
         <summary><strong>${provider.provider}</strong>${provider.configured ? html`<${Pill} text="ready" tone="good" />` : provider.servedBy ? html`<${Pill} text=${`no key: ${provider.servedBy} stands in`} tone="warn" />${provider.jobTypesThatNeedKey?.length > 0 && html`<small>not for ${provider.jobTypesThatNeedKey.join(", ")}</small>`}` : html`<${Pill} text="no key" tone="off" />`}<small>${describeSpend(provider, numbers)}${countOf(provider.models.length, "model")}</small></summary>
         ${provider.fitting.length > 0 && html`<div class="table-wrap"><table><thead><tr><th>Model</th><th class="wide-only">Makes</th><th class="number wide-only">Price</th>${provider.counted && html`<th class="number wide-only">Calls</th><th class="number wide-only">Failed</th><th class="number wide-only">Spend by day</th><th class="number wide-only">Run by day</th>`}<th>Circuit breaker</th>${caller.admin && html`<th><span class="hidden">Change</span></th>`}</tr></thead>
           <tbody>${provider.fitting.map((/** @type {any} */ model) => html`<${ModelRow} key=${model.name} model=${model} numbers=${numbers.get(`${provider.provider}/${model.name}`)} now=${now} admin=${caller.admin} counted=${provider.counted} change=${() => setOrder({ provider: provider.provider, model: model.name, byHand: model.breaker.byHand, state: model.breaker.state })} />`)}</tbody></table></div>`}
