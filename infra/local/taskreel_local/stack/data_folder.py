@@ -198,9 +198,7 @@ class DataFolder:
 
     def write_url(self, url: str) -> None:
         """Write the stack's URL, for other commands; none of them reads half of it."""
-        beside = self.root / "url.new"
-        beside.write_text(url)
-        beside.replace(self.root / "url")
+        _replace_file(self._url_file, url)
 
     def write_token_claims(self, claims: Mapping[str, str]) -> None:
         """Write the claims that the stack requires of its own tokens, for those who sign them."""
@@ -208,9 +206,7 @@ class DataFolder:
         if not claims:
             path.unlink(missing_ok=True)
             return
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps(claims))
-        beside.replace(path)
+        _replace_file(path, json.dumps(claims))
 
     def read_token_claims(self) -> dict[str, str]:
         """The claims that the running or last stack requires of its own tokens."""
@@ -224,5 +220,16 @@ class DataFolder:
 
     def read_url(self) -> str | None:
         """Return the URL of the running or last stack, None if there was none."""
-        path = self.root / "url"
+        path = self._url_file
         return path.read_text().strip() if path.is_file() else None
+
+    @property
+    def _url_file(self) -> Path:
+        return self.root / "url"
+
+
+def _replace_file(path: Path, text: str) -> None:
+    """Write a file that other commands read; none of them reads half of it."""
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(path)
