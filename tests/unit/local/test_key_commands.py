@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.domain.upload import Upload
@@ -44,6 +45,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
     return folder
 
 
+def open_encrypted_store(folder: DataFolder) -> EncryptedStore:
+    """The store of a folder, with the folder's own key."""
+    plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
+    return encrypt_store(plain, folder.find_encryption_key() or "")
+
+
 async def store_upload(store: Store) -> None:
     async def write(tx: Transaction) -> None:
         tx.create(UPLOADS, UPLOAD.upload_id, UPLOAD)
@@ -53,8 +60,7 @@ async def store_upload(store: Store) -> None:
 
 
 async def read_upload(folder: DataFolder) -> Upload | None:
-    plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
-    store = encrypt_store(plain, folder.find_encryption_key() or "")
+    store = open_encrypted_store(folder)
     try:
         return await store.get(UPLOADS, UPLOAD.upload_id)
     finally:
@@ -100,8 +106,7 @@ def test_an_audit_reads_the_encrypted_file_of_a_stack_that_does_not_run(
     folder: DataFolder,
 ) -> None:
     folder.create_encryption_key()
-    plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
-    asyncio.run(store_upload(encrypt_store(plain, folder.find_encryption_key() or "")))
+    asyncio.run(store_upload(open_encrypted_store(folder)))
     done = CliRunner().invoke(audit, ["--data", str(folder.root), "--files"])
     assert done.exit_code == 0, done.output
     assert "every invariant holds" in done.output
@@ -112,8 +117,7 @@ def test_a_stack_does_not_begin_to_store_in_clear_beside_what_is_encrypted(
 ) -> None:
     folder.check_encryption_key()  # a new folder
     folder.create_encryption_key()
-    plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
-    asyncio.run(store_upload(encrypt_store(plain, folder.find_encryption_key() or "")))
+    asyncio.run(store_upload(open_encrypted_store(folder)))
     folder.check_encryption_key()
     folder.encryption_key_file.unlink()
     with pytest.raises(StackError, match=r"put encryption\.key back, or set ENCRYPTION_KEY"):

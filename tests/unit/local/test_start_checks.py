@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.config import Settings
-from taskreel.encryption_setting import encrypt_store
 from taskreel_local.cli.main import main
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.stack_error import StackError
 from taskreel_local.stack.start_checks import check_store_key
+from unit.local.test_key_commands import open_encrypted_store
 
 _SETTINGS = ("ENCRYPTION_KEY", "SIGN_IN_CLIENT_ID", "JWT_ISSUER", "RETENTION_DAYS", "LIMITS")
 
@@ -36,8 +34,7 @@ def encrypted_folder(folder: DataFolder) -> DataFolder:
     folder.create_encryption_key()
 
     async def make_data_key() -> None:
-        plain = SqliteStore(folder.store_file, LOCAL_INDEXES)
-        store = encrypt_store(plain, folder.find_encryption_key() or "")
+        store = open_encrypted_store(folder)
         await store.keys.open_current()
         await store.close()
 
