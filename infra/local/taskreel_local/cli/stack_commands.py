@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from taskreel_local.cli.exit_codes import end_without_stack
 from taskreel_local.cli.options import cloud_tasks_option, data_option, google_emulators_option
 from taskreel_local.stack.data_folder import DEFAULT
 
@@ -108,18 +108,14 @@ def _run_until_stopped(work: Callable[[], Awaitable[None]]) -> None:
     """Run `work`; the first Ctrl-C or SIGTERM cancels it, so that it stops in order."""
     import uvloop
 
-    from taskreel_local.stack.stack_error import StackError
-
     async def cancel_on_signal() -> None:
         task = asyncio.ensure_future(work())
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         await task
 
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(cancel_on_signal())
-    except asyncio.CancelledError:
-        pass
-    except StackError as error:
-        raise end_without_stack(error) from None
+    with (
+        contextlib.suppress(asyncio.CancelledError),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(cancel_on_signal())
