@@ -57,13 +57,11 @@ class EncryptedStore:
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
         protected, fields = self.find_protected(query.collection.name), query.fields
-        if fields is None or protected.isdisjoint(name.partition(".")[0] for name in fields):
-            return [await self._open_row(row) for row in await self.inner.query(query)]
-        # A part of a sealed text cannot be read alone.
-        rows = [
-            await self._open_row(row) for row in await self.inner.query(replace(query, fields=None))
-        ]
-        return [replace(row, data=select_fields(row.data, fields)) for row in rows]
+        if fields and not protected.isdisjoint(name.partition(".")[0] for name in fields):
+            # A part of a sealed text cannot be read alone.
+            rows = await self.query(replace(query, fields=None))
+            return [replace(row, data=select_fields(row.data, fields)) for row in rows]
+        return [await self._open_row(row) for row in await self.inner.query(query)]
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
