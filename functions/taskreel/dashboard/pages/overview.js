@@ -71,7 +71,7 @@ export default function Overview({ caller }) {
       ${recent.data && results.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
         : html`<ul class="strip" tabindex="0" aria-label="Latest results">${results.map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
     </section>
-    <section class="job-types"><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
+    <section><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
       <div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="wide-only">Ended, 2 h</th><th class="number wide-only">Done, 1 h</th><th class="number wide-only">Failed, 1 h</th><th class="wide-only">Wait, 2 h</th><th class="number wide-only">Wait, 1 h</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
         <tbody>${shownTypes.map((/** @type {any} */ row) => html`<${TypeRow} key=${row.jobType} row=${row} most=${queues.data.countedUpTo} health=${findHealth(row)} />`)}</tbody></table></div>
       ${shownTypes.length < types.length && html`<button class="quiet" onClick=${() => setAllTypes(true)}>Show ${countOf(types.length - shownTypes.length, "type")} without jobs</button>`}
