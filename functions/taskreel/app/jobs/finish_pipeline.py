@@ -11,7 +11,7 @@ from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepChanges, StepRun
-from taskreel.ports import Query, Transaction
+from taskreel.ports import MOST_IN, Query, Transaction
 from taskreel.store_collections import JOBS
 
 #: The final statuses of a child job that count as a failure of it.
@@ -65,6 +65,21 @@ async def find_all_child_jobs(services: Services, parent: Job) -> list[Job]:
     """All child jobs of a pipeline, of every step and round."""
     query = Query(collection=JOBS, where=(("parentId", "==", parent.job_id),))
     return [row.value for row in await services.store.query(query)]
+
+
+async def find_jobs_of_step(services: Services, pipeline: Job, step: str) -> list[Job]:
+    """The child jobs of a step, of every round; and those of the jobs that the pipeline replays.
+
+    The latter not for a step that it does again.
+    """
+    own = [pipeline.job_id]
+    parents = own if step in pipeline.redo else [*own, *pipeline.lineage]
+    found: list[Job] = []
+    for start in range(0, len(parents), MOST_IN):
+        some = parents[start : start + MOST_IN]
+        query = Query(collection=JOBS, where=(("parentId", "in", some), ("step", "==", step)))
+        found += [row.value for row in await services.store.query(query)]
+    return found
 
 
 async def settle_pipeline(services: Services, job: Job, children: Sequence[Job]) -> Job:

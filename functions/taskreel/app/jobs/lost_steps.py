@@ -6,11 +6,10 @@ before itself. Their work cannot be taken over, so that it has to be paid for ag
 
 from __future__ import annotations
 
+from taskreel.app.jobs.finish_pipeline import find_jobs_of_step
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.ports import MOST_IN, Query
-from taskreel.store_collections import JOBS
 
 
 async def find_lost_steps(services: Services, pipeline: Job) -> frozenset[str]:
@@ -25,15 +24,7 @@ async def find_lost_steps(services: Services, pipeline: Job) -> frozenset[str]:
     return frozenset(lost)
 
 
-async def _find_places(services: Services, pipeline: Job, step: str) -> set[int | None]:
+async def _find_places(services: Services, pipeline: Job, step: str) -> set[int]:
     """The places of the step that have a completed job: its own, or one that it had adopted."""
-    own = [pipeline.job_id]
-    parents = own if step in pipeline.redo else [*own, *pipeline.lineage]
-    places: set[int | None] = set()
-    for start in range(0, len(parents), MOST_IN):
-        some = parents[start : start + MOST_IN]
-        query = Query(collection=JOBS, where=(("parentId", "in", some), ("step", "==", step)))
-        for row in await services.store.query(query):
-            if row.value.status is Status.COMPLETED:
-                places.add(row.value.index)
-    return places
+    jobs = await find_jobs_of_step(services, pipeline, step)
+    return {job.index for job in jobs if job.status is Status.COMPLETED}

@@ -14,7 +14,11 @@ from pydantic import ValidationError
 from taskreel.app.flow.slots import place_child_jobs, reserve_room
 from taskreel.app.jobs.done_work import find_done_units
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs
-from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
+from taskreel.app.jobs.finish_pipeline import (
+    FAILED_STATUSES,
+    find_jobs_of_step,
+    is_of_this_round,
+)
 from taskreel.app.jobs.job_store import (
     MAX_PAYLOAD_BYTES,
     is_larger,
@@ -35,7 +39,7 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import STORED, Submission
-from taskreel.ports import MOST_IN, Operator, Query, Transaction
+from taskreel.ports import Operator, Query, Transaction
 from taskreel.store_collections import JOBS
 
 _JOBS_PER_COMMIT = 100
@@ -51,22 +55,17 @@ async def find_child_jobs(services: Services, parent: Job, step: str) -> list[Jo
     Each is this round's, or else the newest that was completed before. Those of the jobs that this
     pipeline replays are found too, except in the steps that it does again.
     """
-    parents = [parent.job_id] if step in parent.redo else [parent.job_id, *parent.lineage]
     found: dict[int, Job] = {}
-    for start in range(0, len(parents), MOST_IN):
-        some = parents[start : start + MOST_IN]
-        query = Query(collection=JOBS, where=(("parentId", "in", some), ("step", "==", step)))
-        for row in await services.store.query(query):
-            job = row.value
-            other = found.get(job.index)
-            if other is None or _rank_job(job, parents, parent) > _rank_job(other, parents, parent):
-                found[job.index] = job
+    for job in await find_jobs_of_step(services, parent, step):
+        other = found.get(job.index)
+        if other is None or _rank_job(job, parent) > _rank_job(other, parent):
+            found[job.index] = job
     return [found[index] for index in sorted(found)]
 
 
-def _rank_job(job: Job, parents: Sequence[str], parent: Job) -> tuple[bool, bool, int, int]:
+def _rank_job(job: Job, parent: Job) -> tuple[bool, bool, int, int]:
     """The order of jobs at the same place; the greatest is the one that counts."""
-    distance = parents.index(job.parent_id or "")
+    distance = (parent.job_id, *parent.lineage).index(job.parent_id or "")
     return (
         is_of_this_round(job, parent),
         job.status is Status.COMPLETED,
