@@ -235,7 +235,7 @@ def _build_plain_store(chosen: Settings) -> Store:
             from taskreel.adapters.local.sqlite import SqliteStore
 
             durable = "durable" in urlsplit(url).query
-            return SqliteStore(_path(url), LOCAL_INDEXES, durable=durable)
+            return SqliteStore(parse_file_path(url), LOCAL_INDEXES, durable=durable)
         case "firestore":
             from taskreel.adapters.gcp.firestore import FirestoreStore
 
@@ -273,7 +273,7 @@ def build_queues(chosen: Settings, clock: Clock, deliver: Deliver) -> TaskQueue:
             from taskreel.adapters.local.memory_tasks import MemoryTasks
             from taskreel.adapters.local.queues_yaml import load_queue_settings
 
-            path = _path(url)
+            path = parse_file_path(url)
             if not path.is_file():
                 raise ConfigurationError(
                     f"TASKS_URL: {url!r} names no file of queues; use embedded:///QUEUES.yaml, "
@@ -340,7 +340,9 @@ def _build_blobs(chosen: Settings, clock: Clock) -> Blobs:
             secret = chosen.files_secret.get_secret_value().encode()
             if not secret:
                 raise ConfigurationError("FILES_SECRET: file:/// needs one to sign URLs")
-            return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
+            return FileBlobs(
+                parse_file_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock
+            )
         case "gs":
             from taskreel.adapters.gcp.cloud_storage import CloudStorage
             from taskreel.adapters.signed_url_cache import CachedSignedUrls
@@ -377,6 +379,6 @@ def _query_value(url: str, name: str) -> str | None:
     return next(iter(parse_qs(urlsplit(url).query).get(name, [])), None)
 
 
-def _path(url: str) -> Path:
+def parse_file_path(url: str) -> Path:
     """`sqlite:///data/x.db` is relative, `sqlite:////data/x.db` absolute, as SQLAlchemy has it."""
     return Path(urlsplit(url).path.removeprefix("/"))

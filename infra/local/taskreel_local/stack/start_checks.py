@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,10 +31,6 @@ def check_settings(environ: Mapping[str, str]) -> Settings:
     return found
 
 
-def _has_store_file(chosen: Settings) -> bool:
-    return Path(urlsplit(chosen.store_url).path.removeprefix("/")).exists()
-
-
 async def check_store_key(chosen: Settings) -> None:
     """Raise StackError if the settings lack the key of the stack's SQLite store.
 
@@ -44,7 +39,7 @@ async def check_store_key(chosen: Settings) -> None:
     """
     from taskreel.config import ConfigurationError
     from taskreel.domain.errors import EncryptionKeyError, StoreError
-    from taskreel.service_building import build_store, check_encryption
+    from taskreel.service_building import build_store, check_encryption, parse_file_path
 
     if urlsplit(chosen.store_url).scheme != "sqlite":
         return
@@ -53,7 +48,7 @@ async def check_store_key(chosen: Settings) -> None:
     except ConfigurationError as error:
         raise WrongSettingError(f"Wrong setting: {error}") from None
     try:
-        if _has_store_file(chosen):
+        if parse_file_path(chosen.store_url).exists():
             await check_encryption(chosen, store)
     except EncryptionKeyError as error:
         raise StackError(f"{error.message} {_ADVICE}") from None
