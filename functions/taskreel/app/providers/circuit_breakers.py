@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -195,13 +195,8 @@ class CircuitBreakers:
         if not is_unanswered and id_ not in self._own:
             return
         before = self._own.get(id_, Breaker())
-        after = before.record_result(
-            failed=is_unanswered,
-            begun_at=result.begun_at,
-            now=result.ended_at,
-            rule=self._rule,
-            user=result.user,
-        )
+        own = replace(result, failed=is_unanswered, instance=None)
+        after = self._apply_result(before, own, result.ended_at)
         self._own[id_] = after
         state = after.state_at(result.ended_at)
         if state is not before.state_at(result.ended_at):
