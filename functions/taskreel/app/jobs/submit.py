@@ -377,9 +377,7 @@ async def _store_new_job(
 
 async def _take_from_original(tx: Transaction, job: Job) -> None:
     if job.lineage:
-        from taskreel.app.jobs.removal_marks import (
-            take_from_original,
-        )  # of few requests: cold start
+        from taskreel.app.jobs.removal_marks import take_from_original  # of few: cold start
 
         await take_from_original(tx, job.lineage[0], job.created_at)
 
