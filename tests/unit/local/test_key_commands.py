@@ -144,6 +144,19 @@ def test_beside_a_running_stack_it_is_the_stack_that_has_to_be_stopped(
     assert CliRunner().invoke(key_commands, [command, "--data", str(folder.root)]).exit_code == 0
 
 
+def test_an_empty_url_of_a_store_is_not_the_store_of_the_folder(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable that is not set: past the check that no stack runs on the folder."""
+    folder.create_encryption_key()
+    asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
+    monkeypatch.setenv("ENCRYPTION_KEY", folder.find_encryption_key() or "")
+    where = ["--data", str(folder.root), "--store-url", ""]
+    done = CliRunner().invoke(key_commands, ["rotate", *where])
+    assert done.exit_code == 1
+    assert "STORE_URL: '' is neither" in done.output
+
+
 def test_its_help_cuts_no_sentence_off() -> None:
     shown = CliRunner().invoke(main, ["keys", "--help"]).output.partition("Commands:")[2]
     assert "rotate" in shown
