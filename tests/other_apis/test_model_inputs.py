@@ -13,6 +13,7 @@ from providers.fakes import FAKES
 from taskreel.adapters.providers import load_adapter
 from taskreel.adapters.providers.model_lookup import list_rows
 from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.domain.errors import InvalidError
 from taskreel.ports import Capability
 from taskreel.web.other_apis.model_inputs import translate_input
 from taskreel.web.other_apis.model_names import Service, find_model
@@ -105,3 +106,16 @@ def test_a_video_and_its_voice_are_understood(name: str) -> None:
     assert unit.input_urls == tuple(given.values())
     assert unit.params["syncMode"] == "loop"
     assert not request.ignored
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("fal-ai/flux/dev", {"aspect_ratio": ["auto"]}),
+        ("fal-ai/minimax/speech-2.8-hd", {"output_format": ["url"]}),
+        ("fal-ai/minimax/speech-2.8-hd", {"speed": 1.1, "settings": "loud"}),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_refused(name: str, given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidError):
+        translate_input(find_model("fal", name), {"prompt": "The lamp is lit.", **given})

@@ -70,8 +70,8 @@ _SIDES: Mapping[str, int] = {
     "2 MP": 1440,
     "4 MP": 2048,
 }
-#: Words for a shape that is left to the model.
-_OPEN_SHAPES = frozenset({"auto", "match_input_image"})
+#: Words for a shape that is left to the model. No set: a client may send a value without a hash.
+_OPEN_SHAPES = ("auto", "match_input_image")
 
 
 def translate_input(
@@ -188,7 +188,7 @@ def _flatten_voice(given: Mapping[str, Any]) -> dict[str, Any]:
         inner = flat.pop(group, None)
         if isinstance(inner, Mapping):
             flat |= {name: value for name, value in inner.items() if value is not None}
-    if flat.get("output_format") in {"url", "hex"}:  # the form of the answer, not of the sound
+    if flat.get("output_format") in ("url", "hex"):  # the form of the answer, not of the sound
         del flat["output_format"]
     return flat
 
@@ -198,8 +198,10 @@ def _group_voice(fields: Mapping[str, Any]) -> dict[str, Any]:
     request = dict(fields)
     known = list_names(VoiceSettings)
     settings = {name: request.pop(name) for name in fields if name in known}
-    if settings:
-        request["settings"] = {**settings, **request.get("settings", {})}
+    given = request.get("settings", {})
+    # Settings that are not an object are left as they are: the model refuses them.
+    if settings and isinstance(given, Mapping):
+        request["settings"] = {**settings, **given}
     if "prompt" in request:
         request.setdefault("text", request.pop("prompt"))
     return request
