@@ -182,11 +182,12 @@ async def copy_upload(services: Services, upload: Upload, target: Path, label: s
 
     Raises PermanentError when type or checksum differ.
     """
-    digest = hashlib.sha256()
+    digest = None if upload.sha256 is None else hashlib.sha256()
     with target.open("wb") as file:
         async for chunk in services.blobs.read(upload.path):
-            digest.update(chunk)
             file.write(chunk)
+            if digest is not None:
+                digest.update(chunk)
     content_type = upload.content_type
     if not content_type.startswith("text/"):
         content_type = await _probe_content_type(services, target, label)
@@ -196,7 +197,7 @@ async def copy_upload(services: Services, upload: Upload, target: Path, label: s
                 f"{content_type}.",
                 code="input_invalid",
             )
-    if upload.sha256 is not None and digest.hexdigest() != upload.sha256:
+    if digest is not None and digest.hexdigest() != upload.sha256:
         raise PermanentError(
             f"{label}: the content's SHA-256 is {digest.hexdigest()}, and {upload.sha256} was "
             "announced. Upload the file again.",
