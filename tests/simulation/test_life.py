@@ -50,6 +50,8 @@ def test_life_in_a_project_that_pays() -> None:
 def live_through_every_fault(life: type[Life], faults: set[str], *, max_examples: int) -> None:
     life.happened.clear()
     run_state_machine_as_test(
-        life, settings=settings(max_examples=max_examples, stateful_step_count=50)
+        life,
+        # The same lives each time: among others one of the faults may be missing.
+        settings=settings(max_examples=max_examples, stateful_step_count=50, derandomize=True),
     )
     assert {name for name in faults if not life.happened[name]} == set()
