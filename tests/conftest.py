@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
 
 import pytest
 import pytest_socket
@@ -62,7 +64,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
+class RecentErrors(logging.Handler):
+    """The last logged errors with their fields, which pytest's own section leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: deque[str] = deque(maxlen=20)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
+        self.lines.append(f"{record.getMessage()} {fields}")
+
+
+_PLAIN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+_recent_errors = RecentErrors()
+logging.getLogger().addHandler(_recent_errors)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show why a failed test's service answered 503: the cause is in a field of its log line."""
+    report = yield
+    if report.failed and _recent_errors.lines:
+        report.sections.append(("Fields of logged errors", "\n".join(_recent_errors.lines)))
+    return report
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    _recent_errors.lines.clear()
     if item.get_closest_marker("live") is None:
         pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
 
