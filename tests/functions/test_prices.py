@@ -131,6 +131,13 @@ async def test_the_published_price_states_the_price_of_every_part(
         assert prices_of_parts(JOB_TYPES[job_type]) <= numbers_in(price)
 
 
+@pytest.mark.parametrize("job_type", JOB_TYPES)
+async def test_the_guide_states_the_published_price(job_type: str, ada: httpx.AsyncClient) -> None:
+    price = await published_price(ada, job_type)
+    guide = (ROOT / "infra/guides/providers.md").read_text("utf-8")
+    assert f"| `{job_type}` | {price} |" in guide
+
+
 # Of the others: test_paid_types.py.
 @pytest.mark.parametrize("job_type", sorted(JOB_TYPES.keys() - PAID_TYPES))
 async def test_a_quote_is_what_a_job_holds(job_type: str, ada: httpx.AsyncClient) -> None:

@@ -163,8 +163,8 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
 def test_every_option_of_the_job_types_is_tried_here(capability: Capability) -> None:
     fields = MODELS[capability].model_fields.values()
     names = {field.serialization_alias or field.alias for field in fields}
-    # `resolution` is sent as width and height.
-    assert set(CHANGES[capability]) == names - {"providerOptions", "resolution"}
+    # `resolution` is sent as width and height, `maxSeconds` limits the price.
+    assert set(CHANGES[capability]) == names - {"providerOptions", "resolution", "maxSeconds"}
 
 
 @pytest.mark.parametrize(

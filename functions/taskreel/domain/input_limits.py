@@ -62,6 +62,10 @@ class InputTotals:
         """The bytes of all files so far."""
         return sum(one.bytes for one in self._files.values())
 
+    def get_seconds(self, key: str) -> float:
+        """The play time of a file; 0 for one that has none, or that is unreadable."""
+        return self._files[key].seconds if key in self._files else 0.0
+
     def start_file(self, key: str) -> None:
         """Start to count a file; one that is downloaded again is counted from nothing."""
         self._files[key] = _FileTotals()

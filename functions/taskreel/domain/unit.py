@@ -59,6 +59,8 @@ class UnitRun(StoredValue):
     #: The cost in US dollars as the provider reports it, or else as the model table says.
     cost_usd: float | None = None
     cost_estimated: bool = False
+    #: The measured length of the input that its provider bills by.
+    input_seconds: float | None = None
 
     def with_changes(self, **changes: Unpack[UnitChanges]) -> Self:
         """Copy the unit with these fields changed.
@@ -120,6 +122,7 @@ class UnitChanges(TypedDict, total=False):
     unfetched: int
     cost_usd: float | None
     cost_estimated: bool
+    input_seconds: float | None
 
 
 #: How many of the providers that failed a job are stored in it; the last ones.

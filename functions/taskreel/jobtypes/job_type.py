@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -26,6 +26,9 @@ from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
+if TYPE_CHECKING:  # of three job types: cold start
+    from taskreel.jobtypes.length_price import LengthPrice
+
 _BRACES = re.compile(r"\{{2,}")
 
 
@@ -39,9 +42,6 @@ MEDIA_WORK = frozenset(
         Capability.PERSONALIZE,
     }
 )
-
-#: Capabilities whose price is that of their input's length: it is measured before it is bought.
-PRICED_BY_INPUT = frozenset({Capability.TRANSCRIPTION, Capability.VIDEO_EDIT, Capability.LIP_SYNC})
 
 #: The provider that works on files, whatever provider a job names: Taskreel itself.
 IN_HOUSE = "taskreel"
@@ -99,6 +99,7 @@ class Unit:
 
     capability: Capability
     params: Mapping[str, Any]
+    #: With `length_price`, the most that it may cost.
     credits: int
     input_urls: tuple[str, ...] = ()
     #: The artifact's name without suffix.
@@ -110,6 +111,10 @@ class Unit:
     when_unserved: Literal["imitate", "refuse", "leave out"] = "imitate"
     #: Extra fields merged into the result.
     facts: Mapping[str, Any] = field(default_factory=dict)
+    #: The price of a call that is billed by the length of its input files, and the `maxSeconds` of
+    #: the request.
+    length_price: LengthPrice | None = None
+    max_seconds: int | None = None
 
 
 class Inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -9,11 +10,14 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import MediaUrl
 from taskreel.jobtypes.job_type import JobType, Unit, build_params
+from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
-LIP_SYNC_CREDITS = 5
+LIP_SYNC_PRICE = LengthPrice(credits=5, block_seconds=30, usual_seconds=60, most_seconds=3600)
+#: Where the longer of video and voice is cut.
+CUT_PRICE = replace(LIP_SYNC_PRICE, billed_file="shortest")
 
 
 class LipSyncOptions(Options):
@@ -22,10 +26,12 @@ class LipSyncOptions(Options):
     #: The longer one is cut; the video is repeated, or played back and forth; silence is added; or
     #: the video is made faster or slower.
     sync_mode: Literal["cut_off", "loop", "bounce", "silence", "remap"] | None = None
+    #: The longest result that may be bought: credits are held for it. A minute, if not given.
+    max_seconds: int | None = Field(default=None, ge=1, le=LIP_SYNC_PRICE.most_seconds)
 
 
 class LipSync(Submission):
-    """`{videoUrl, audioUrl, model, provider, options{syncMode}}`."""
+    """`{videoUrl, audioUrl, model, provider, options{syncMode, maxSeconds}}`."""
 
     video_url: MediaUrl = Field(validation_alias=AliasChoices("videoUrl", "video_url", "video"))
     audio_url: MediaUrl = Field(validation_alias=AliasChoices("audioUrl", "audio_url", "audio"))
@@ -33,11 +39,18 @@ class LipSync(Submission):
 
 
 def _build_units(job: LipSync) -> tuple[Unit, ...]:
+    price = CUT_PRICE if job.options.sync_mode == "cut_off" else LIP_SYNC_PRICE
     return (
         Unit(
             capability=Capability.LIP_SYNC,
-            params=build_params(job.options),
-            credits=LIP_SYNC_CREDITS,
+            params=build_params(
+                job.options,
+                "max_seconds",
+                inputSeconds=price.limit_seconds(job.options.max_seconds),
+            ),
+            credits=price.price_limit(job.options.max_seconds),
+            length_price=price,
+            max_seconds=job.options.max_seconds,
             input_urls=(job.video_url, job.audio_url),
             name="synced",
         ),
@@ -52,6 +65,7 @@ LIP_SYNC = JobType(
     units=_build_units,
     timeout=timedelta(minutes=30),
     queue=FEW_AT_A_TIME,
+    price_text=LIP_SYNC_PRICE.describe(),
     example={
         "videoUrl": "https://example.com/clip.mp4",
         "audioUrl": "https://example.com/voice.mp3",

@@ -8,11 +8,14 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Language, MediaUrl
 from taskreel.jobtypes.job_type import JobType, Unit, build_params
+from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
-TRANSCRIPTION_CREDITS = 1
+TRANSCRIPTION_PRICE = LengthPrice(
+    credits=1, block_seconds=600, usual_seconds=3600, most_seconds=6 * 3600
+)
 
 
 class TranscriptionOptions(Options):
@@ -23,10 +26,12 @@ class TranscriptionOptions(Options):
     diarize: bool | None = None
     #: The most speakers there are.
     speakers: int | None = Field(default=None, ge=1, le=32)
+    #: The longest file that may be bought: credits are held for it. An hour, if not given.
+    max_seconds: int | None = Field(default=None, ge=1, le=TRANSCRIPTION_PRICE.most_seconds)
 
 
 class Transcription(Submission):
-    """`{url, model, provider, options{language, diarize, speakers}}`.
+    """`{url, model, provider, options{language, diarize, speakers, maxSeconds}}`.
 
     The result has `text`, `language` and `segments` (`start`, `end`, `text`), and subtitles as
     `.srt` and `.vtt` files. `{{steps.….result.text}}` is a film's narration, and its captions.
@@ -44,8 +49,14 @@ def _build_units(job: Transcription) -> tuple[Unit, ...]:
     return (
         Unit(
             capability=Capability.TRANSCRIPTION,
-            params=build_params(job.options),
-            credits=TRANSCRIPTION_CREDITS,
+            params=build_params(
+                job.options,
+                "max_seconds",
+                inputSeconds=TRANSCRIPTION_PRICE.limit_seconds(job.options.max_seconds),
+            ),
+            credits=TRANSCRIPTION_PRICE.price_limit(job.options.max_seconds),
+            length_price=TRANSCRIPTION_PRICE,
+            max_seconds=job.options.max_seconds,
             input_urls=(job.url,),
             name="transcript",
         ),
@@ -60,5 +71,6 @@ TRANSCRIPTION = JobType(
     units=_build_units,
     timeout=timedelta(minutes=25),
     queue=FEW_AT_A_TIME,
+    price_text=TRANSCRIPTION_PRICE.describe(),
     example={"url": "https://example.com/interview.mp3", "options": {"language": "en"}},
 )

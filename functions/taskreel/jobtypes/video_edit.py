@@ -9,21 +9,24 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import MediaUrl, Prompt, Resolution
 from taskreel.jobtypes.job_type import JobType, Unit, build_params, parse_resolution
+from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
-VIDEO_EDIT_CREDITS = 5
+VIDEO_EDIT_PRICE = LengthPrice(credits=5, block_seconds=10, usual_seconds=30, most_seconds=600)
 
 
 class VideoEditOptions(Options):
     """The size of the result; without it the model's own."""
 
     resolution: Resolution | None = None
+    #: The longest video that may be bought: credits are held for it. 30 s, if not given.
+    max_seconds: int | None = Field(default=None, ge=1, le=VIDEO_EDIT_PRICE.most_seconds)
 
 
 class VideoEdit(Submission):
-    """`{videoUrl, prompt, model, provider, options{resolution, seed}}`."""
+    """`{videoUrl, prompt, model, provider, options{resolution, seed, maxSeconds}}`."""
 
     video_url: MediaUrl = Field(
         validation_alias=AliasChoices("videoUrl", "video_url", "url", "video", "inputFile")
@@ -39,8 +42,16 @@ def _build_units(job: VideoEdit) -> tuple[Unit, ...]:
     return (
         Unit(
             capability=Capability.VIDEO_EDIT,
-            params=build_params(job.options, prompt=job.prompt, **size),
-            credits=VIDEO_EDIT_CREDITS,
+            params=build_params(
+                job.options,
+                "max_seconds",
+                prompt=job.prompt,
+                inputSeconds=VIDEO_EDIT_PRICE.limit_seconds(job.options.max_seconds),
+                **size,
+            ),
+            credits=VIDEO_EDIT_PRICE.price_limit(job.options.max_seconds),
+            length_price=VIDEO_EDIT_PRICE,
+            max_seconds=job.options.max_seconds,
             input_urls=(job.video_url,),
             name="edited",
         ),
@@ -55,5 +66,6 @@ VIDEO_EDIT = JobType(
     units=_build_units,
     timeout=timedelta(minutes=30),
     queue=FEW_AT_A_TIME,
+    price_text=VIDEO_EDIT_PRICE.describe(),
     example={"videoUrl": "https://example.com/clip.mp4", "prompt": "The same scene in deep snow"},
 )

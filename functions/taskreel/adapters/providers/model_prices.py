@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskreel.adapters.providers.model_row import ModelRow, PriceUnit, find_nearest
-from taskreel.ports import Capability
 
 #: The assumed size of a text, whose true number of tokens is not known before it is written.
 _CHARACTERS_A_TOKEN = 4
@@ -15,12 +14,6 @@ _TOKENS_OUT = 2000
 #: The size of a picture and the length of a clip (seconds) where a request leaves them open.
 _SIDE_PIXELS = 1024
 _SECONDS = 5
-#: The assumed length of a file that is paid for by its own: it is known when it has arrived.
-_INPUT_SECONDS = {
-    Capability.TRANSCRIPTION: 300,
-    Capability.VIDEO_EDIT: 10,
-    Capability.LIP_SYNC: 30,
-}
 
 
 def estimate_cost(row: ModelRow, params: Mapping[str, Any]) -> float | None:
@@ -61,8 +54,9 @@ def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) 
 
 def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
     # The length that is bought, which the model may make longer or shorter than the wished one.
-    usual = _INPUT_SECONDS.get(row.capability, _SECONDS)
-    seconds = row.find_seconds(params.get("duration") or (row.durations or (usual,))[0])
+    # Of an input file, the length that it may have at most, or has.
+    wished = params.get("inputSeconds") or params.get("duration")
+    seconds = row.find_seconds(wished or (row.durations or (_SECONDS,))[0])
     if row.usd_by_seconds:
         return row.usd_by_seconds[find_nearest(seconds, row.usd_by_seconds)]
     units = math.ceil(seconds / 60) if row.unit is PriceUnit.MINUTE else seconds

@@ -44,6 +44,11 @@ class InputFiles:
         self._totals = InputTotals(services.rules.inputs)
         self._reserved = 0
 
+    @property
+    def totals(self) -> InputTotals:
+        """The counts of all files so far, by the names that they have in the folder."""
+        return self._totals
+
     async def fetch(self, urls: tuple[str, ...], name: str, *, measured: bool) -> tuple[Input, ...]:
         """Fetch every input of a unit, in order; `name` is the unit's own name in the folder.
 
@@ -97,7 +102,7 @@ class InputFiles:
 
     async def _admit_artifact(self, url: str, target: Path) -> Artifact:
         """Find a file of an own job, and count what is known of it."""
-        artifact = await _find_artifact(self._services, self._job, url)
+        artifact = await find_artifact(self._services, self._job.user_id, url)
         self._admit_bytes(artifact.bytes, url, target)
         self._count_size(url, target, artifact.width, artifact.height, artifact.duration_seconds)
         return artifact
@@ -166,11 +171,11 @@ def _shorten_address(url: str) -> str:
     return f"{address[:30]}…{address[31 - _LONGEST_LABEL :]}"
 
 
-async def _find_artifact(services: Services, job: Job, reference: str) -> Artifact:
+async def find_artifact(services: Services, user_id: str, reference: str) -> Artifact:
     """The file `job:{jobId}/{artifact}`; only the user's own jobs are found."""
     job_id, _, name = reference.removeprefix("job:").partition("/")
     try:
-        source = await find_job(services, Caller(user_id=job.user_id), job_id)
+        source = await find_job(services, Caller(user_id=user_id), job_id)
     except NotFoundError as error:
         raise PermanentError(
             f"{reference}: you have no job {job_id}.", code="input_not_found"

@@ -145,7 +145,7 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     payload = submission.payload()
     _check_payload(submission, payload)
     await load_dependencies(services.store, caller.user_id, submission)
-    plan = await _plan_job(services, request)
+    plan = await _plan_job(services, caller, request)
     project = await _load_project(services, caller, submission.project_id)
     payer = None if project is None else project.account_id
     account = await load_account(services, services.store, payer or caller.user_id)
@@ -184,7 +184,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
         if isinstance(found, EarlierAnswer):
             return _repeat_answer(found)
         request = replace(request, cache=found)
-    plan = await _plan_job(services, request)
+    plan = await _plan_job(services, caller, request)
     job = await _build_job(services, caller, request, payload, plan)
     try:
         async with reserve_room(services, job) as room:
@@ -304,13 +304,17 @@ def _check_webhook(services: Services, submission: Submission) -> None:
         raise InvalidError.at("webhookEvents", "needs webhookUrl beside it")
 
 
-async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
+async def _plan_job(services: Services, caller: Caller, request: JobRequest) -> JobPlan:
     """Plan the job as far as it is known now; work that is taken over needs no plan."""
     if isinstance(request.submission, DeferredSubmission):
         return JobPlan(usd=None)
     plan = await plan_job(
         services, request.job_type, request.submission, without=request.done_steps
     )
+    if any(call.length_price is not None for call in plan.calls):
+        from taskreel.app.jobs.input_length import price_own_files  # of few requests: cold start
+
+        plan = await price_own_files(services, caller, plan)
     if not request.done_units:
         return plan
     units = tuple(request.done_units.get(place, unit) for place, unit in enumerate(plan.units))

@@ -33,7 +33,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.jobtypes.job_type import PRICED_BY_INPUT, Unit
+from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import list_given_options
 from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
 
@@ -130,9 +130,15 @@ class UnitRunner:
 
         urls = self._planned.input_urls
         if urls:
-            measured = not self._is_paid() or request.capability in PRICED_BY_INPUT
-            inputs = await self._get_inputs().fetch(urls, request.name, measured=measured)
+            by_length = self._planned.length_price is not None
+            measured = not self._is_paid() or by_length
+            files = self._get_inputs()
+            inputs = await files.fetch(urls, request.name, measured=measured)
             request = replace(request, inputs=inputs)
+            if by_length:
+                from taskreel.app.jobs.input_length import price_inputs  # of few: cold start
+
+                self.unit = price_inputs(self.unit, self._planned, inputs, files.totals)
         if self._is_paid():
             await self._purchase(request)
         else:
@@ -260,10 +266,13 @@ class UnitRunner:
             artifacts = await self._store_outputs(self._limit_outputs(answer.outputs))
 
         planned, catalogue = self._planned, self._services.providers.catalogue
+        params, seconds = planned.params, self.unit.input_seconds
+        if seconds is not None:
+            params = {**params, "inputSeconds": seconds}
         asked = WorkRequest(
             planned.capability,
             self.unit.model or "",
-            planned.params,
+            params,
             len(planned.input_urls),
             answered_at,
         )
@@ -276,6 +285,8 @@ class UnitRunner:
                 cost_estimated = cost_usd is not None
 
         data = {**(answer.data or {}), **planned.facts}
+        if seconds is not None:
+            data["inputSeconds"] = seconds
         given = list_given_options(self._job.payload)
         if ignored := catalogue.explain_ignored_options(self.unit.provider, asked, given):
             data["ignoredOptions"] = dict(ignored)

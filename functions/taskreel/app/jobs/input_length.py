@@ -1,0 +1,107 @@
+"""The price of units that are billed by the length of their input files, as far as it is known.
+
+The most that a unit may cost is held. Files of own results, whose lengths are stored, are priced
+exactly at submission; all others when they have arrived, before anything is bought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from taskreel.app.caller import Caller
+from taskreel.app.jobs.input_files import find_artifact
+from taskreel.app.pricing.job_plan import JobPlan
+from taskreel.app.services import Services
+from taskreel.domain.credits import format_credits
+from taskreel.domain.errors import InvalidError, PermanentError
+from taskreel.domain.input_limits import INPUT_TOO_LARGE, InputTotals
+from taskreel.domain.unit import UnitRun
+from taskreel.jobtypes.job_type import Unit
+from taskreel.jobtypes.length_price import FREE_SECONDS, LengthPrice
+from taskreel.ports import Input
+
+
+async def price_own_files(services: Services, caller: Caller, plan: JobPlan) -> JobPlan:
+    """The plan with exact prices of the units whose files are all results of the caller's jobs.
+
+    Raises InvalidError for a file that is longer than the request's own `maxSeconds`.
+    """
+    units, prices = list(plan.units), list(plan.unit_credits)
+    for place, (run, unit) in enumerate(zip(plan.units, plan.calls, strict=False)):
+        price = unit.length_price
+        if price is None:
+            continue
+        seconds = await _read_stored_length(services, caller, unit, price)
+        if seconds is None:
+            continue
+        needed = price.price_seconds(seconds)
+        if _is_beyond(unit, seconds):
+            message = (
+                f"must be at least {seconds:.0f}, the length of the file; {needed} credits are "
+                "then held. Without it the price of that file is held"
+            )
+            raise InvalidError.at("options.maxSeconds", message)
+        prices[place] = needed
+        units[place] = run.with_changes(credits=needed)
+    return replace(plan, units=tuple(units), unit_credits=tuple(prices))
+
+
+def price_inputs(run: UnitRun, unit: Unit, inputs: Sequence[Input], totals: InputTotals) -> UnitRun:
+    """The unit with the price of its files, which were measured as they arrived.
+
+    Raises PermanentError, before anything is bought, for files beyond what is held: a hold is not
+    raised behind the user's back.
+    """
+    price = unit.length_price
+    assert price is not None  # noqa: S101 - only called for such units
+    lengths = [totals.get_seconds(one.path.name) for one in inputs]
+    for one, length in zip(inputs, lengths, strict=True):
+        if not length:
+            message = f"{one.label}: its length cannot be read, and the price follows from it."
+            raise PermanentError(message, code="input_invalid")
+    seconds = price.choose_seconds(lengths)
+    needed = price.price_seconds(seconds)
+    # A run before may have lowered the unit's price; a file of the web may have changed since.
+    most = max(run.credits, unit.credits)
+    if needed > most or _is_beyond(unit, seconds):
+        raise _refuse_length(inputs[lengths.index(seconds)], seconds, price, needed, most)
+    return run.with_changes(credits=needed, input_seconds=round(seconds, 3))
+
+
+def _is_beyond(unit: Unit, seconds: float) -> bool:
+    """True for a file longer than the request's own `maxSeconds`."""
+    return unit.max_seconds is not None and seconds > unit.max_seconds + FREE_SECONDS
+
+
+async def _read_stored_length(
+    services: Services, caller: Caller, unit: Unit, price: LengthPrice
+) -> float | None:
+    """The billed length of a unit's files; None unless each is a result with a length."""
+    if not all(url.startswith("job:") for url in unit.input_urls):
+        return None
+    lengths: list[float] = []
+    for url in unit.input_urls:
+        try:
+            artifact = await find_artifact(services, caller.user_id, url)
+        except PermanentError:  # the run says what is wrong, or the file is still to be made
+            return None
+        if not artifact.duration_seconds:
+            return None
+        lengths.append(artifact.duration_seconds)
+    return price.choose_seconds(lengths)
+
+
+def _refuse_length(
+    file: Input, seconds: float, price: LengthPrice, needed: int, most: int
+) -> PermanentError:
+    asked = f"{file.label} plays {seconds:,.0f} s, which costs {format_credits(needed)}"
+    paid = f"this job pays at most {format_credits(most)}, for the length that it allows"
+    if seconds > price.most_seconds:
+        advice = f"A file of at most {price.most_seconds:,} s is taken: send it in parts."
+    else:
+        advice = (
+            f"Submit it with options.maxSeconds of {seconds:.0f} or more, which holds "
+            f"{format_credits(needed)}, or send it in parts."
+        )
+    return PermanentError(f"{asked}; {paid}. Nothing was bought. {advice}", code=INPUT_TOO_LARGE)

@@ -1,0 +1,148 @@
+"""Work that is billed by the length of its file: held by a limit, charged by the real length."""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from typing import Any
+
+import pytest
+
+from functions.fake_providers import ProviderSetup, StartProviders
+from functions.job_requests import (
+    complete_job,
+    expect_problem,
+    read_balance,
+    read_job,
+    refused_paths,
+    submit_job,
+)
+from functions.test_inputs import mp4
+from taskreel.jobtypes.length_price import LengthPrice
+from taskreel.jobtypes.lip_sync import CUT_PRICE, LIP_SYNC_PRICE
+from taskreel.jobtypes.transcription import TRANSCRIPTION_PRICE
+from taskreel.jobtypes.video_edit import VIDEO_EDIT_PRICE
+
+TRANSCRIPTION = "/api/jobs/transcription"
+CLIP = "data:video/mp4;base64," + base64.b64encode(mp4()).decode()
+
+
+def build_long_wav(seconds: int) -> str:
+    """Silence of a sample rate so low that an hour fits into a request."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(1)
+        file.setframerate(50)
+        file.writeframes(b"\x80" * (50 * seconds))
+    return "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+async def transcribe(setup: ProviderSetup, seconds: int, **options: Any) -> dict[str, Any]:
+    """An ended transcription of a sound of that length."""
+    request = {"url": build_long_wav(seconds), "options": options}
+    return await setup.run_job(request, TRANSCRIPTION)
+
+
+@pytest.mark.parametrize(
+    ("price", "seconds", "expected"),
+    [
+        (TRANSCRIPTION_PRICE, 0.2, 1),
+        (TRANSCRIPTION_PRICE, 600.06, 1),  # ten minutes and the end of an encoder
+        (TRANSCRIPTION_PRICE, 601, 2),
+        (TRANSCRIPTION_PRICE, 3 * 3600, 18),
+        (VIDEO_EDIT_PRICE, 10, 5),
+        (VIDEO_EDIT_PRICE, 30, 15),
+        (LIP_SYNC_PRICE, 31, 10),
+    ],
+)
+def test_every_block_that_is_begun_costs_its_credits(
+    price: LengthPrice, seconds: float, expected: int
+) -> None:
+    assert price.price_seconds(seconds) == expected
+
+
+def test_of_a_video_and_a_voice_the_longer_is_billed_unless_it_is_cut() -> None:
+    assert LIP_SYNC_PRICE.choose_seconds([8.0, 40.0]) == 40
+    assert CUT_PRICE.choose_seconds([8.0, 40.0]) == 8
+
+
+async def test_a_file_is_charged_by_its_length_and_the_rest_is_released(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("fal")
+    job = await transcribe(setup, 650)
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"] == {"held": 0, "captured": 2, "released": 4}
+    assert job["result"]["inputSeconds"] == 650
+    # 0.03 dollars a minute: the cost is that of the real length too.
+    stored = await setup.world.job(job["jobId"])
+    (unit,) = stored.units
+    assert unit.cost_usd == pytest.approx(650 * 0.03 / 60, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "advised"), [({"maxSeconds": 600}, 650), ({}, 3700)], ids=["own", "usual"]
+)
+async def test_a_longer_file_is_refused_before_anything_is_bought(
+    options: dict[str, int], advised: int, start_providers: StartProviders
+) -> None:
+    setup = await start_providers("elevenlabs")
+    job = await transcribe(setup, advised, **options)
+    assert job["status"] == "FAILED"
+    assert job["error"]["code"] == "input_too_large"
+    assert f"options.maxSeconds of {advised}" in job["error"]["message"]
+    assert job["credits"]["captured"] == 0
+    assert setup.fakes["elevenlabs"].creates == 0
+    assert (await read_balance(setup.user()))["held"] == 0
+
+
+async def test_the_limit_is_what_is_held_and_what_is_refused_for(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("elevenlabs", initial_credits=3)
+    ada = setup.user()
+    request = {"url": build_long_wav(2)}
+    expect_problem(await ada.post(TRANSCRIPTION, json=request), 402, "insufficient_credits")
+    less = {**request, "options": {"maxSeconds": 1800}}
+    quote = (await ada.post(f"{TRANSCRIPTION}?validateOnly=true", json=less)).json()
+    job = await submit_job(ada, less, TRANSCRIPTION)
+    assert quote["cost"] == (await read_job(ada, job))["credits"]["held"] == 3
+    too_long = {**request, "options": {"maxSeconds": TRANSCRIPTION_PRICE.most_seconds + 1}}
+    answer = await ada.post(TRANSCRIPTION, json=too_long)
+    assert refused_paths(answer) == {"options.maxSeconds"}
+
+
+async def test_a_result_of_ones_own_is_priced_exactly_at_submission(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("elevenlabs")
+    ada = setup.user()
+    effect = await complete_job(setup.world, ada, "sound-effect", {"prompt": "a slow wave"})
+    seconds = effect["result"]["artifacts"][0]["durationSeconds"]
+    request = {"url": f"job:{effect['jobId']}/effect.wav"}
+    quote = (await ada.post(f"{TRANSCRIPTION}?validateOnly=true", json=request)).json()
+    assert seconds
+    assert quote["cost"] == 1
+    job = await submit_job(ada, request, TRANSCRIPTION)
+    assert (await read_job(ada, job))["credits"]["held"] == 1
+
+
+async def test_a_step_is_charged_by_the_length_of_its_file(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("elevenlabs")
+    steps = {"words": {"type": "transcription", "payload": {"url": build_long_wav(650)}}}
+    made = await setup.run_job({"steps": steps}, "/api/jobs/pipeline")
+    assert made["status"] == "COMPLETED", made["error"]
+    assert made["credits"] == {"held": 0, "captured": 2, "released": 4}
+
+
+async def test_a_file_without_a_length_is_refused(start_providers: StartProviders) -> None:
+    setup = await start_providers("fal")
+    request = {"videoUrl": CLIP, "audioUrl": "data:text/plain,hello"}
+    job = await setup.run_job(request, "/api/jobs/lip-sync")
+    assert job["error"]["code"] == "input_invalid"
+    assert job["error"]["message"].startswith("audioUrl: its length cannot be read")
+    assert setup.fakes["fal"].creates == 0
