@@ -50,6 +50,7 @@ from taskreel.provider_building import build_providers
 from taskreel.store_collections import DATA_KEYS
 
 if TYPE_CHECKING:
+    from taskreel.adapters.gcp.queue_locations import ReadDrained
     from taskreel.adapters.local.memory_queue import Deliver
     from taskreel.domain.job import Job
 
@@ -260,13 +261,18 @@ def is_leased(collection: str, data: Mapping[str, Any]) -> bool:
 
 def _build_tasks(chosen: Settings, clock: Clock, store: Store, deliver: Deliver) -> TaskQueue:
     """The queues; those outside of this process get tasks of stored jobs only."""
-    tasks = build_queues(chosen, clock, deliver)
+    tasks = build_queues(chosen, clock, deliver, store)
     is_inside = urlsplit(chosen.tasks_url).scheme == "embedded"
     return tasks if is_inside else DurableTasks(tasks, store)
 
 
-def build_queues(chosen: Settings, clock: Clock, deliver: Deliver) -> TaskQueue:
-    """The queues by TASKS_URL; those in this process deliver to `deliver`."""
+def build_queues(
+    chosen: Settings, clock: Clock, deliver: Deliver, store: Store | None = None
+) -> TaskQueue:
+    """The queues by TASKS_URL; those in this process deliver to `deliver`.
+
+    `store` has the orders to drain locations, where there are several.
+    """
     url = chosen.tasks_url
     match urlsplit(url).scheme:
         case "embedded":
@@ -286,9 +292,12 @@ def build_queues(chosen: Settings, clock: Clock, deliver: Deliver) -> TaskQueue:
             from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 
             parts = urlsplit(url)
+            location, *further = _read_locations(url)
             return CloudTasks(
                 project=parts.netloc,
-                location=parts.path.strip("/"),
+                location=location,
+                further_locations=further,
+                read_drained=_find_drain_orders(store) if further else None,
                 target_url=chosen.processor_url,
                 media_target_url=chosen.media_processor_url,
                 is_media_queue=is_media_queue,
@@ -321,6 +330,28 @@ def _read_shards(url: str) -> Mapping[str, int]:
         return parse_shards(text)
     except ValueError as error:
         raise ConfigurationError(f"TASKS_URL: {error}") from None
+
+
+def _read_locations(url: str) -> Sequence[str]:
+    """The locations of the queues, the preferred one first, in the URL of the queues."""
+    first, text = urlsplit(url).path.strip("/"), _query_value(url, "locations")
+    if text is None:
+        return (first,)
+    from taskreel.adapters.gcp.queue_locations import parse_locations
+
+    try:
+        return parse_locations(first, text)
+    except ValueError as error:
+        raise ConfigurationError(f"TASKS_URL: {error}") from None
+
+
+def _find_drain_orders(store: Store | None) -> ReadDrained | None:
+    """Return the reader of the locations that get no tasks."""
+    if store is None:
+        return None
+    from taskreel.app.queues.drain_location import list_drained
+
+    return partial(list_drained, store)
 
 
 def is_media_queue(queue: str) -> bool:

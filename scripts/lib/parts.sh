@@ -10,9 +10,21 @@ ensure_apis() {
   if [[ $mode == apply ]] && ((changes > before)); then enabled_apis=yes; fi
 }
 
-ensure_queues() {
-  ensure queues -- gcloud tasks queues list --location="$location" --format=json
+# ensure_in_locations PART: the queues of each location, that of the deployment first. `plan` reads
+# $location, which is another one meanwhile.
+ensure_in_locations() {
+  local part=$1 each home=$location location=$location
+  for each in $(plan list-locations </dev/null); do
+    location=$each
+    if [[ $each == "$home" ]]; then
+      ensure "$part" -- gcloud tasks queues list --location="$each" --format=json
+    else
+      ensure "$part" "$each" -- gcloud tasks queues list --location="$each" --format=json
+    fi
+  done
 }
+
+ensure_queues() { ensure_in_locations queues; }
 
 # ensure_accounts: service accounts and their roles, except on secrets and services.
 ensure_accounts() {

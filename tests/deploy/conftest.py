@@ -198,7 +198,7 @@ async def _leave(service: AbstractAsyncContextManager[object]) -> None:
 def local_cloud_tasks() -> Iterator[str]:
     """Run the Cloud Tasks emulator; yield its REST address."""
     service = LocalCloudTasks(
-        ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,)))
+        ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION, "europe-west1")))
     )
     with running(service):
         yield f"http://127.0.0.1:{service.rest_port}"

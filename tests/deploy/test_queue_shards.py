@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from subprocess import CalledProcessError
 
@@ -76,3 +78,38 @@ def test_shards_that_cannot_be_are_refused(
     with pytest.raises(CalledProcessError) as failed:
         planned("queues", found="[]", TASKREEL_INFRA=folder)
     assert wrong in failed.value.stderr
+
+
+def list_locations(folder: Path, locations: object) -> subprocess.CompletedProcess[str]:
+    """The locations that the scripts visit, in their order, with `locations` in queues.yaml."""
+    declare_shards(folder, {POLLS: 2})
+    document = yaml.safe_load((folder / "queues.yaml").read_text("utf-8"))
+    (folder / "queues.yaml").write_text(yaml.safe_dump(document | {"locations": locations}))
+    return subprocess.run(
+        [sys.executable, "-m", "plan", "list-locations", "--project=p", "--location=home"],
+        env={"PYTHONPATH": str(ROOT / "scripts/lib"), "TASKREEL_INFRA": str(folder)},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_location_of_the_deployment_is_the_first_one(tmp_path: Path) -> None:
+    assert list_locations(tmp_path, ["away", "home"]).stdout.split() == ["home", "away"]
+    text = (ROOT / "infra/services.yaml").read_text("utf-8")
+    assert "TASKS_URL: cloudtasks://${PROJECT}/${LOCATION}${QUEUES}" in text
+    for name in ("bucket.yaml", "bucket.lifecycle.json", "limits.yaml", "secrets.yaml"):
+        (tmp_path / name).write_text((ROOT / "infra" / name).read_text("utf-8"))
+    found = '{"services": [], "secrets": []}'
+    steps = planned("services", found=found, TASKREEL_INFRA=str(tmp_path))
+    url = f"cloudtasks://demo-project/europe-central2?locations=away,home&shards={POLLS}:2"
+    assert any(url in word for step in steps for word in step)
+
+
+def test_locations_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    done = list_locations(tmp_path, "europe-west1")
+    assert done.returncode == 1
+    assert "locations: must be a list of names" in done.stderr

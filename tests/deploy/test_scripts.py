@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -154,6 +155,16 @@ def test_a_queue_of_an_earlier_release_drains_and_is_deleted_on_request(provisio
     assert provisioned.writes() == [f"DELETE cloudtasks /v2/{QUEUE}/image-upscale-low"]
     provisioned.gcloud("tasks", "queues", "delete", "a-strangers-low", "--quiet")
     provisioned.writes()
+
+
+def test_further_locations_get_the_same_queues(provisioned: Cloud, tmp_path: Path) -> None:
+    infra = shutil.copytree(provisioned.env["TASKREEL_INFRA"], tmp_path / "infra")
+    with (infra / "queues.yaml").open("a") as file:
+        file.write("\nlocations: [europe-west1]\n")
+    printed = provisioned.ok("setup-cloud-tasks-queues.sh", "--dry-run", TASKREEL_INFRA=str(infra))
+    commands = [line for line in printed.splitlines() if "gcloud tasks queues create" in line]
+    assert len(commands) == 2
+    assert all("--location=europe-west1" in line for line in commands)
 
 
 def test_settings_changed_by_hand_are_named_and_put_back(provisioned: Cloud) -> None:

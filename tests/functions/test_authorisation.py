@@ -81,6 +81,9 @@ RIGHTS: Mapping[str, Right] = {
     "POST /api/jobs/queues/{job_type}/pause": Right.ADMIN,
     "POST /api/jobs/queues/{job_type}/resume": Right.ADMIN,
     "DELETE /api/jobs/queues/{job_type}/clear": Right.ADMIN,
+    "GET /api/jobs/queues/locations": Right.ADMIN,
+    "POST /api/jobs/queues/locations/{location}/drain": Right.ADMIN,
+    "POST /api/jobs/queues/locations/{location}/resume": Right.ADMIN,
     "DELETE /api/cache": Right.ADMIN,
     "GET /api/jobs/queues/stats": Right.USER,
     "GET /api/jobs/dead-letters": Right.USER,
@@ -156,6 +159,8 @@ BODIES: Mapping[str, Any] = {
     "POST /api/jobs/{job_type}/{job_id}/reschedule": {"delay": 60_000},
     "POST /api/jobs/queues/{job_type}/pause": _REASON,
     "POST /api/jobs/queues/{job_type}/resume": _REASON,
+    "POST /api/jobs/queues/locations/{location}/drain": _REASON,
+    "POST /api/jobs/queues/locations/{location}/resume": _REASON,
     "POST /api/jobs/dead-letters/redrive": {"code": "x", "limit": 1},
     "PUT /api/credits/{user_id}/caps": {"daily": 10, **_REASON},
     "POST /api/credits/{user_id}/grants": {"amount": 1, **_REASON},
@@ -225,6 +230,8 @@ SIGNED_LINKS = (
     "GET /replicate/v1/outputs/",
     "GET /replicate/v1/streams/",
 )
+#: Queues in memory have none.
+_LOCATIONS = ("europe-central2", "europe-west1")
 
 
 class Tenants:
@@ -252,6 +259,7 @@ class Tenants:
             "owner": "taskreel",
             "alias": "image-generation",
             "version": "1",
+            "location": _LOCATIONS[0],
         }
         if name in fixed:
             return fixed[name]
@@ -326,7 +334,8 @@ async def send(client: httpx.AsyncClient, route: str, path: str) -> int:
 
 
 @pytest.fixture
-def tenants(world: World) -> Tenants:
+def tenants(world: World, monkeypatch: pytest.MonkeyPatch) -> Tenants:
+    monkeypatch.setattr(world.tasks, "list_locations", lambda: _LOCATIONS)
     return Tenants(world)
 
 

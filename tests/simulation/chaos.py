@@ -60,6 +60,9 @@ class ManualQueue:
     waiting: list[Task] = field(default_factory=list)
     away: bool = False
 
+    def list_locations(self) -> Sequence[str]:
+        return ()
+
     async def enqueue(self, task: Task, /) -> None:
         if self.away:
             raise QueueError("the queue is away")

@@ -227,6 +227,9 @@ class MachineQueue:
     inner: TaskQueue
     machine: Machine
 
+    def list_locations(self) -> Sequence[str]:
+        return self.inner.list_locations()
+
     async def enqueue(self, task: Task, /) -> None:
         await self.enqueue_many([task])
 

@@ -12,6 +12,9 @@ from taskreel.ports import QueueStats, Task
 class AbsentTasks:
     """`TaskQueue` of `TASKS_URL=none:`, which refuses every call."""
 
+    def list_locations(self) -> Sequence[str]:
+        return ()
+
     async def enqueue(self, _task: Task, /) -> None:
         _refuse_call()
 

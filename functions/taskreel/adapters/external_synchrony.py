@@ -114,6 +114,9 @@ class DurableTasks:
         self._tasks = tasks
         self._store = store
 
+    def list_locations(self) -> Sequence[str]:
+        return self._tasks.list_locations()
+
     async def enqueue(self, task: Task, /) -> None:
         await self._store.durable()
         await self._tasks.enqueue(task)

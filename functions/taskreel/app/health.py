@@ -204,6 +204,12 @@ class HealthMonitor:
             found.update({one.queue: one for one in stats})
 
         service, counts = await asyncio.gather(self._time_call(read_all), self._count_ended(now))
+        silent = {
+            name for one in found.values() for name, there in one.locations.items() if not there
+        }
+        if silent:
+            reason = f"{', '.join(sorted(silent))} cannot be reached; tasks go elsewhere"
+            service = replace(service, verdict=Verdict.of((Health.DEGRADED, reason)))
         return service, tuple(
             self._judge_queue(
                 queue, job_type, found.get(queue), counts.get(job_type or "", _EndedJobs()), now

@@ -35,17 +35,22 @@ class QueueStats:
     """The state of a queue; `depth` counts tasks that wait or run.
 
     `oldest_at` is the time at which the first waiting task is due, in the past while tasks wait
-    for their turn; None while none waits.
+    for their turn; None while none waits. `locations` has the state in each location of queues in
+    several, None for one that does not answer: the sums are without it.
     """
 
     queue: str
     paused: bool
     depth: int
     oldest_at: datetime | None
+    locations: Mapping[str, QueueStats | None] = field(default_factory=dict)
 
 
 class TaskQueue(Protocol):
     """Queues that call the task processor back. Raises QueueError when they cannot be reached."""
+
+    def list_locations(self) -> Sequence[str]:
+        """The locations of the queues, the preferred one first; none for queues in a process."""
 
     async def enqueue(self, task: Task, /) -> None:
         """Put one task on its queue; a repetition has no effect."""

@@ -36,6 +36,7 @@ from taskreel.web import (
     problems,
     project_credits,
     providers,
+    queue_locations,
     queues,
     result_cache,
     schedules,
@@ -56,6 +57,7 @@ _ROUTERS = (
     legacy.generation_router,
     # Before the routes whose path begins with the name of a job type.
     schedules.router,
+    queue_locations.router,
     queues.router,
     dead_letters.router,
     statistics.router,

@@ -27,6 +27,7 @@ from taskreel.web.operations import (
     build_forecast_view,
     build_operation_view,
 )
+from taskreel.web.queue_locations import LocationsView, LocationView
 from taskreel.web.queues import ClearedView, QueueControlView
 from taskreel.web.result_cache import PurgedView
 
@@ -99,6 +100,15 @@ _MODEL_DAY = ModelDay(
     run_ms={"95": 41},
 )
 
+_LOCATION = LocationView(
+    location="europe-central2",
+    drained=True,
+    depth=3,
+    ordered_by="root",
+    ordered_at=_AT,
+    reason="Maintenance in the region",
+)
+
 #: Name of a response's schema → its example.
 OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "AccountPage": lambda: AccountPage(
@@ -115,6 +125,8 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         pseudonymised={"accounts": 1, "ledger": 42, "projects": 1},
     ),
     "ErasureView": lambda: build_erasure_view(_ERASURE),
+    "LocationView": lambda: _LOCATION,
+    "LocationsView": lambda: LocationsView(locations=[_LOCATION]),
     "ModelDaysView": lambda: ModelDaysView(days=[build_model_day_view(_MODEL_DAY)]),
     "ForecastView": _build_forecast,
     "OperationView": _build_operation,

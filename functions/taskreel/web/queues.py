@@ -57,13 +57,13 @@ class ClearedView(View):
     more: bool
 
 
-_REASON = {
+REASON_BODY = {
     "requestBody": {
         **document_body(QueueOrder, {"reason": "The provider is down"})["requestBody"],
         "required": False,
     }
 }
-_Order = Annotated[QueueOrder, json_body(QueueOrder, absent=b"{}")]
+Order = Annotated[QueueOrder, json_body(QueueOrder, absent=b"{}")]
 
 
 @router.post(
@@ -71,10 +71,10 @@ _Order = Annotated[QueueOrder, json_body(QueueOrder, absent=b"{}")]
     summary="Start no jobs of a type until its queue is resumed (admin)",
     response_model=QueueControlView,
     responses=document_problems("forbidden"),
-    openapi_extra=_REASON,
+    openapi_extra=REASON_BODY,
 )
 async def pause_queue(
-    request: Request, job_type: str, context: AuthenticatedAdmin, order: _Order
+    request: Request, job_type: str, context: AuthenticatedAdmin, order: Order
 ) -> Response:
     """Jobs are still accepted, and running ones go on. It survives restarts; repeating it is safe.
 
@@ -88,10 +88,10 @@ async def pause_queue(
     summary="Start the jobs of a type again (admin)",
     response_model=QueueControlView,
     responses=document_problems("forbidden"),
-    openapi_extra=_REASON,
+    openapi_extra=REASON_BODY,
 )
 async def resume_queue(
-    request: Request, job_type: str, context: AuthenticatedAdmin, order: _Order
+    request: Request, job_type: str, context: AuthenticatedAdmin, order: Order
 ) -> Response:
     """Recorded in the audit log. Repeating it is safe."""
     return await _set_pause(request, job_type, context, order, paused=False)
@@ -102,13 +102,13 @@ async def resume_queue(
     summary="Cancel the jobs of a type that wait (admin)",
     response_model=ClearedView,
     responses=document_problems("forbidden"),
-    openapi_extra=_REASON,
+    openapi_extra=REASON_BODY,
 )
 async def clear_queued_jobs(
     request: Request,
     job_type: str,
     context: AuthenticatedAdmin,
-    order: _Order,
+    order: Order,
     *,
     dry_run: Annotated[bool, Query(alias="dryRun")] = False,
 ) -> Response:

@@ -180,6 +180,10 @@ LISTS: Mapping[str, Callable[[PlanRequest], Iterable[str]]] = {
             for service in account.get("services", {})
         }
     ),
+    # The deployment's own location is the first one.
+    "list-locations": lambda request: queue_steps.list_locations(
+        request.target, request.target.declared("queues.yaml")
+    ),
     "list-services": lambda request: service_steps.declared_services(request.target),
     "list-public": lambda request: service_steps.list_public_urls(request.target, request.rows),
     "value-issuer": lambda request: [service_steps.read_own_issuer(request.rows)],

@@ -81,6 +81,14 @@ def list_cloud_queues(declared: Mapping[str, Any]) -> dict[str, dict[tuple[str, 
     }
 
 
+def list_locations(target: Target, declared: Mapping[str, Any]) -> list[str]:
+    """Return the locations of the queues: the deployment's own, and the declared further ones."""
+    further = declared.get("locations") or []
+    if not isinstance(further, list) or not all(isinstance(name, str) for name in further):
+        raise QueuesFileError("locations: must be a list of names, such as [europe-west1]")
+    return list(dict.fromkeys((target.location, *further)))
+
+
 def _split_queue(
     queue: str, settings: Mapping[tuple[str, str], Any], count: int
 ) -> dict[str, dict[tuple[str, str], Any]]:

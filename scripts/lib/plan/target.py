@@ -17,10 +17,13 @@ from taskreel.adapters.providers import PROVIDERS
 _MOST_DAYS = 3650
 
 
-def describe_shards(declared: Mapping[str, Any]) -> str:
-    """Return the part of TASKS_URL that names the queues with shards; "" without any."""
+def describe_queues(declared: Mapping[str, Any]) -> str:
+    """Return the part of TASKS_URL that names locations and queues with shards; "" without any."""
     shards = ",".join(f"{queue}:{count}" for queue, count in (declared.get("shards") or {}).items())
-    return f"?shards={shards}" if shards else ""
+    locations = ",".join(declared.get("locations") or ())
+    named = {"locations": locations, "shards": shards}
+    options = "&".join(f"{name}={text}" for name, text in named.items() if text)
+    return f"?{options}" if options else ""
 
 
 class LifecycleFileError(Exception):
@@ -110,7 +113,7 @@ class Target:
             or self.variables.get("PROCESSOR_URL")
             or self.url("media-processor"),
             LIMITS=json.dumps(self.declared("limits.yaml"), separators=(",", ":")),
-            SHARDS=describe_shards(self.declared("queues.yaml")),
+            QUEUES=describe_queues(self.declared("queues.yaml")),
             RETENTION_DAYS=str(self.retention_days),
         )
 

@@ -49,6 +49,7 @@ FREE = {
     (SendWebhook, "check_url"): "stays in the process",
     (SendWebhook, "public_key"): "stays in the process",
     (SendWebhook, "close"): "says nothing",
+    (TaskQueue, "list_locations"): "stays in the process",
     (TaskQueue, "stats"): "changes nothing",
     (TaskQueue, "close"): "says nothing",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.error_advice import Service
@@ -15,6 +16,7 @@ from taskreel.ports import QueueStats, Task
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
+    from taskreel.adapters.gcp.queue_locations import Locations, ReadDrained
     from taskreel.adapters.gcp.task_queues import TaskQueues
 
 #: Cloud Tasks takes no more tasks in one `BatchCreateTasks`.
@@ -36,7 +38,7 @@ class _QueueBuffer:
 
 
 class CloudTasks:
-    """`TaskQueue` over the queues of one project and location.
+    """`TaskQueue` over the queues of one project, in a location or several.
 
     Tasks that are enqueued while a queue's calls are under way share the next one, up to a hundred
     in `BatchCreateTasks`: a call costs the same whatever it carries. A task alone waits for nothing
@@ -46,6 +48,8 @@ class CloudTasks:
     With `signs_tasks` a task carries a signature in place of the internal key.
     Tasks of the queues for which `is_media_queue` is true go to `media_target_url` instead.
     `shards` has the number of Cloud Tasks queues of each queue that has more than one.
+    `further_locations` have the same queues as `location`, and get its tasks while it takes none
+    or is one of those that `read_drained` returns.
     `emulator` is the host:port of a local Cloud Tasks, `endpoint` a host to use instead of Cloud
     Tasks' own. It connects on first use, in the running event loop, and belongs to that loop.
     """
@@ -62,11 +66,19 @@ class CloudTasks:
         is_media_queue: Callable[[str], bool] = lambda _queue: True,
         invoker: str | None = None,
         shards: Mapping[str, int] | None = None,
+        further_locations: Sequence[str] = (),
+        read_drained: ReadDrained | None = None,
         emulator: str | None = None,
         endpoint: str | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
-        self._parent = f"projects/{project}/locations/{location}"
+        self._project = project
+        self._location_names = (location, *further_locations)
+        self._locations: Locations | None = None
+        if further_locations:
+            from taskreel.adapters.gcp.queue_locations import Locations  # of few deployments
+
+            self._locations = Locations(self._location_names, read_drained)
         self._target = TaskTarget(target_url, internal_key, signs_tasks)
         self._media_target = media_target_url and TaskTarget(
             media_target_url, internal_key, signs_tasks
@@ -88,6 +100,9 @@ class CloudTasks:
         self._queues: TaskQueues | None = None
         self._buffers: dict[str, _QueueBuffer] = {}
 
+    def list_locations(self) -> Sequence[str]:
+        return self._location_names
+
     async def enqueue(self, task: Task, /) -> None:
         shard = self._choose_shard(task)
         buffer = self._buffers.setdefault(shard, _QueueBuffer())
@@ -105,22 +120,18 @@ class CloudTasks:
         await await_all(map(self.enqueue, tasks))
 
     async def pause(self, queue: str, /) -> None:
-        await await_all(map(self._connect().pause_queue, self._list_shard_paths(queue)))
+        await await_all(map(self._connect().pause_queue, self._list_paths(queue)))
 
     async def resume(self, queue: str, /) -> None:
-        await await_all(map(self._connect().resume_queue, self._list_shard_paths(queue)))
+        await await_all(map(self._connect().resume_queue, self._list_paths(queue)))
 
     async def purge(self, queue: str, /) -> None:
-        await await_all(map(self._connect().purge_queue, self._list_shard_paths(queue)))
+        await await_all(map(self._connect().purge_queue, self._list_paths(queue)))
 
     async def stats(self, queue: str, /) -> QueueStats:
-        read = self._connect().read_stats
-        found = await asyncio.gather(*(read(queue, path) for path in self._list_shard_paths(queue)))
-        if len(found) == 1:
-            return found[0]
-        from taskreel.adapters.gcp.queue_shards import add_stats
-
-        return add_stats(queue, found)
+        if self._locations is None:
+            return await self._read_stats(queue, self._location_names[0])
+        return await self._locations.read_stats(queue, partial(self._read_stats, queue))
 
     async def close(self) -> None:
         """Let the calls under way end, and close the connection."""
@@ -157,12 +168,12 @@ class CloudTasks:
         here: one that waited for ever would hold its request until the instance is killed.
         """
         tasks = [task for task, _ in batch]
-        errors: Mapping[int, QueueError] = {}
+        create = partial(self._create_tasks, queue)
         try:
-            if len(tasks) == 1:
-                await self._connect().create_task(self._queue_name(queue), tasks[0])
+            if self._locations is None:
+                errors = await create(self._location_names[0], tasks)
             else:
-                errors = await self._connect().create_tasks(self._queue_name(queue), tasks)
+                errors = await self._locations.create_tasks(tasks, create)
             _resolve(batch, errors)
         except QueueError as error:
             _resolve(batch, dict.fromkeys(range(len(batch)), error))
@@ -178,16 +189,45 @@ class CloudTasks:
 
         return choose_shard(task.queue, task.id, count)
 
-    def _list_shard_paths(self, queue: str) -> list[str]:
+    async def _create_tasks(
+        self,
+        queue: str,
+        location: str,
+        tasks: Sequence[Task],
+        hurried: bool = False,  # noqa: FBT001, FBT002 - of CreateTasks
+    ) -> Mapping[int, QueueError]:
+        """Create the tasks of one call in a location; return the errors by position."""
+        name = self._name_queue(location, queue)
+        if len(tasks) == 1:
+            await self._connect().create_task(name, tasks[0], hurried=hurried)
+            return {}
+        return await self._connect().create_tasks(name, tasks, hurried=hurried)
+
+    async def _read_stats(self, queue: str, location: str) -> QueueStats:
+        """Read the state of a queue in one location; quickly, where others answer too."""
+        read = partial(self._connect().read_stats, queue, hurried=self._locations is not None)
+        found = await asyncio.gather(*map(read, self._list_shards(queue, location)))
+        if len(found) == 1:
+            return found[0]
+        from taskreel.adapters.gcp.queue_shards import add_stats
+
+        return add_stats(queue, found)
+
+    def _list_paths(self, queue: str) -> list[str]:
+        return [
+            path for location in self._location_names for path in self._list_shards(queue, location)
+        ]
+
+    def _list_shards(self, queue: str, location: str) -> list[str]:
         count = self._shards.get(queue, 1)
         if count == 1:
-            return [self._queue_name(queue)]
+            return [self._name_queue(location, queue)]
         from taskreel.adapters.gcp.queue_shards import list_shard_names
 
-        return [self._queue_name(name) for name in list_shard_names(queue, count)]
+        return [self._name_queue(location, name) for name in list_shard_names(queue, count)]
 
-    def _queue_name(self, queue: str) -> str:
-        return f"{self._parent}/queues/{queue}"
+    def _name_queue(self, location: str, queue: str) -> str:
+        return f"projects/{self._project}/locations/{location}/queues/{queue}"
 
     def _choose_target(self, queue: str) -> TaskTarget:
         """The service that runs the queue's tasks."""

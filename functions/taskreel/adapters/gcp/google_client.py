@@ -138,9 +138,18 @@ class RetryBudget(Generic[E]):
     gives each try the same time limit, however little of the budget remains.
     """
 
-    def __init__(self, service: Service, error_type: type[E]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        error_type: type[E],
+        *,
+        seconds: float | None = None,
+        waits: Sequence[float] = RETRY_WAITS,
+    ) -> None:
         self.service = service
         self._error_type = error_type
+        self._seconds = seconds
+        self._waits = waits
 
     async def run_call(
         self,
@@ -148,14 +157,14 @@ class RetryBudget(Generic[E]):
         call: Callable[[float], Awaitable[T]],
         *,
         may_retry: Callable[[GoogleAPICallError], bool] = is_temporary,
-        waits: Sequence[float] = RETRY_WAITS,
+        waits: Sequence[float] | None = None,
     ) -> T:
         """Run `call`, again while `may_retry` allows it, and return its result.
 
         `call` gets its time limit in seconds. `resource` is named in the error.
         """
-        deadline = time.monotonic() + CALL_SECONDS
-        for wait in (*waits, None):
+        deadline = time.monotonic() + (self._seconds or CALL_SECONDS)
+        for wait in (*(self._waits if waits is None else waits), None):
             try:
                 return await call(min(TRY_SECONDS, deadline - time.monotonic()))
             except GoogleAPICallError as error:

@@ -41,14 +41,17 @@ _LONGEST_DEADLINE = timedelta(minutes=30)
 #: The calls under way at once where a batch is created by single calls.
 _SINGLE_CALLS = 20
 _OPERATION_SECONDS = 20.0
+#: The limits of a hurried call: another location can do its work, within the time of a request.
+_HURRIED_SECONDS = 2.5
+_HURRIED_WAITS = (0.1,)
 _OPERATION_POLL_SECONDS = 0.2
 
 
 class TaskQueues:
-    """The queues of one location. Belongs to the event loop that built it; raises QueueError.
+    """The queues of all locations. Belongs to the event loop that built it; raises QueueError.
 
-    `choose_target` returns the service that runs a queue's tasks, and `invoker` is the service
-    account whose OIDC token it requires, if any.
+    A `hurried` call has a quarter of the time. `choose_target` returns the service that runs a
+    queue's tasks, and `invoker` is the service account whose OIDC token it requires, if any.
     """
 
     def __init__(
@@ -62,6 +65,9 @@ class TaskQueues:
         self._choose_target = choose_target
         self._invoker = invoker
         self._budget = RetryBudget(service, QueueError)
+        self._hurried_budget = RetryBudget(
+            service, QueueError, seconds=_HURRIED_SECONDS, waits=_HURRIED_WAITS
+        )
         self._client = build_client(
             CloudTasksAsyncClient,
             CloudTasksGrpcAsyncIOTransport,
@@ -73,7 +79,7 @@ class TaskQueues:
         #: False once Cloud Tasks has answered that it has no `BatchCreateTasks`.
         self._has_batches = True
 
-    async def create_task(self, queue_name: str, task: Task) -> None:
+    async def create_task(self, queue_name: str, task: Task, *, hurried: bool = False) -> None:
         """Create a task. One of the same id is the same task, so that it exists is no error."""
         request = cloudtasks.CreateTaskRequest.wrap(self._create_request(queue_name, task))
 
@@ -83,10 +89,10 @@ class TaskQueues:
             except AlreadyExists:
                 return
 
-        await self._budget.run_call(queue_name, create)
+        await self._choose_budget(hurried).run_call(queue_name, create)
 
     async def create_tasks(
-        self, queue_name: str, tasks: Sequence[Task]
+        self, queue_name: str, tasks: Sequence[Task], *, hurried: bool = False
     ) -> Mapping[int, QueueError]:
         """Create up to a hundred tasks of one queue in one call.
 
@@ -95,7 +101,7 @@ class TaskQueues:
         whole call failed.
         """
         if not self._has_batches:
-            return await self._create_singly(queue_name, dict(enumerate(tasks)))
+            return await self._create_singly(queue_name, dict(enumerate(tasks)), hurried=hurried)
         message = _BatchCreateTasks(
             parent=queue_name,
             requests=[self._create_request(queue_name, task) for task in tasks],
@@ -112,11 +118,11 @@ class TaskQueues:
                 return None
             return operation.operation
 
-        operation = await self._budget.run_call(queue_name, create)
+        operation = await self._choose_budget(hurried).run_call(queue_name, create)
         if operation is None:
             # Not every location, emulator or proxy has the call, which is newer than the others.
             self._has_batches = False
-            return await self._create_singly(queue_name, dict(enumerate(tasks)))
+            return await self._create_singly(queue_name, dict(enumerate(tasks)), hurried=hurried)
         operation = await self._wait_for_operation(operation)
         failed = _failed_positions(operation)
         if operation.error.code and not failed:
@@ -124,10 +130,11 @@ class TaskQueues:
             raise QueueError(
                 explain_error(self._service, queue_name, code, operation.error.message)
             )
-        return await self._create_singly(queue_name, {place: tasks[place] for place in failed})
+        missing = {place: tasks[place] for place in failed}
+        return await self._create_singly(queue_name, missing, hurried=hurried)
 
     async def _create_singly(
-        self, queue_name: str, tasks: Mapping[int, Task]
+        self, queue_name: str, tasks: Mapping[int, Task], *, hurried: bool
     ) -> Mapping[int, QueueError]:
         """Create tasks by one call each, some at a time; return the errors by position."""
         limit = asyncio.Semaphore(_SINGLE_CALLS)
@@ -136,7 +143,7 @@ class TaskQueues:
         async def create(position: int, task: Task) -> None:
             async with limit:
                 try:
-                    await self.create_task(queue_name, task)
+                    await self.create_task(queue_name, task, hurried=hurried)
                 except QueueError as error:
                     errors[position] = error
 
@@ -158,7 +165,7 @@ class TaskQueues:
         request = cloudtasks.PurgeQueueRequest(name=queue_name)
         await self._change_queue(self._client.purge_queue, request, queue_name)
 
-    async def read_stats(self, queue: str, queue_name: str) -> QueueStats:
+    async def read_stats(self, queue: str, queue_name: str, *, hurried: bool = False) -> QueueStats:
         """Read the state and the statistics of a queue in one call.
 
         Version v2 of the API has no statistics, and listing tasks costs an operation a task.
@@ -171,7 +178,7 @@ class TaskQueues:
         async def read(seconds: float) -> Queue:
             return await client.get_queue(request, retry=None, timeout=seconds)
 
-        found = await self._budget.run_call(queue_name, read)
+        found = await self._choose_budget(hurried).run_call(queue_name, read)
         depth = found.stats.tasks_count
         oldest = found.stats.oldest_estimated_arrival_time if depth else None
         return QueueStats(
@@ -184,6 +191,9 @@ class TaskQueues:
     async def close(self) -> None:
         """End the calls that are under way and close the connection."""
         await self._client.transport.close()
+
+    def _choose_budget(self, hurried: bool) -> RetryBudget[QueueError]:  # noqa: FBT001 - passed on
+        return self._hurried_budget if hurried else self._budget
 
     def _open_beta_client(self) -> BetaClient:
         """Build the client of v2beta3 once, on the connection of the v2 client.

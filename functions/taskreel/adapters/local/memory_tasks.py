@@ -47,6 +47,9 @@ class MemoryTasks:
             for name, each in settings.items()
         }
 
+    def list_locations(self) -> Sequence[str]:
+        return ()
+
     async def enqueue(self, task: Task, /) -> None:
         self._add_task(task)
 

@@ -16,6 +16,9 @@ from taskreel.store_collections import AUDIT, QUEUE_CONTROLS
 
 log = logging.getLogger(__name__)
 
+#: An order for a location is stored like one for a queue; `paused` says that it gets no tasks.
+LOCATION_PREFIX = "location."
+
 
 @dataclass(frozen=True, slots=True)
 class ControlledQueue:
@@ -60,7 +63,8 @@ async def restore_pauses(services: Services) -> list[str]:
     For a process that has its queues in memory, which forget it with the process.
     """
     query = Query(collection=QUEUE_CONTROLS, where=(("paused", "==", True),))
-    queues = [row.id for row in await services.store.query(query)]
+    rows = await services.store.query(query)
+    queues = [row.id for row in rows if not row.id.startswith(LOCATION_PREFIX)]
     for queue in queues:
         await services.tasks.pause(queue)
     return queues

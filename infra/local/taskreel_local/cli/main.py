@@ -31,6 +31,10 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
     },
     "Operation": {
         "queues": (f"{_CLI}.queue_commands:queue_commands", "What waits; pause, resume, clear."),
+        "locations": (
+            f"{_CLI}.location_commands:location_commands",
+            "Where the queues are; drain one.",
+        ),
         "cache": (f"{_CLI}.cache_commands:cache_commands", "Cached results: purge them."),
         "dead-letters": (
             f"{_CLI}.dead_letter_commands:dead_letter_commands",
