@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from taskreel.adapters.local.memory_queue import Delivery
     from taskreel.adapters.open_telemetry import Telemetry
+    from taskreel.app.projects.key_callers import KeyCallers
     from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
@@ -100,7 +101,7 @@ def api() -> DurableResponses:
     chosen = settings()
     context = ApiContext(
         services=services(),
-        authenticator=Authenticator(_token_rules(chosen)),
+        authenticator=Authenticator(_token_rules(chosen), _key_callers),
         health=HealthMonitor(services(), partial(read_machine, chosen.scratch_dir)),
         base_url=chosen.api_base_url.rstrip("/"),
         rates=RequestRates(services().rules.limits, services().clock),
@@ -141,6 +142,14 @@ def live() -> LiveContext:
     feed = JobFeed(services())
     _run_before_stopping(feed.close)
     return LiveContext(feed, ConnectionLimits())
+
+
+@functools.cache
+def _key_callers() -> KeyCallers:
+    """The callers of projects' API keys."""
+    from taskreel.app.projects.key_callers import KeyCallers
+
+    return KeyCallers(services())
 
 
 @functools.cache
@@ -186,7 +195,10 @@ def gateway() -> DurableResponses:
     if chosen.live_guest_user:
         guest = Caller(user_id=chosen.live_guest_user)
     built = SocketGateway(
-        live(), Authenticator(_token_rules(chosen)), origins=chosen.allowed_origins, guest=guest
+        live(),
+        Authenticator(_token_rules(chosen), _key_callers),
+        origins=chosen.allowed_origins,
+        guest=guest,
     )
     return _finish_start(DurableResponses(built.app, services().store))
 

@@ -147,6 +147,11 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/projects/{project_id}/credits": Right.OWNER,
     "GET /api/projects/{project_id}/ledger": Right.OWNER,
     "POST /api/projects/{project_id}/grants": Right.ADMIN,
+    # Roles, and what a key itself may do: test_project_keys.py.
+    "GET /api/projects/{project_id}/keys": Right.OWNER,
+    "POST /api/projects/{project_id}/keys": Right.OWNER,
+    "POST /api/projects/{project_id}/keys/{key_id}/rotate": Right.OWNER,
+    "DELETE /api/projects/{project_id}/keys/{key_id}": Right.OWNER,
     "POST /api/uploads": Right.USER,
     "GET /api/uploads": Right.USER,
     "GET /api/uploads/{upload_id}": Right.OWNER,
@@ -175,6 +180,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/projects/{project_id}/caps": {"daily": 10, **_REASON},
     "POST /api/projects/{project_id}/grants": {"amount": 1, **_REASON},
     "PUT /api/projects/{project_id}/limits": {"activeJobs": 10, **_REASON},
+    "POST /api/projects/{project_id}/keys": {"name": "mine"},
     "PUT /api/templates/{name}": {**_TEMPLATE, "name": None},
     "POST /api/templates/{name}/jobs": {"parameters": {}},
 }
@@ -308,6 +314,11 @@ class Tenants:
 
     async def fill(self, path: str) -> str:
         """The path with things of ada's for its parameters."""
+        if "{key_id}" in path:
+            project = await self.make("project_id")
+            keys = f"/api/projects/{project}/keys"
+            made = (await self.ada.post(keys, json={"name": "server"})).json()
+            return path.format(project_id=project, key_id=made["keyId"])
         parts = path.split("{")
         filled = parts[0]
         for part in parts[1:]:

@@ -214,6 +214,7 @@ async def restarted(live: Live) -> AsyncIterator[None]:
     if live.task is not None:
         await live.task
     wiring.live.cache_clear()
+    wiring._key_callers.cache_clear()
     wiring.gateway.cache_clear()
     wiring.api.cache_clear()
     yield

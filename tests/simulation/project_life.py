@@ -14,7 +14,7 @@ from taskreel.app.credits.grants import GrantOrder
 from taskreel.app.jobs.project_account import grant_to_project
 from taskreel.app.projects.members import create_project, set_member
 from taskreel.domain.ids import project_account_id
-from taskreel.domain.project import MemberRole
+from taskreel.domain.project_role import MemberRole
 
 PROJECT = "film"
 

@@ -51,6 +51,7 @@ from taskreel.app.indexes import INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.live.job_feed import JobFeed
+from taskreel.app.projects.key_callers import KeyCallers
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.query_pages import build_due_query
@@ -278,9 +279,10 @@ class SimulatedCloud:
 
     def _build_api(self, services: Services, feed: JobFeed) -> PublicApi:
         live = LiveContext(feed, ConnectionLimits())
+        key_callers = KeyCallers(services)
         context = ApiContext(
             services=services,
-            authenticator=Authenticator(TokenRules(secret=JWT_SECRET)),
+            authenticator=Authenticator(TokenRules(secret=JWT_SECRET), lambda: key_callers),
             health=HealthMonitor(services, functools.partial(read_machine, self.folder)),
             base_url="http://api.test",
             rates=RequestRates(services.rules.limits, services.clock),

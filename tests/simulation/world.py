@@ -316,6 +316,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
         wiring.api,
         wiring.live,
         wiring._store_metrics,
+        wiring._key_callers,
         wiring._stream_tokens,
         wiring._file_links,
         wiring._fal_webhook_keys,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from taskreel.domain.ids import key_of_user
 from taskreel.domain.job import Job
 
 
@@ -30,6 +31,12 @@ class Caller:
     projects: frozenset[str] | None = None
     #: The role in each project of which the caller is a member.
     roles: Mapping[str, ProjectRole] | None = field(default=None, hash=False)
+
+    @property
+    def key_project(self) -> str | None:
+        """The project by whose API key they call; None for a person."""
+        key = key_of_user(self.user_id)
+        return None if key is None else key.project_id
 
     def may_see(self, job: Job) -> bool:
         """Tell if the caller may see a job: their own, their projects', any for an admin."""

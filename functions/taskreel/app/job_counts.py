@@ -14,11 +14,15 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from taskreel.domain.job import Job, WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import JOBS
+
+if TYPE_CHECKING:
+    from taskreel.domain.project_key import ProjectKey
 
 #: Jobs of a type in these states take its room.
 OPEN = (Status.QUEUED, Status.PROCESSING, Status.RETRYING)
@@ -61,6 +65,15 @@ class ProjectPlaces:
     read_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """The API keys of a project, and when that was read. There may be no such project."""
+
+    keys: tuple[ProjectKey, ...]
+    exists: bool
+    read_at: datetime
+
+
 class JobCounts:
     """The counts of this process."""
 
@@ -69,6 +82,8 @@ class JobCounts:
         self._rooms: defaultdict[RoomKey, _RoomCount] = defaultdict(_RoomCount)
         #: The jobs at a time that stored projects allow, as they were read last; None is no limit.
         self.places_of_project: dict[str, ProjectPlaces] = {}
+        #: The API keys of stored projects, as they were read last.
+        self.keys_of_project: dict[str, KnownKeys] = {}
         #: Jobs that wait for their owner's limit; only of users who were looked up.
         self._waiting_of_user: dict[str, int] = {}
 

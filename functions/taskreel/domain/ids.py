@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 from random import Random
+from typing import NamedTuple
 
 _DELIVERY = "msg_"
 _OPERATION = "op_"
 #: The beginning of the id of a project's account. No user's id begins with it.
 _PROJECT_ACCOUNT = "project:"
+#: The beginning of the user that the callers of a project's API key are. Nor with this one.
+_KEY_USER = "key:"
+#: The ids that begin so are no persons'.
+RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER)
 #: The rule of `is_user_id` in words.
 USER_ID = (
     "1 to 256 characters without a slash, other than `.`, `..`, `__…__` and what begins with "
-    f"`{_PROJECT_ACCOUNT}`"
+    f"`{_PROJECT_ACCOUNT}` or `{_KEY_USER}`"
 )
 
 
@@ -24,9 +29,14 @@ def is_user_id(text: str) -> bool:
     """
     if any("\ud800" <= character <= "\udfff" for character in text):
         return False  # half of a surrogate pair cannot be stored
-    if text.startswith(_PROJECT_ACCOUNT):
+    if text.startswith(RESERVED_IDS):
         return False
     return re.fullmatch(r"(?!\.\.?$|__.*__$)[^/]{1,256}", text, re.DOTALL) is not None
+
+
+def is_owner_id(text: str) -> bool:
+    """True for what can be the owner of jobs: a user, or the user that an API key's callers are."""
+    return is_user_id(text.removeprefix(_KEY_USER))
 
 
 def project_account_id(project_id: str) -> str:
@@ -46,8 +56,29 @@ def project_of_account(account_id: str) -> str | None:
 
 
 def is_account_id(text: str) -> bool:
-    """True for what can be the id of an account: a user's, or a project's."""
-    return is_user_id(text.removeprefix(_PROJECT_ACCOUNT))
+    """True for what can be the id of an account: a user's, a key's, or a project's."""
+    return is_user_id(text.removeprefix(_PROJECT_ACCOUNT).removeprefix(_KEY_USER))
+
+
+class KeyOfProject(NamedTuple):
+    """An API key, by its project and its id."""
+
+    project_id: str
+    key_id: str
+
+
+def project_key_user_id(project_id: str, key_id: str) -> str:
+    """The user that the callers of a project's API key are."""
+    return f"{_KEY_USER}{project_id}:{key_id}"
+
+
+def key_of_user(user_id: str) -> KeyOfProject | None:
+    """The API key whose callers are that user; None for a person."""
+    if not user_id.startswith(_KEY_USER):
+        return None
+    # No project's id has a colon.
+    project_id, _, key_id = user_id.removeprefix(_KEY_USER).partition(":")
+    return KeyOfProject(project_id, key_id)
 
 
 def random_id(random: Random) -> str:
@@ -94,6 +125,11 @@ def random_operation_id(random: Random) -> str:
 def is_operation_id(text: str) -> bool:
     """True for the id of a bulk operation, which has tasks as a job has."""
     return text.startswith(_OPERATION)
+
+
+def random_key_id(random: Random) -> str:
+    """`key_` and a random id: of a project's API key."""
+    return f"key_{random_id(random)}"
 
 
 def random_upload_id(random: Random) -> str:

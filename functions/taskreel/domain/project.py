@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field
 
 from taskreel.domain.credits import CappedSpend, SpendCap
-from taskreel.domain.ids import project_account_id
+from taskreel.domain.ids import key_of_user, project_account_id
+from taskreel.domain.project_key import ProjectKey
+from taskreel.domain.project_role import MemberRole
 from taskreel.domain.value import StoredValue, accept_unknown
 
 MOST_MEMBERS = 200
@@ -26,14 +27,6 @@ _PROJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 def is_project_id(text: str) -> bool:
     """Tell if a project of that id can be stored; jobs may name others, which have no members."""
     return _PROJECT_ID.fullmatch(text) is not None
-
-
-class MemberRole(StrEnum):
-    """The role of a member; each may do what those before it may. The owner is an admin, too."""
-
-    VIEWER = "viewer"
-    EDITOR = "editor"
-    ADMIN = "admin"
 
 
 class ProjectMember(StoredValue):
@@ -64,6 +57,8 @@ class Project(CappedSpend):
     active_jobs: int | None = None
     #: True from the first grant to the project on: its own account pays its jobs.
     has_account: bool = Field(default=False, exclude_if=lambda value: not value)
+    #: Its API keys, in order of their creation.
+    keys: tuple[ProjectKey, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     @property
     def account_id(self) -> str | None:
@@ -86,12 +81,27 @@ class Project(CappedSpend):
         """The caps of the day and the month, and that on all that is spent."""
         return [*super().list_caps(at), self.total]
 
-    def find_role(self, user_id: str) -> MemberRole | None:
-        """The role of a user; None for one that is no member, or has a role of a later release."""
+    def find_role(self, user_id: str, at: datetime) -> MemberRole | None:
+        """The role of a member, or of a key that has neither been revoked nor expired.
+
+        None for one that has none, or has a role of a later release.
+        """
         for member in self.members:
             if member.user_id == user_id:
-                return member.role if member.role in set(MemberRole) else None
-        return None
+                return _read_role(member.role)
+        key = self.find_key_of(user_id)
+        return None if key is None or not key.is_valid(at) else _read_role(key.role)
+
+    def find_key(self, key_id: str) -> ProjectKey | None:
+        """The key of that id; None once it has been revoked."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
+    def find_key_of(self, user_id: str) -> ProjectKey | None:
+        """The key of this project whose callers are that user."""
+        owner = key_of_user(user_id)
+        if owner is None or owner.project_id != self.project_id:
+            return None
+        return self.find_key(owner.key_id)
 
     def with_member(self, user_id: str, role: MemberRole, at: datetime) -> Self:
         """The project with that user in that role."""
@@ -120,3 +130,7 @@ class Project(CappedSpend):
                 "updated_at": at,
             }
         )
+
+
+def _read_role(role: MemberRole) -> MemberRole | None:
+    return role if role in set(MemberRole) else None

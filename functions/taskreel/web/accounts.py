@@ -78,7 +78,8 @@ async def read_accounts(
 ) -> Response:
     """By the users' ids, of which `prefix` is the beginning.
 
-    Projects' own accounts are listed with a `prefix` that begins with `project:`, and only so.
+    Projects' own accounts are listed with a `prefix` that begins with `project:`, and only so;
+    those of their API keys, which have no credits, with one that begins with `key:`.
     A user who has never submitted a job, and has no grant, has no account.
     """
     check_query(request, "prefix", "limit", "cursor")

@@ -1,7 +1,7 @@
-"""Authentication of the callers of the API by a JWT.
+"""Authentication of the callers of the API by a JWT, or by an API key of a project.
 
 The JWT is verified by a shared secret, a public key or an issuer's key set; the choice fixes the
-algorithms.
+algorithms. A key is verified by the document of its project.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from taskreel.web.request_rates import RequestRates
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
+    from taskreel.app.projects.key_callers import KeyCallers
     from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.web.fal_webhook_keys import FalWebhookKeys
     from taskreel.web.file_links import FileLinks
@@ -38,6 +39,8 @@ _ASYMMETRIC = ["RS256", "ES256"]
 _MAX_CACHED_TOKENS = 2048
 #: No issuer's token is near it; a longer one is refused before it is decoded.
 LONGEST_TOKEN = 16_384
+#: The beginning of an API key, as `domain.project_key` has it: imported with the first of them.
+_KEY_MARK = "tk_"
 #: How long a key of the issuer, and a token that it has verified, is taken for valid.
 _KEY_SECONDS = 300
 #: How long the keys last that were found before the issuer's key set could not be fetched.
@@ -60,7 +63,11 @@ class TokenRules:
 class Authenticator:
     """Turns an Authorization header into a Caller."""
 
-    def __init__(self, rules: TokenRules) -> None:
+    def __init__(
+        self, rules: TokenRules, find_key_callers: Callable[[], KeyCallers] | None = None
+    ) -> None:
+        """`find_key_callers` is asked on the first API key; without it none is accepted."""
+        self._find_key_callers = find_key_callers
         #: token → when it is verified again, its expiry (both in seconds since 1970), its caller
         self._cached: dict[str, tuple[float, float, Caller]] = {}
         #: The issuer's keys by `kid`, as they were found last, and when.
@@ -89,8 +96,13 @@ class Authenticator:
         return caller
 
     async def authenticate_until(self, authorization: str | None) -> tuple[Caller, float]:
-        """The caller of an Authorization header, and until when, in seconds since 1970."""
+        """The caller of an Authorization header, and until when, in seconds since 1970.
+
+        Also raises StoreError, where an API key cannot be looked up.
+        """
         token = _read_token(authorization)
+        if token.startswith(_KEY_MARK) and self._find_key_callers is not None:
+            return await self._find_key_callers().find_caller(token.strip())
         cached = self._cached.get(token)
         if cached is None or time.time() >= cached[0] + self._leeway:
             claims = await self._verify_token(token.strip())

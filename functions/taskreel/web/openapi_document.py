@@ -26,6 +26,10 @@ from taskreel.web.openapi import (
 from taskreel.web.openapi_examples import add_examples, build_new_job, dump_example
 from taskreel.web.openapi_problems import add_implied_problems
 
+_SCHEME_TEXT = (
+    "A JWT of a person, or an API key of a project (`tk_…`, POST /api/projects/{project_id}/keys), "
+    "which acts in that project alone."
+)
 #: FastAPI's own error model; ours is Problem.
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
@@ -131,7 +135,7 @@ def complete_document(
             for operation in operations.values():
                 add_implied_problems(path, operation)
                 add_examples(operation)
-        scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        scheme = {"type": "http", "scheme": "bearer", "description": _SCHEME_TEXT}
         document["components"]["securitySchemes"] = {"token": scheme}
         document["security"] = [{"token": []}]
         document["paths"] = simplify_schema({**submits, **paths})

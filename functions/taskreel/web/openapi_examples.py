@@ -23,7 +23,6 @@ from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_status import Status
 from taskreel.domain.job_template import JobTemplate, TemplateVersion
-from taskreel.domain.project import MemberRole, Project
 from taskreel.domain.recurring_job import RecurringJob, RecurringRun, RunResult
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import JOB_TYPES
@@ -45,8 +44,8 @@ from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
 from taskreel.web.live.routes import StreamTokenView
 from taskreel.web.openapi_operator_examples import OPERATOR_EXAMPLES
+from taskreel.web.openapi_project_examples import PROJECT_EXAMPLES
 from taskreel.web.openapi_webhook_examples import WEBHOOK_EXAMPLES
-from taskreel.web.projects import ProjectList, ProjectView, build_project_view
 from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
 from taskreel.web.queue_views import EstimateView
 from taskreel.web.responses import (
@@ -345,21 +344,6 @@ def _build_history() -> JobHistoryView:
     return build_job_history(_JOB, Caller(user_id="ada"))
 
 
-def _build_project() -> ProjectView:
-    at = _JOB.created_at
-    project = Project(
-        project_id="prj_4mq7rzvb2k3xw5ny6c8dt9fhja",
-        name="The lighthouse film",
-        owner_id="ada",
-        daily_cap=500,
-        created_at=at,
-        updated_at=at,
-    )
-    for user, role in (("ada", MemberRole.ADMIN), ("bob", MemberRole.EDITOR)):
-        project = project.with_member(user, role, at)
-    return build_project_view(Caller(user_id="ada"), project.hold(12, at), at)
-
-
 #: Name of a response's schema → its example.
 _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "BalanceView": lambda: BalanceView(
@@ -398,8 +382,6 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         Account(user_id="ada", available=500, granted=500, daily_cap=100).hold(12, _CREATED),
         _CREATED,
     ),
-    "ProjectView": _build_project,
-    "ProjectList": lambda: ProjectList(projects=[_build_project()]),
     "TemplateList": lambda: TemplateList(templates=[_build_template()]),
     "TemplateView": _build_template,
     "RecurringJobPage": _build_recurring_page,
@@ -429,6 +411,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "StreamTokenView": _build_stream_token,
     "UserHistoryPage": lambda: UserHistoryPage(jobs=[_build_history()], next_cursor=None),
     **OPERATOR_EXAMPLES,
+    **PROJECT_EXAMPLES,
     **WEBHOOK_EXAMPLES,
     "WebhookView": lambda: WebhookView(hastened=True),
 }

@@ -18,7 +18,8 @@ from taskreel.app.projects.rights import join
 from taskreel.app.services import Services
 from taskreel.domain.credits import SpendCap
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.project import MemberRole, Project, ProjectMember, is_project_id
+from taskreel.domain.project import Project, ProjectMember, is_project_id
+from taskreel.domain.project_role import MemberRole
 from taskreel.domain.value import Value
 from taskreel.web.auth import require_admin
 from taskreel.web.http import JsonResponse, View, check_query, is_absent
@@ -118,7 +119,7 @@ class ProjectList(View):
 
 def build_project_view(caller: Caller, project: Project, now: datetime) -> ProjectView:
     """The project as the caller sees it."""
-    role = join(caller, project).find_role(project.project_id)
+    role = join(caller, project, now).find_role(project.project_id)
     daily, monthly = project.find_caps(now)
     return ProjectView(
         project_id=project.project_id,

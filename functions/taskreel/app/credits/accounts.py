@@ -9,7 +9,7 @@ from itertools import takewhile
 from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
-from taskreel.domain.ids import is_project_account, project_account_id
+from taskreel.domain.ids import RESERVED_IDS
 from taskreel.ports import Query, Row
 from taskreel.store_collections import ACCOUNTS
 
@@ -18,7 +18,6 @@ MOST_SUMMED = 20_000
 _PAGE = 500
 #: Sorts behind every character that ids have.
 _LAST = "\uf8ff"
-_BEHIND_PROJECTS = project_account_id(_LAST)
 _NUMBERS = ("available", "held", "captured", "granted", "expired")
 
 
@@ -40,32 +39,42 @@ async def list_accounts(
 ) -> tuple[list[Account], str | None]:
     """Accounts by the users' ids, and the id behind which the next page begins.
 
-    `prefix` is the beginning of the ids. Projects' own accounts are passed over, unless `prefix`
-    asks for them.
+    `prefix` is the beginning of the ids. Those of projects and their API keys are passed over,
+    unless `prefix` asks for them.
     """
-
-    async def read_rows(count: int, start: str | None) -> list[Row[Account]]:
-        query = Query(collection=ACCOUNTS, limit=count, after=(start,) if start else None)
-        return [row for row in await services.store.query(query) if row.id.startswith(prefix)]
-
-    rows = await read_rows(limit + 1, after or _find_predecessor(prefix))
-    if not is_project_account(prefix):
-        before = list(takewhile(lambda row: not is_project_account(row.id), rows))
-        if len(before) < len(rows):
-            # The ids of projects' accounts follow each other: one more query passes over them all.
-            rows = before + await read_rows(limit + 1 - len(before), _BEHIND_PROJECTS)
-    return list(read_values(rows[:limit])), rows[limit - 1].id if len(rows) > limit else None
+    passed_over = () if prefix.startswith(RESERVED_IDS) else RESERVED_IDS
+    found: list[Row[Account]] = []
+    start = after or _find_predecessor(prefix)
+    while True:
+        query = Query(
+            collection=ACCOUNTS, limit=limit + 1 - len(found), after=(start,) if start else None
+        )
+        rows = await services.store.query(query)
+        wanted = list(takewhile(lambda row: not row.id.startswith(passed_over), rows))
+        found += wanted
+        if len(wanted) == len(rows):
+            break
+        # The ids of a kind follow each other: the next query passes over them all.
+        id_ = rows[len(wanted)].id
+        start = next(kind for kind in passed_over if id_.startswith(kind)) + _LAST
+    found = [row for row in found if row.id.startswith(prefix)]
+    return list(read_values(found[:limit])), found[limit - 1].id if len(found) > limit else None
 
 
 async def sum_accounts(services: Services) -> AccountSums:
-    """The sums of all accounts. Costs one read an account, up to MOST_SUMMED."""
+    """The sums of all accounts. Costs one read an account, up to MOST_SUMMED.
+
+    Those of projects are summed, too: their credits were granted as users' were. They and API keys
+    are no users.
+    """
     sums: Counter[str] = Counter()
-    users = 0
+    users = read = 0
     async for rows in read_pages(services.store, Query(collection=ACCOUNTS, limit=_PAGE)):
         for account in read_values(rows):
-            users += 1
+            read += 1
+            users += not account.user_id.startswith(RESERVED_IDS)
             sums.update({name: getattr(account, name) for name in _NUMBERS})
-        if users >= MOST_SUMMED:
+        if read >= MOST_SUMMED:
             break
     return AccountSums(
         users=users,
@@ -74,7 +83,7 @@ async def sum_accounts(services: Services) -> AccountSums:
         captured=sums["captured"],
         granted=sums["granted"],
         expired=sums["expired"],
-        complete=users < MOST_SUMMED,
+        complete=read < MOST_SUMMED,
     )
 
 

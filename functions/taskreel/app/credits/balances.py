@@ -6,7 +6,7 @@ from datetime import datetime
 
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
-from taskreel.domain.ids import is_project_account
+from taskreel.domain.ids import is_project_account, key_of_user
 from taskreel.ports import Store, Transaction
 from taskreel.store_collections import ACCOUNTS, LEDGER
 
@@ -68,6 +68,8 @@ def initial_grant(account: Account, at: datetime) -> LedgerEntry:
 
 
 def _new_account(services: Services, user_id: str) -> Account:
-    # A project has what it is granted: else each new one would be a source of credits.
-    initial = 0 if is_project_account(user_id) else services.rules.initial_credits
+    # A project has what it is granted, and its keys nothing: each new one would be a source of
+    # credits.
+    has_none = is_project_account(user_id) or key_of_user(user_id) is not None
+    initial = 0 if has_none else services.rules.initial_credits
     return Account(user_id=user_id, available=initial, granted=initial)

@@ -19,7 +19,7 @@ from taskreel.domain.errors import (
     TaskreelError,
 )
 from taskreel.domain.grants import DEFAULT_PRIORITY, is_ordinary, open_grant, plan_expiry
-from taskreel.domain.ids import USER_ID, is_user_id, keyed_grant_id, random_id
+from taskreel.domain.ids import USER_ID, is_owner_id, is_user_id, keyed_grant_id, random_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, LEDGER
 
@@ -80,6 +80,12 @@ def check_user_id(user_id: str) -> None:
     if not is_user_id(user_id):
         message = f"must be {USER_ID}"
         raise InvalidError.at("userId", message, text=f"userId {message}")
+
+
+def check_owner_id(user_id: str) -> None:
+    """Raise InvalidError for a text that can be neither a user's id nor an API key's."""
+    if not is_owner_id(user_id):
+        check_user_id(user_id)
 
 
 async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:

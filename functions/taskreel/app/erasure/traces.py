@@ -34,6 +34,7 @@ _RECORDS = frozenset({ACCOUNTS.name, LEDGER.name, AUDIT.name, QUEUE_CONTROLS.nam
 #: The fields, at any depth, whose value is a user's id.
 _NAMES = frozenset(
     {"userId", "by", "grantedBy", "slotOf", "orderedBy", "savedBy", "ownerId", "memberIds"}
+    | {"createdBy"}  # of a project's API key
 )
 #: The fields with what somebody wrote or a service made; names in them are not looked at.
 _CONTENT = frozenset(

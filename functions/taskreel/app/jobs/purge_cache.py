@@ -12,7 +12,7 @@ import hashlib
 from datetime import datetime
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.grants import check_user_id
+from taskreel.app.credits.grants import check_owner_id
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import InvalidError, NotFoundError
@@ -42,7 +42,7 @@ async def purge_cache(
     if job_type is not None and user_id is not None:
         raise InvalidError.at("userId", "must not be combined with jobType: purge one, then both")
     if user_id is not None:
-        check_user_id(user_id)
+        check_owner_id(user_id)
         name, action = _name_user(user_id), "result cache of a user purged"
     else:
         name, action = _name_type(job_type) if job_type else _ALL, "result cache purged"

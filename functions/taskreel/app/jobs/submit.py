@@ -42,7 +42,7 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
     TooLargeError,
 )
-from taskreel.domain.ids import keyed_job_id, own_endpoint_id, random_job_id
+from taskreel.domain.ids import key_of_user, keyed_job_id, own_endpoint_id, random_job_id
 from taskreel.domain.job import Job, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
@@ -138,6 +138,7 @@ class JobQuote:
 
 async def quote_job(services: Services, caller: Caller, request: JobRequest) -> JobQuote:
     """Check everything that `submit_job` checks, and return the price. Creates nothing."""
+    request = _name_project(caller, request)
     submission = request.submission
     _check_identity(caller, submission)
     _check_schedule(services, submission)
@@ -158,6 +159,10 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
         found = await _look_up_result(services, caller, request, payload)
         cost = cost if found.hit is None else 0
     try:
+        if project is not None:
+            from taskreel.app.projects.spend import check_payer
+
+            check_payer(project, caller.user_id, cost)
         account.hold(cost, services.clock.now())
         if project is not None and cost:
             project.hold(cost, services.clock.now())
@@ -172,6 +177,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     Raises TooFewCreditsError, SpendCapError, InvalidError (a field, provider, model, scheduleAt),
     ForbiddenError (project) and IdempotencyMismatchError.
     """
+    request = _name_project(caller, request)
     _check_identity(caller, request.submission)
     _check_schedule(services, request.submission)
     _check_webhook(services, request.submission)
@@ -218,6 +224,15 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     return Submitted(stored, repeated=False, rate=rate)
 
 
+def _name_project(caller: Caller, request: JobRequest) -> JobRequest:
+    """The request with the project of the caller's API key, where it names none."""
+    key = key_of_user(caller.user_id)
+    if key is None or request.submission.project_id is not None:
+        return request
+    submission = request.submission.model_copy(update={"project_id": key.project_id})
+    return replace(request, submission=submission)
+
+
 async def _load_project(
     services: Services, caller: Caller, project_id: str | None
 ) -> Project | None:
@@ -228,7 +243,7 @@ async def _load_project(
 
     project = await load_project(services.store, project_id)
     if project is not None:
-        require_editor(caller, project)
+        require_editor(caller, project, services.clock.now())
     return project
 
 

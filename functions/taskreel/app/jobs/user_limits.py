@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
-from taskreel.app.credits.grants import check_user_id
+from taskreel.app.credits.grants import check_owner_id
 from taskreel.app.flow.admission import admit_jobs_of_user
 from taskreel.app.flow.slots import active_limit
 from taskreel.app.jobs.enqueue import enqueue_jobs
@@ -31,7 +31,7 @@ async def read_user_limit(services: Services, user_id: str, tier: str | None = N
 
     Raises InvalidError for a text that cannot be a user's id.
     """
-    check_user_id(user_id)
+    check_owner_id(user_id)
     account = await load_account(services, services.store, user_id)
     if account.tier is None:
         account = account.model_copy(update={"tier": tier})
@@ -46,7 +46,7 @@ async def set_user_limit(
     Recorded in the audit log. Waiting jobs for which it makes room start at once; running ones are
     not stopped. Raises InvalidError for a text that cannot be a user's id.
     """
-    check_user_id(user_id)
+    check_owner_id(user_id)
     now = services.clock.now()
     shown = "the tier's" if active_jobs is None else str(active_jobs)
     entry = AuditEntry(

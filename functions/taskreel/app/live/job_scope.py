@@ -11,7 +11,7 @@ from taskreel.app.jobs.queries import find_job
 from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
-from taskreel.domain.errors import ForbiddenError, InvalidError
+from taskreel.domain.errors import ForbiddenError, InvalidError, UnauthenticatedError
 from taskreel.domain.job import Job
 from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 
@@ -78,7 +78,10 @@ async def open_scope(
         NotFoundError: There is no such job, or the caller may not see it.
         ForbiddenError: Only admins may read a queue.
         InvalidError: The queue does not exist, or a name is too long.
+        UnauthenticatedError: The caller's API key was revoked: a token for streams outlives it.
     """
+    if caller.key_project is not None:
+        await _check_key(services, caller)
     if len(scope.name) > _MOST_NAME_CHARACTERS:
         raise InvalidError.at(scope.kind, f"must have at most {_MOST_NAME_CHARACTERS} characters")
     own = Source("userId", caller.user_id)
@@ -106,13 +109,24 @@ async def open_scope(
 async def may_still_read(services: Services, caller: Caller, opened: OpenScope) -> bool:
     """Tell if the caller may go on with an open scope: a role may have been taken from them.
 
-    It costs a read where their role in the project is a stored one, and nothing else.
-    Raises StoreError.
+    It costs a read where their role in the project is a stored one or they call by an API key, and
+    nothing else. Raises StoreError.
     """
+    if caller.key_project is not None:
+        try:
+            await _check_key(services, caller)
+        except UnauthenticatedError:
+            return False
     if caller.admin or opened.source == Source("userId", caller.user_id):
         return True
     caller = await add_stored_role(services, caller, opened.project_id)
     return caller.is_member(opened.project_id)
+
+
+async def _check_key(services: Services, caller: Caller) -> None:
+    from taskreel.app.projects.key_callers import check_key  # of few callers: cold start
+
+    await check_key(services, caller)
 
 
 def _open_queue(scope: Scope) -> OpenScope:

@@ -13,13 +13,8 @@ from taskreel.domain.audit import AuditEntry
 from taskreel.domain.erasure import PSEUDONYM_PREFIX
 from taskreel.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.ids import random_id
-from taskreel.domain.project import (
-    MOST_MEMBERS,
-    PROJECT_ID,
-    MemberRole,
-    Project,
-    is_project_id,
-)
+from taskreel.domain.project import MOST_MEMBERS, PROJECT_ID, Project, is_project_id
+from taskreel.domain.project_role import MemberRole
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import AUDIT, PROJECTS
 
@@ -41,6 +36,7 @@ async def create_project(
     administrator, who may see them anyway, chooses an id, or another owner. Raises ForbiddenError,
     InvalidError, and ConflictError for an id that is taken.
     """
+    _refuse_key(caller)
     if not caller.admin and (project_id is not None or owner_id is not None):
         raise ForbiddenError(
             "Only an admin chooses projectId or ownerId: leave them out, and the answer has an id."
@@ -60,7 +56,7 @@ async def create_project(
         created_at=now,
         updated_at=now,
     ).with_member(owner, MemberRole.ADMIN, now)
-    entry = _record(services, caller, project.project_id, f"project created for {owner}")
+    entry = record_change(services, caller, project.project_id, f"project created for {owner}")
 
     async def write(tx: Transaction) -> Project:
         if await tx.get(PROJECTS, project.project_id) is not None:
@@ -73,7 +69,9 @@ async def create_project(
 
 
 async def list_projects(services: Services, caller: Caller) -> list[Project]:
-    """The stored projects of which the caller is a member, by name."""
+    """The stored projects of which the caller is a member, by name; of an API key, its own."""
+    if caller.key_project is not None:
+        return [await find_project(services, caller, caller.key_project)]
     query = Query(
         collection=PROJECTS,
         where=(("memberIds", "array-contains", caller.user_id),),
@@ -93,7 +91,7 @@ async def list_all_projects(
 async def find_project(services: Services, caller: Caller, project_id: str) -> Project:
     """The project, for its members and admins. Raises NotFoundError."""
     project = await load_project(services.store, project_id)
-    return _check_member(caller, project, project_id)
+    return _check_member(services, caller, project, project_id)
 
 
 async def set_member(
@@ -113,8 +111,8 @@ async def set_member(
         return project.with_member(user_id, role, services.clock.now())
 
     action = f"project member set: {user_id} as {role}"
-    entry = _record(services, caller, project_id, action)
-    return await _change(services, caller, project_id, change, entry)
+    entry = record_change(services, caller, project_id, action)
+    return await change_project(services, caller, project_id, change, entry)
 
 
 async def remove_member(
@@ -131,8 +129,8 @@ async def remove_member(
 
     action = f"project member removed: {user_id}"
     leaves = user_id == caller.user_id
-    entry = _record(services, caller, project_id, action)
-    return await _change(services, caller, project_id, change, entry, is_allowed=leaves)
+    entry = record_change(services, caller, project_id, action)
+    return await change_project(services, caller, project_id, change, entry, is_allowed=leaves)
 
 
 async def set_owner(services: Services, caller: Caller, project_id: str, user_id: str) -> Project:
@@ -152,8 +150,8 @@ async def set_owner(services: Services, caller: Caller, project_id: str, user_id
         admin = project.with_member(user_id, MemberRole.ADMIN, now)
         return admin.model_copy(update={"owner_id": user_id})
 
-    entry = _record(services, caller, project_id, f"project owner set: {user_id}")
-    return await _change(services, caller, project_id, change, entry)
+    entry = record_change(services, caller, project_id, f"project owner set: {user_id}")
+    return await change_project(services, caller, project_id, change, entry)
 
 
 async def set_project_caps(
@@ -208,11 +206,11 @@ async def _set_limits(
         return limited.without_stale_alerts(now)
 
     named = ("none" if limit is None else str(limit) for limit in limits.values())
-    entry = _record(services, caller, project_id, action.format(*named), reason)
-    return await _change(services, caller, project_id, change, entry)
+    entry = record_change(services, caller, project_id, action.format(*named), reason)
+    return await change_project(services, caller, project_id, change, entry)
 
 
-async def _change(
+async def change_project(
     services: Services,
     caller: Caller,
     project_id: str,
@@ -222,10 +220,11 @@ async def _change(
     is_allowed: bool = False,
 ) -> Project:
     """Store the changed project, by one of its admins unless the caller `is_allowed` anyway."""
+    _refuse_key(caller)
 
     async def write(tx: Transaction) -> Project:
-        project = _check_member(caller, await load_project(tx, project_id), project_id)
-        role = join(caller, project).find_role(project_id)
+        project = _check_member(services, caller, await load_project(tx, project_id), project_id)
+        role = join(caller, project, services.clock.now()).find_role(project_id)
         if not (is_allowed or caller.admin or role is ProjectRole.ADMIN):
             raise ForbiddenError(f"Changing project {project_id} needs the role admin in it.")
         changed = change(project)
@@ -236,15 +235,29 @@ async def _change(
     return await services.store.transaction(write)
 
 
-def _check_member(caller: Caller, project: Project | None, project_id: str) -> Project:
-    if project is None or not (caller.admin or join(caller, project).is_member(project_id)):
-        raise NotFoundError(f"There is no project {project_id} of which you are a member.")
-    return project
+def _check_member(
+    services: Services, caller: Caller, project: Project | None, project_id: str
+) -> Project:
+    if project is not None:
+        joined = join(caller, project, services.clock.now())
+        if caller.admin or joined.is_member(project_id):
+            return project
+    raise NotFoundError(f"There is no project {project_id} of which you are a member.")
 
 
-def _record(
+def _refuse_key(caller: Caller) -> None:
+    """Raise ForbiddenError for an API key: one that has leaked must not create others."""
+    if caller.key_project is not None:
+        raise ForbiddenError(
+            "An API key makes and changes no projects, members, limits or keys: send the token of "
+            "a person who is an admin of the project."
+        )
+
+
+def record_change(
     services: Services, caller: Caller, project_id: str, action: str, reason: str = ""
 ) -> AuditEntry:
+    """Build the audit entry of a change to a project."""
     return AuditEntry(
         entry_id=f"audit.{random_id(services.random)}",
         at=services.clock.now(),

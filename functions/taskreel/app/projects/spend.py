@@ -15,8 +15,11 @@ from taskreel.app.messages.spend_alerts import SpendAlerts, create_project_alert
 from taskreel.app.projects.rights import load_project, require_editor
 from taskreel.app.services import Services
 from taskreel.domain.credits import GrantShare
+from taskreel.domain.errors import TooFewCreditsError
 from taskreel.domain.grants import split_hold
+from taskreel.domain.ids import key_of_user
 from taskreel.domain.job import Job
+from taskreel.domain.project import Project
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, PROJECTS
 
@@ -35,7 +38,8 @@ async def hold_in_project(
     if project is None:
         return job, None
     if job.round == 1 or project.has_account:
-        require_editor(caller, project)
+        require_editor(caller, project, at)
+    check_payer(project, job.user_id, cost)
     if project.account_id is not None:
         job = await _hold_in_account(services, tx, project.account_id, job, cost, at)
     if not cost:
@@ -58,3 +62,19 @@ async def _hold_in_account(
         burned = split_hold(account, cost)
         tx.set(ACCOUNTS, account_id, account.hold(cost, at, burned))
     return job.with_changes(job.updated_at, paid_by=account_id, burned=burned)
+
+
+def check_payer(project: Project, user_id: str, cost: int) -> None:
+    """Raise TooFewCreditsError for a key's job in a project whose members pay.
+
+    A key has no credits, and no grant reaches it.
+    """
+    if not cost or project.account_id is not None or key_of_user(user_id) is None:
+        return
+    raise TooFewCreditsError(
+        f"The job costs {cost} credits, and an API key has none: project {project.project_id} "
+        "must pay, from credits of its own. An admin of the deployment grants them: "
+        f"POST /api/projects/{project.project_id}/grants.",
+        available=0,
+        cost=cost,
+    )

@@ -5,6 +5,7 @@ import { call, signals } from "../api.js";
 import { AccountBalance, Caps } from "../balance.js";
 import { announce, ConfirmDialog, CopyButton, Empty, Failure, Loading, Pill, Time } from "../elements.js";
 import { countOf, formatCredits } from "../format.js";
+import { Keys } from "../project_keys.js";
 import { useNow, useReading } from "../reading.js";
 import { mayManage, mayNameOwner } from "../rights.js";
 import { go, linkTo } from "../router.js";
@@ -48,6 +49,7 @@ export default function ProjectPage({ id, caller }) {
         <tbody>${project.members.map((/** @type {any} */ one) => html`<${MemberRow} key=${one.userId} member=${one} project=${project} caller=${caller} now=${now} manages=${manages} order=${setOrder} />`)}</tbody></table></div>
       <p class="hint">A change is in effect with the member's next request; live updates of a removed member end within seconds. Changes are in the audit log. A role that a token names for the project counts before the one here.</p>
     </section>
+    ${manages && html`<${Keys} path=${`${path}/keys`} pays=${project.hasAccount} now=${now} />`}
     ${order?.kind === "role" && html`<${RoleDialog} order=${order} project=${project} path=${path} owner=${mayNameOwner(caller, project)} close=${() => setOrder(null)} done=${done} />`}
     ${order && order.kind !== "role" && html`<${RemoveDialog} order=${order} project=${project} path=${path} close=${() => setOrder(null)} done=${done} />`}`;
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from taskreel.app.caller import Caller
 from taskreel.app.flow.queue_position import find_position
+from taskreel.app.projects.key_callers import check_key
 from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, TaskreelError
@@ -89,6 +90,7 @@ class FollowedJobs:
                     return
                 while not changed.is_set():
                     if rights.take_turn():
+                        await check_key(self._services, caller)
                         await self._check(followed, caller, job_id)
                     await self._follow(job_id)
                     await _wait_for(changed, max(0.0, min(_IDLE_SECONDS / 2, rights.seconds_left)))

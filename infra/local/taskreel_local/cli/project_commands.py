@@ -11,6 +11,7 @@ from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.credit_commands import grant_options, send_grant, show_account
 from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes, reason_option, yes_option
+from taskreel_local.cli.project_key_commands import project_key_commands
 from taskreel_local.cli.user_commands import print_caps
 
 _PATH = "/api/projects"
@@ -23,7 +24,7 @@ _user = click.argument("user_id", metavar="USER")
 
 @click.group("projects", cls=GroupWithDefault, default="list")
 def project_commands() -> None:
-    """Show projects; choose their members, cap what they spend, and grant them credits.
+    """Show projects; choose their members, keys and caps, and grant them credits.
 
     Members see each other's jobs. A viewer reads them, an editor also submits and changes, an
     admin deletes, and chooses the members.
@@ -34,7 +35,11 @@ def project_commands() -> None:
     taskreel projects caps PROJECT --monthly 5000
     taskreel projects limits PROJECT --active-jobs 20
     taskreel projects grant PROJECT 5000
+    taskreel projects keys create PROJECT "render server"
     """
+
+
+project_commands.add_command(project_key_commands)
 
 
 @project_commands.command("list")
