@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.case import build_generation
-from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers import payloads, ratios
 from taskreel.domain.errors import PermanentError, TemporaryError
 from taskreel.ports import Capability
 
@@ -43,24 +43,24 @@ def test_a_size_that_fits_stays_as_it_is(width: int, height: int) -> None:
 
 @given(width=SIDE, height=SIDE)
 def test_the_nearest_ratio_is_no_farther_than_any_other(width: int, height: int) -> None:
-    found = payloads.choose_ratio({"width": width, "height": height}, RATIOS)
+    found = ratios.choose_ratio({"width": width, "height": height}, RATIOS)
     assert found is not None
 
     def distance(ratio: str) -> float:
         wanted = width / height
-        return max(payloads.parse_ratio(ratio) / wanted, wanted / payloads.parse_ratio(ratio))
+        return max(ratios.parse_ratio(ratio) / wanted, wanted / ratios.parse_ratio(ratio))
 
     assert distance(found) <= min(map(distance, RATIOS)) + 1e-5
 
 
 def test_of_two_ratios_alike_the_nearer_in_size_is_taken() -> None:
     allowed = ("1024:1024", "1080:1080", "1440:1440")
-    assert payloads.choose_ratio({"width": 1100, "height": 1100}, allowed) == "1080:1080"
+    assert ratios.choose_ratio({"width": 1100, "height": 1100}, allowed) == "1080:1080"
 
 
 def test_nothing_asked_for_is_nothing_sent() -> None:
     assert payloads.fit_size({}, multiple=8, least=8, most=8, max_pixels=64) is None
-    assert payloads.choose_ratio({"width": 8}, RATIOS) is None
+    assert ratios.choose_ratio({"width": 8}, RATIOS) is None
     assert payloads.choose_nearest(None, (1, 2)) is None
     assert payloads.fold_seed({}, 7) == {}
     assert payloads.rename_fields({"prompt": None}, {"prompt": "text"}) == {}
@@ -103,7 +103,7 @@ def test_a_file_too_large_for_any_request_is_refused_before_it_is_read(tmp_path:
 @pytest.mark.parametrize("text", ["wide", "16:0", "0:9", "16:9:1", "-1:2", ""])
 def test_a_ratio_that_is_none_is_the_callers_mistake(text: str) -> None:
     with pytest.raises(PermanentError, match="numbers like 16:9, not"):
-        payloads.parse_ratio(text)
+        ratios.parse_ratio(text)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ PARAMS: dict[Capability, dict[str, Any]] = {
 }
 
 
+def name_row(row: ModelRow) -> str:
+    return f"{row.provider} {row.name} {row.capability}"
+
+
 async def send(folder: Path, row: ModelRow, params: dict[str, Any], pictures: int) -> Done:
     fake = FAKES[row.provider]()
     base_url = FakeGoogle.vertex_url if row.keyless_only else fake.base_url
@@ -69,15 +73,13 @@ async def send(folder: Path, row: ModelRow, params: dict[str, Any], pictures: in
         await adapter.close()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider} {row.name}")
+@pytest.mark.parametrize("row", ROWS, ids=name_row)
 async def test_each_model_takes_a_usual_request(row: ModelRow, tmp_path: Path) -> None:
     done = await send(tmp_path, row, PARAMS[row.capability], count_least_inputs(row))
     assert done.outputs or done.data
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.max_inputs], ids=lambda row: f"{row.provider} {row.name}"
-)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.max_inputs], ids=name_row)
 async def test_each_model_that_takes_pictures_takes_as_many_as_its_row_says(
     row: ModelRow, tmp_path: Path
 ) -> None:
@@ -85,9 +87,7 @@ async def test_each_model_that_takes_pictures_takes_as_many_as_its_row_says(
     assert done.outputs or done.data
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.ranges], ids=lambda row: f"{row.provider} {row.name}"
-)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.ranges], ids=name_row)
 async def test_a_number_beyond_a_models_range_is_moved_into_it_and_said(
     row: ModelRow, tmp_path: Path
 ) -> None:
@@ -171,7 +171,7 @@ def find_seconds(value: Any) -> Iterator[float]:
 
 
 @pytest.mark.parametrize("wished", [2.0, 4.6, 5.0, 9.0, 59.9, 61.0])
-@pytest.mark.parametrize("row", TIMED, ids=lambda row: f"{row.provider} {row.name}")
+@pytest.mark.parametrize("row", TIMED, ids=name_row)
 async def test_the_estimate_is_the_price_of_the_length_in_the_request_that_is_sent(
     row: ModelRow, wished: float, tmp_path: Path
 ) -> None:
@@ -187,7 +187,7 @@ async def test_the_estimate_is_the_price_of_the_length_in_the_request_that_is_se
     await adapter.close()
 
     (bought,) = [seconds for call in fake.calls for seconds in find_seconds(call.body)]
-    price = next((usd for most, usd in row.usd_by_side if most >= 1280), row.usd)
+    price = next((usd for most, usd in row.usd_by_side if most >= 1280), row.usd)  # of 720p
     assert price is not None
     expected = price * (math.ceil(bought / 60) if row.unit is PriceUnit.MINUTE else bought)
     expected = row.usd_by_seconds.get(round(bought), expected)

@@ -1,7 +1,8 @@
-"""api.dev.runwayml.com as its OpenAPI describes it (2026-08)."""
+"""api.dev.runwayml.com as its SDK's types describe it (runwayml 5.24)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -9,170 +10,133 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
+from providers.fake_provider import FakeProvider, Fault, OperationState, one_of
+from providers.runway.sdk_types import explain_mistake, load_models
 
-URI: Check = lambda value: (  # noqa: E731 - a row of a table
-    isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
+#: What the types leave open: the seconds of a clip, by Runway's API reference …
+SECONDS: dict[str, tuple[int, int]] = {
+    "gen4.5": (2, 10),
+    "gen4_turbo": (2, 10),
+    "gemini_omni_flash": (3, 10),
+    "gemini_omni_flash_1.1": (3, 10),
+    "seedance2": (4, 15),
+    "seedance2_fast": (4, 15),
+    "seedance2_mini": (4, 15),
+    "seedance2_5": (4, 30),
+    "wan3": (2, 30),
+    "wan3_prime": (2, 30),
+    "happyhorse_1_0": (3, 15),
+    "hailuo3": (5, 15),
+    "h3_max": (5, 15),
+    "grok_imagine_1_5": (1, 15),
+    "kling3.0_standard": (3, 15),
+    "kling3.0_pro": (3, 15),
+    "kling3.0_4k": (3, 15),
+    "eleven_text_to_sound_v2": (0, 30),
+}
+#: … the UTF-16 units of a prompt, where they are not many thousands …
+PROMPT_UNITS = {"happyhorse_1_0": 2500, "seedance2": 3500, "seedream5_pro": 4000}
+SHORT_PROMPTS = frozenset(
+    {
+        *("gen4.5", "gen4_turbo", "veo3.1", "veo3.1_fast", "gen4_image", "gen4_image_turbo"),
+        *("aleph2", "eleven_multilingual_v2"),
+    }
 )
-TURBO = one_of("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
-WIDE_TALL = one_of("1280:720", "720:1280")
-SEED = between(0, 2**32 - 1)
-PROMPT: Check = lambda value: (  # noqa: E731 - a row of a table
-    isinstance(value, str) and 1 <= len(value.encode("utf-16-le")) // 2 <= 1000
-)
-
-
-def _are_frames(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(
-            set(item) == {"uri", "position"} and item["position"] in {"first", "last"}
-            for item in value
-        )
-    return isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
-
-
-def _are_references(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and 1 <= len(value) <= 3
-        and all(set(item) <= {"uri", "tag"} for item in value)
-    )
-
-
-GEN4 = {
-    "promptText": PROMPT,
-    "promptImage": _are_frames,
-    "seed": SEED,
-    "ratio": TURBO,
-    "duration": between(2, 10),
+#: … and the number of pictures to start from.
+PICTURES = {
+    "gen4_image": 3,
+    "gen4_image_turbo": 3,
+    "gemini_2.5_flash": 3,
+    "grok_imagine_image_2": 3,
+    "bria_fibo_1_5": 1,
+    "bria_fibo_edit_1_5": 4,
+    "ideogram_4_0": 1,
+    "ideogram_4_5": 5,
+    "muse_image": 10,
+    "gpt_image_2": 16,
+    "gpt_image_2_5_flare": 16,
+    "gpt_image_2_5_sunburst": 16,
+    "gemini_image3.1_flash": 14,
+    "gemini_image3.1_flash_lite": 14,
+    "gemini_image3_pro": 14,
+    "nano_banana_2.1": 14,
 }
-VEO = {
-    "promptText": PROMPT,
-    "promptImage": _are_frames,
-    "ratio": WIDE_TALL,
-    "duration": one_of(4, 6, 8),
-    "audio": bool,
-    "negativePrompt": str,
-}
-#: The ratios of runwayml 5.24's types.
-SEEDANCE: dict[str, Check] = {
-    "promptText": lambda value: isinstance(value, str) and 1 <= len(value) <= 3500,
-    "promptImage": _are_frames,
-    "audio": bool,
-    "seed": SEED,
-    "duration": lambda value: value == "auto" or type(value) is int,
-    "ratio": one_of("1470:630", "1280:720", "1112:834", "960:960", "834:1112", "720:1280"),
-}
-KLING: dict[str, Check] = {
-    "promptText": str,
-    "promptImage": _are_frames,
-    "audio": bool,
-    "cfgScale": between(0, 1),
-    "duration": lambda value: type(value) is int,
-    "ratio": one_of("1280:720", "720:1280", "960:960"),
-}
-KLING_PRO = KLING | {"ratio": one_of("1920:1080", "1080:1920", "1440:1440")}
-PICTURE: dict[str, Check] = {
-    "promptText": PROMPT,
-    "seed": SEED,
-    "ratio": str,
-    "referenceImages": _are_references,
-}
+#: Fields with the address or the data of a file.
+URIS = frozenset({"promptImage", "imageUri", "videoUri", "promptVideo", "uri"})
+#: Of a picture these take the shape from it, at a size by this word.
+AUTO_RATIOS = frozenset({"wan3", "wan3_prime", "grok_imagine_1_5_lite", "kling_4"})
 
 
-#: As the types of runwayml 5.24 list them.
-PRESETS = frozenset(
+def list_mistakes(path: str, body: dict[str, Any]) -> Iterator[str]:
+    """The reasons for which Runway refuses a request of a known model.
+
+    The types of runwayml say most; the rest is in the texts beside them.
     """
-    Maya Arjun Serene Bernard Billy Mark Clint Mabel Chad Leslie Eleanor Elias Elliot Grungle
-    Brodie Sandra Kirk Kylie Lara Lisa Malachi Marlene Martin Miriam Monster Paula Pip Rusty Ragnar
-    Xylar Maggie Jack Katie Noah James Rina Ella Mariah Frank Claudia Niki Vincent Kendrick Myrna
-    Tom Wanda Benjamin Kiana Rachel
-    """.split()  # noqa: SIM905 - a table reads better than a list of strings
-)
+    model = str(body["model"])
+    if mistake := explain_mistake(load_models(path)[model], body):
+        yield mistake
+        return
+    yield from _list_wrong_numbers(model, body)
+    if path == "image_to_video":
+        yield from _list_wrong_frames(model, body)
+    if path == "video_to_video":
+        yield from _list_wrong_edits(body)
+    for uri in _find_uris(body):
+        if not uri.startswith(_URI_STARTS):
+            yield f"{uri[:20]} is no address of a file"
 
 
-def _is_voice(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.get("type") == "runway-preset"
-        and value.keys() == {"type", "presetId"}
-        and value["presetId"] in PRESETS
-    )
+def _list_wrong_numbers(model: str, body: dict[str, Any]) -> Iterator[str]:
+    least, most = SECONDS.get(model, (1, 60))
+    if body.get("duration", "auto") != "auto" and not least <= body["duration"] <= most:
+        yield f"duration must be {least} to {most}"
+    units = 1000 if model in SHORT_PROMPTS else PROMPT_UNITS.get(model, 32_000)
+    if not 1 <= len(body.get("promptText", "x").encode("utf-16-le")) // 2 <= units:
+        yield f"promptText must have 1 to {units} characters"
+    if not 0 <= body.get("seed", 0) < 2**32:
+        yield "seed is too large"
+    if model == "gen4_image_turbo" and not body.get("referenceImages"):
+        yield "referenceImages is required"
+    if len(body.get("referenceImages") or ()) > PICTURES.get(model, 10):
+        yield "referenceImages has too many items"
 
 
-ELEVEN: dict[str, Check] = {
-    "promptText": str,
-    "voice": _is_voice,
-    "languageCode": lambda value: isinstance(value, str) and len(value) == 2,
-    "seed": SEED,
-    "speed": between(0.7, 1.2),
-    "stability": between(0, 1),
-    "similarityBoost": between(0, 1),
-    "style": between(0, 1),
-}
-#: path → model → (fields, required)
-PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
-    "image_to_video": {
-        "gen4_turbo": (GEN4, ("promptImage", "ratio")),
-        "gen4.5": (GEN4, ("promptImage", "promptText", "ratio", "duration")),
-        "veo3.1": (VEO, ("promptImage",)),
-        "veo3.1_fast": (VEO, ("promptImage",)),
-        "seedance2": (SEEDANCE, ("promptImage",)),
-        "seedance2_fast": (SEEDANCE, ("promptImage",)),
-        "kling3.0_standard": (KLING, ("promptImage",)),
-        "kling3.0_pro": (KLING_PRO, ("promptImage",)),
-    },
-    "text_to_video": {
-        "gen4.5": (GEN4 | {"ratio": WIDE_TALL}, ("promptText", "ratio", "duration")),
-        "veo3.1": (VEO, ("promptText", "ratio", "duration")),
-        "veo3.1_fast": (VEO, ("promptText", "ratio", "duration")),
-        "seedance2": (SEEDANCE, ("promptText",)),
-        "seedance2_fast": (SEEDANCE, ("promptText",)),
-        "kling3.0_standard": (KLING, ("ratio",)),
-        "kling3.0_pro": (KLING_PRO, ("ratio",)),
-    },
-    "text_to_image": {
-        "gen4_image": (PICTURE, ("promptText", "ratio")),
-        "gen4_image_turbo": (PICTURE, ("promptText", "ratio", "referenceImages")),
-    },
-    "image_upscale": {
-        "magnific_precision_upscaler_v2": (
-            {"imageUri": URI, "scaleFactor": one_of(2, 4, 8, 16)},
-            ("imageUri",),
-        )
-    },
-    "video_to_video": {
-        "aleph2": (
-            {
-                "promptText": PROMPT,
-                "seed": SEED,
-                "videoUri": lambda value: value.startswith(
-                    ("https://", "data:video/", "runway://")
-                ),
-            },
-            ("videoUri",),
-        ),
-    },
-    "sound_effect": {
-        "eleven_text_to_sound_v2": (
-            {"promptText": str, "duration": between(0.5, 30), "loop": bool},
-            ("promptText",),
-        ),
-    },
-    "text_to_speech": {
-        "eleven_multilingual_v2": (
-            {"promptText": PROMPT, "voice": _is_voice},
-            ("promptText", "voice"),
-        ),
-        "eleven_v3": (ELEVEN, ("promptText", "voice")),
-        "eleven_v4": (
-            ELEVEN,
-            ("promptText", "voice"),
-        ),
-    },
-}
-#: The result's file, where it is no clip.
+def _list_wrong_frames(model: str, body: dict[str, Any]) -> Iterator[str]:
+    frames = body["promptImage"]
+    positions = [one.get("position") for one in frames] if isinstance(frames, list) else ["first"]
+    if positions not in (["first"], ["first", "last"]):
+        yield "promptImage must be a first frame, and may have a last one"
+    if model in AUTO_RATIOS and not str(body.get("ratio")).startswith("auto_"):
+        yield "ratio must be auto: the clip has the shape of its first frame"
+
+
+def _list_wrong_edits(body: dict[str, Any]) -> Iterator[str]:
+    if body.get("mode") == "edit" and body["model"] == "seedance2_5":
+        if "ratio" in body or body.get("duration") != "auto" or not body.get("promptText"):
+            yield 'mode "edit" needs promptText and duration "auto", and takes no ratio'
+    elif "mode" not in body and body["model"] in {"seedance2_5", "gemini_omni_flash_1.1"}:
+        yield "the video would be a mere reference"
+
+
+_URI_STARTS = ("https://", "data:image/", "data:video/", "runway://")
+
+
+def _find_uris(value: Any, name: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner, one in value.items():
+            yield from _find_uris(one, inner)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _find_uris(one, name)
+    elif name in URIS:
+        yield value
+
+
+#: The paths, and the file of each one's result.
 RESULTS = {
+    "text_to_video": "clip.mp4",
+    "image_to_video": "clip.mp4",
+    "video_to_video": "clip.mp4",
     "text_to_image": "out.png",
     "image_upscale": "out.png",
     "text_to_speech": "out.wav",
@@ -250,13 +214,13 @@ class FakeRunway(FakeProvider):
         self.check_access(request)
         if request.headers.get("x-runway-version") != "2024-11-06":
             raise self.build_invalid_error("X-Runway-Version is required")
-        models = PATHS.get(request.path_params["path"], {})
-        raw = await request.json()
-        fields, required = models.get(raw.get("model"), ({}, ()))
-        if fields:
-            await self.read_json(request, fields | {"model": str}, ("model", *required))
-        id_ = self.accept_create(known=bool(fields))
-        self.paths[id_] = request.path_params["path"]
+        path = request.path_params["path"]
+        body = await request.json()
+        known = path in RESULTS and body.get("model") in load_models(path)
+        for mistake in list_mistakes(path, body) if known else ():
+            raise self.build_invalid_error(mistake)
+        id_ = self.accept_create(known=known)
+        self.paths[id_] = path
         cost = {"credits": 25}
         return JSONResponse(
             {"estimatedCost": cost}
@@ -304,7 +268,7 @@ class FakeRunway(FakeProvider):
             case OperationState.NO_RESULT:
                 return {"status": "SUCCEEDED", "output": [], **cost}
             case _:
-                name = RESULTS.get(self.paths[request.path_params["id"]], "clip.mp4")
+                name = RESULTS[self.paths[request.path_params["id"]]]
                 return {
                     "status": "SUCCEEDED",
                     "output": [f"{self.build_result_url(request, name)}?_jwt=e.y.z"],

@@ -182,7 +182,7 @@ def _describe_row(row: ModelRow, on: datetime) -> dict[str, Any]:
         "warning": row.explain_retirement(on.date()),
         "quality": row.quality,
         "setting": PROVIDERS[row.provider].keyless_variable if row.keyless_only else None,
-        "ratios": row.ratios,
+        "ratios": row.ratios or row.text_ratios,
         "durations": row.durations,
         "scales": row.scales,
         "maxPixels": row.max_pixels,

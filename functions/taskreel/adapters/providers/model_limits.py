@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -125,7 +126,7 @@ def _list_lacking_output(row: ModelRow, params: Mapping[str, Any]) -> Iterator[s
 
     if count > row.max_results:
         yield f"{count} results a request"
-    if row.durations and seconds > row.durations[-1]:
+    if seconds > _find_longest_clip(row):
         yield f"{seconds:g} s"
     if row.scales and scale > row.scales[-1]:
         yield f"a scale of {scale:g}"
@@ -133,6 +134,14 @@ def _list_lacking_output(row: ModelRow, params: Mapping[str, Any]) -> Iterator[s
         yield f"{width}×{height} pixels"
     if row.formats and file_format is not None and file_format not in row.formats:
         yield f"{file_format} files"
+
+
+def _find_longest_clip(row: ModelRow) -> float:
+    """The most seconds of a model; a sound beyond a range is shortened, and a clip is not."""
+    if row.durations:
+        return row.durations[-1]
+    in_range = row.capability is Capability.VIDEO and "duration" in row.ranges
+    return row.ranges["duration"][1] if in_range else math.inf
 
 
 def _explain_voices(row: ModelRow, word: str) -> str:

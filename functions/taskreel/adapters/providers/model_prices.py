@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskreel.adapters.providers.model_row import ModelRow, PriceUnit, find_nearest
+from taskreel.adapters.providers.ratios import choose_text_ratio, count_pixels
 
 #: The assumed size of a text, whose true number of tokens is not known before it is written.
 _CHARACTERS_A_TOKEN = 4
@@ -22,6 +23,7 @@ def estimate_cost(row: ModelRow, params: Mapping[str, Any]) -> float | None:
         return None
     price = row.usd_by_quality.get(params.get("quality") or "", row.usd)
     price = _find_price_by_side(row, params, price)
+    price = _find_price_by_pixels(row, params, price)
     if params.get("audio") is False:
         price *= row.silent_part
     match row.unit:
@@ -50,6 +52,14 @@ def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) 
     """The price of the size that the longest side makes of a picture or a clip."""
     longest = max(params.get("width") or _SIDE_PIXELS, params.get("height") or _SIDE_PIXELS)
     return next((usd for most, usd in row.usd_by_side if longest <= most), price)
+
+
+def _find_price_by_pixels(row: ModelRow, params: Mapping[str, Any], price: float) -> float:
+    """The price of the listed size that the model makes of the requested one."""
+    if not row.usd_by_pixels:
+        return price
+    pixels = count_pixels(choose_text_ratio(row, params))
+    return next((usd for most, usd in row.usd_by_pixels if pixels <= most), price)
 
 
 def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:

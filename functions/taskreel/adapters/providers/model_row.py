@@ -70,6 +70,8 @@ class ModelRow:
     usd_input: float = 0.0
     #: US dollars a unit by the longest side up to which it holds, ascending.
     usd_by_side: tuple[tuple[int, float], ...] = ()
+    #: The same by its pixels, where `ratios` are sizes: of the one that the request gets.
+    usd_by_pixels: tuple[tuple[int, float], ...] = ()
     #: US dollars a unit by our option `quality`, where the price depends on it.
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)
     #: US dollars a clip by its seconds, where they are not in proportion.
@@ -94,6 +96,9 @@ class ModelRow:
     #: The provider's names of sizes, with the longest side up to which each is made; ascending.
     sizes: tuple[tuple[str, int], ...] = ()
     size_field: str = "resolution"
+    #: Those of work from a picture, whose shape is the picture's, in place of `sizes`: each with
+    #: the pixels of the text ratio (a size) that the request would get, ascending.
+    input_sizes: tuple[tuple[str, int], ...] = ()
     #: Width and height are multiples of it.
     size_multiple: int = 8
     #: Factors of an upscale, ascending.

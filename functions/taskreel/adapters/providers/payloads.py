@@ -17,6 +17,7 @@ from taskreel.adapters.providers.file_uploads import is_outside
 from taskreel.adapters.providers.model_limits import find_reserved_options
 from taskreel.adapters.providers.model_row import ModelRow, SecondsForm, find_nearest
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
+from taskreel.adapters.providers.ratios import get_shape
 from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
@@ -59,35 +60,6 @@ def get_provider_options(row: ModelRow, params: Mapping[str, Any]) -> dict[str, 
     return options
 
 
-def parse_ratio(text: str) -> float:
-    """Width divided by height, of `16:9` or `1280:720`."""
-    width, _, height = text.partition(":")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise PermanentError(
-            f"aspectRatio must be two whole numbers like 16:9, not {text!r}",
-            code="invalid_parameter",
-        )
-    return int(width) / int(height)
-
-
-def choose_ratio(params: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
-    """The allowed ratio nearest to the requested shape; None when the request leaves it open.
-
-    Of several with the same ratio (`1280:720`, `1920:1080`) it is the nearest in size.
-    """
-    shape = _get_shape(params)
-    if shape is None:
-        return None
-    pixels = (params.get("width") or 0) * (params.get("height") or 0)
-
-    def measure_distance(candidate: str) -> tuple[float, float]:
-        width, _, height = candidate.partition(":")
-        from_shape = round(abs(math.log(parse_ratio(candidate) / shape)), 6)
-        return from_shape, abs(float(width) * float(height) - pixels)
-
-    return min(allowed, key=measure_distance)
-
-
 def meet_least_size(
     params: Mapping[str, Any], *, min_pixels: int, max_ratio: float, multiple: int
 ) -> Mapping[str, Any]:
@@ -96,7 +68,7 @@ def meet_least_size(
     They are returned as they are where the request leaves the shape open, or is well within both:
     so far that rounding cannot lead out of them.
     """
-    shape = _get_shape(params)
+    shape = get_shape(params)
     if shape is None:
         return params
     asked = (params.get("width") or 1024) * (params.get("height") or 1024)
@@ -121,7 +93,7 @@ def fit_size(
     Each side is at least `least` and at most `most` pixels. A ratio alone gets about one megapixel;
     None when the request leaves the shape open.
     """
-    shape = _get_shape(params)
+    shape = get_shape(params)
     if shape is None:
         return None
     area = (params.get("width") or 1024) * (params.get("height") or 1024)
@@ -336,12 +308,3 @@ def read_input(item: Input) -> bytes:
             code="input_too_large",
         )
     return item.path.read_bytes()
-
-
-def _get_shape(params: Mapping[str, Any]) -> float | None:
-    """Width divided by height. An aspectRatio wins over a size, which job types fill in."""
-    if params.get("aspectRatio"):
-        return parse_ratio(params["aspectRatio"])
-    if params.get("width") and params.get("height"):
-        return float(params["width"]) / float(params["height"])
-    return None

@@ -18,6 +18,7 @@ RESERVED_ALWAYS = frozenset(
         *("model", "model_id", "model_name", "version", "n", "num_images", "num_outputs"),
         *("num_videos", "num_results", "number_of_images", "number_of_videos", "number_of_results"),
         *("max_images", "image_count", "sample_count", "samples", "batch_size", "candidate_count"),
+        *("output_count", "num_variants"),
         *("webhook", "webhook_url", "webhook_secret", "webhook_events_filter", "webhook_event"),
         *("callback", "callback_url", "notify_url", "stream", "sync_mode", "background", "store"),
     }

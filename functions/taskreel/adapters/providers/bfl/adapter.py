@@ -21,6 +21,7 @@ from taskreel.adapters.providers.provider_client import (
     no_output_error,
     operation_failed_error,
 )
+from taskreel.adapters.providers.ratios import choose_ratio
 from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, Pending
@@ -117,7 +118,7 @@ def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
     if row.ratios:
-        ratio = payloads.choose_ratio(request.params, row.ratios)
+        ratio = choose_ratio(request.params, row.ratios)
         return {"aspect_ratio": ratio} if ratio else {}
     multiple, least, most = (32, 256, 1440) if row.path == "flux-pro-1.1" else (16, 64, 4096)
     size = payloads.fit_size(

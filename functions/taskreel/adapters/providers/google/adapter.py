@@ -44,6 +44,7 @@ from taskreel.adapters.providers.provider_client import (
     operation_failed_error,
     truncated_error,
 )
+from taskreel.adapters.providers.ratios import choose_ratio
 from taskreel.ports import Capability, Done, Generation, Input, Output, Pending
 
 POLL_AFTER = timedelta(seconds=10)
@@ -286,7 +287,7 @@ def _build_file_part(item: Input, uri: str | None) -> dict[str, Any]:
 
 
 def _build_image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:
-    ratio = payloads.choose_ratio(params, row.ratios)
+    ratio = choose_ratio(params, row.ratios)
     size = payloads.choose_size_name(row, params, 1024)
     return {"imageSize": size} | ({"aspectRatio": ratio} if ratio else {})
 
@@ -299,7 +300,7 @@ def _build_video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     parameters = payloads.rename_fields(params, row.fields, row.ranges)
     parameters |= payloads.fold_seed(params, MAX_VIDEO_SEED)
     parameters["durationSeconds"] = row.find_seconds(params.get("duration") or 8)
-    parameters["aspectRatio"] = payloads.choose_ratio(params, row.ratios) or row.ratios[0]
+    parameters["aspectRatio"] = choose_ratio(params, row.ratios) or row.ratios[0]
     if params.get("height") and params.get("width"):
         shorter = min(params["width"], params["height"])
         parameters["resolution"] = "1080p" if shorter > 720 else "720p"

@@ -26,6 +26,7 @@ from taskreel.adapters.providers.provider_client import (
     operation_failed_error,
     truncated_error,
 )
+from taskreel.adapters.providers.ratios import choose_ratio
 from taskreel.adapters.providers.transcripts import Segment, Transcript, save_transcript
 from taskreel.ports import Capability, Done, Generation, Pending
 
@@ -156,7 +157,7 @@ class OpenAI:
 def _build_picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     body = {"model": row.path, **payloads.rename_fields(request.params, row.fields, row.ranges)}
     if row.ratios:
-        if listed := payloads.choose_ratio(request.params, row.ratios):
+        if listed := choose_ratio(request.params, row.ratios):
             body["size"] = listed.replace(":", "x")
     elif size := payloads.fit_size(
         payloads.meet_least_size(

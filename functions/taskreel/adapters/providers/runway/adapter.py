@@ -26,6 +26,12 @@ from taskreel.adapters.providers.provider_client import (
     operation_failed_error,
     sanitise_text,
 )
+from taskreel.adapters.providers.ratios import (
+    choose_input_size,
+    choose_ratio,
+    choose_text_ratio,
+    count_pixels,
+)
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Input, Pending
 
@@ -34,6 +40,16 @@ POLL_AFTER = timedelta(seconds=6)  # the specification asks for five seconds or 
 MAX_INLINE_BYTES = 3_700_000  # 5 MB as base64
 DEFAULT_VOICE = "Maya"
 CREDITS_A_DOLLAR = 100
+#: The longest side of a clip where a request leaves it open.
+OPEN_SIDE = 1280
+#: The models of pictures whose prompt may name a picture: `@image1`.
+TAGGED = frozenset(
+    {
+        *("gen4_image", "gen4_image_turbo", "gemini_2.5_flash", "gpt_image_2"),
+        *("gpt_image_2_5_flare", "gpt_image_2_5_sunburst", "nano_banana_2.1"),
+        *("gemini_image3.1_flash", "gemini_image3.1_flash_lite", "gemini_image3_pro"),
+    }
+)
 
 
 class Runway:
@@ -144,46 +160,70 @@ def _build_request(
             picture = {"imageUri": uris[0]}
             return "image_upscale", picture | ({"scaleFactor": scale} if scale else {})
         case Capability.SPEECH:
-            preset = choose_voice(row, request.params, DEFAULT_VOICE)
-            voice = {"type": "runway-preset", "presetId": preset}
-            body = payloads.rename_fields(request.params, row.fields, row.ranges)
-            language = request.params.get("language")
-            if language and "language" in row.options:
-                body["languageCode"] = payloads.strip_region(language)
-            return "text_to_speech", body | {"voice": voice}
+            return "text_to_speech", _build_speech(row, request)
         case Capability.VIDEO_EDIT:
             body = payloads.rename_fields(request.params, row.fields, row.ranges)
-            return "video_to_video", body | {"videoUri": uris[0]}
+            return "video_to_video", dict(row.constants) | body | dict(
+                zip(row.input_fields, uris, strict=True)
+            )
         case Capability.SOUND_EFFECT:
             body = payloads.rename_fields(request.params, row.fields, row.ranges)
-            return "sound_effect", body | payloads.build_seconds(row, request.params)
+            seconds = payloads.build_seconds(row, request.params)
+            return "sound_effect", dict(row.constants) | body | seconds
         case _:
-            body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
-                row, request
-            )
-            references = [
-                {"uri": uri, "tag": f"image{number}"} for number, uri in enumerate(uris, 1)
-            ]
-            return "text_to_image", body | ({"referenceImages": references} if references else {})
+            return "text_to_image", _build_picture(row, request, uris)
+
+
+def _build_speech(row: ModelRow, request: Generation) -> dict[str, Any]:
+    body = payloads.rename_fields(request.params, row.fields, row.ranges)
+    language = request.params.get("language")
+    if language and "language" in row.options:
+        body["languageCode"] = payloads.strip_region(language)
+    if row.voices:
+        preset = choose_voice(row, request.params, DEFAULT_VOICE)
+        body["voice"] = {"type": "runway-preset", "presetId": preset}
+    return body
+
+
+def _build_picture(row: ModelRow, request: Generation, uris: Sequence[str]) -> dict[str, Any]:
+    body = {**row.constants, **payloads.rename_fields(request.params, row.fields, row.ranges)}
+    body |= _build_shape(row, request)
+    if uris:
+        # Only some models let a prompt name a picture, by its tag.
+        tagged = row.name in TAGGED
+        body["referenceImages"] = [
+            {"uri": uri, "tag": f"image{number}"} if tagged else {"uri": uri}
+            for number, uri in enumerate(uris, 1)
+        ]
+    return body
 
 
 def _build_video(
     row: ModelRow, request: Generation, uris: Sequence[str]
 ) -> tuple[str, dict[str, Any]]:
-    body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
-        row, request
-    )
+    body = {**row.constants, **payloads.rename_fields(request.params, row.fields, row.ranges)}
+    body |= _build_shape(row, request)
     body["duration"] = row.find_seconds(request.params.get("duration") or 5)
-    if not request.inputs:
+    if not uris:
         return "text_to_video", body
+    # Without a position a picture is a mere reference at the models that take two frames.
     frames = [
         {"uri": uri, "position": position}
         for uri, position in zip(uris, ("first", "last"), strict=False)
     ]
-    body["promptImage"] = frames if len(frames) > 1 else frames[0]["uri"]
+    body["promptImage"] = frames if row.max_inputs > 1 else uris[0]
     return "image_to_video", body
 
 
-def _build_ratio(row: ModelRow, request: Generation) -> dict[str, Any]:
+def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
+    """The fields of the size and the ratio, as far as the model has them."""
+    if request.inputs and row.input_sizes:
+        pixels = count_pixels(choose_text_ratio(row, request.params))
+        return {row.size_field: choose_input_size(row, pixels)}
+    shape: dict[str, Any] = {}
+    if row.sizes:
+        shape[row.size_field] = payloads.choose_size_name(row, request.params, OPEN_SIDE)
     ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
-    return {"ratio": payloads.choose_ratio(request.params, ratios) or ratios[0]}
+    if ratios:
+        shape["ratio"] = choose_ratio(request.params, ratios) or ratios[0]
+    return shape

@@ -24,6 +24,7 @@ from taskreel.adapters.providers.provider_client import (
     moderation_error,
     no_output_error,
 )
+from taskreel.adapters.providers.ratios import choose_ratio
 from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=10)
@@ -123,7 +124,7 @@ def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
         return {"mode": "image-to-image", "strength": STRENGTH}
     if request.inputs and row.path == "generate/ultra":
         return {"strength": STRENGTH}
-    ratio = payloads.choose_ratio(request.params, row.ratios) if row.ratios else None
+    ratio = choose_ratio(request.params, row.ratios) if row.ratios else None
     return {"aspect_ratio": ratio} if ratio else {}
 
 
