@@ -343,16 +343,18 @@ def test_a_project_has_members_in_roles_and_caps(commands: Commands) -> None:
     assert "40" in commands.text("projects", "credits", project, "--user", "eve")
     assert commands.run("projects", "grant", project, "1", "--user", "eve").exit_code == 3
     assert "paid by its own account" in commands.text("projects", "show", project)
+    assert "paid by its members" in commands.text("projects", "payer", project, "members")
+    assert "paid by its own account" in commands.text("projects", "payer", project, "project")
     made = commands.json("projects", "keys", "create", project, "render server", "--days", "9")
     assert made["token"].startswith(f"tk_{project}_")
     again = commands.text("projects", "keys", "rotate", project, made["keyId"], "--overlap", "60")
     assert again.splitlines()[-1].startswith(f"tk_{project}_")
-    listed = commands.text("projects", "keys", project)
+    listed = commands.text("projects", "keys", "list", project)
     assert made["keyId"] in listed
     assert "tk_" not in listed
-    assert commands.run("projects", "keys", project, "--user", "eve").exit_code == 3
+    assert commands.run("projects", "keys", "list", project, "--user", "eve").exit_code == 3
     assert "revoked" in commands.text("projects", "keys", "revoke", project, made["keyId"], "--yes")
-    assert made["keyId"] not in commands.text("projects", "keys", project)
+    assert made["keyId"] not in commands.text("projects", "keys", "list", project)
     assert project in commands.text("projects", "--user", "eve")
     assert project in commands.text("projects", "list", "--all-users")
     assert commands.run("projects", "list", "--all-users", "--user", "eve").exit_code == 3

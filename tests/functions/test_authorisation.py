@@ -147,6 +147,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/projects/{project_id}/credits": Right.OWNER,
     "GET /api/projects/{project_id}/ledger": Right.OWNER,
     "POST /api/projects/{project_id}/grants": Right.ADMIN,
+    "PUT /api/projects/{project_id}/payer": Right.ADMIN,
     # Roles, and what a key itself may do: test_project_keys.py.
     "GET /api/projects/{project_id}/keys": Right.OWNER,
     "POST /api/projects/{project_id}/keys": Right.OWNER,
@@ -179,6 +180,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/projects/{project_id}/owner": {"ownerId": "ada"},
     "PUT /api/projects/{project_id}/caps": {"daily": 10, **_REASON},
     "POST /api/projects/{project_id}/grants": {"amount": 1, **_REASON},
+    "PUT /api/projects/{project_id}/payer": {"payer": "members", **_REASON},
     "PUT /api/projects/{project_id}/limits": {"activeJobs": 10, **_REASON},
     "POST /api/projects/{project_id}/keys": {"name": "mine"},
     "PUT /api/templates/{name}": {**_TEMPLATE, "name": None},

@@ -179,8 +179,15 @@ async def test_it_is_measured_once_in_some_seconds_whoever_asks(
     assert asked == ["probe", "probe"]
 
 
-async def test_a_deep_check_shows_the_machine(world: World) -> None:
-    machine = (await read_health(world, "?deep=true"))["machine"]
+async def test_a_deep_check_shows_admins_the_machine_and_others_its_status(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    path = "/api/jobs/health?deep=true"
+    for client in (world.api, ada):
+        assert (await client.get(path)).json()["machine"].keys() == {"status"}
+    forged = world.as_user("root", role="admin", key="another-secret-of-32-letters-or-more")
+    assert (await forged.get(path)).status_code == 401
+    machine = (await admin.get(path)).json()["machine"]
     assert machine["status"] in {"healthy", "degraded", "unhealthy"}
     facts = machine["facts"]
     assert 0 < facts["processBytes"] < facts["memoryLimitBytes"]

@@ -22,7 +22,8 @@ from functions.test_projects import PROJECTS, make_project
 from simulation.world import World
 from taskreel.app.audit.repairs import repair
 from taskreel.domain.ids import project_account_id
-from taskreel.store_collections import ACCOUNTS
+from taskreel.ports import Query, Row
+from taskreel.store_collections import ACCOUNTS, LEDGER
 
 FAILING = image_request("fail-permanent")
 SLOW = image_request("sleep", seconds=10)
@@ -109,6 +110,71 @@ async def test_a_member_pays_until_the_first_grant_and_settles_what_they_hold(
     assert (after["captured"], after["held"]) == (before["captured"] + 1, 0)
     assert await read_numbers(eve, film) == (4, 0, 1)
     await expect_sound_books(world)
+
+
+async def test_members_pay_again_once_an_admin_says_so(
+    world: World,
+    ada: httpx.AsyncClient,
+    eve: httpx.AsyncClient,
+    admin: httpx.AsyncClient,
+    film: str,
+) -> None:
+    path = f"{PROJECTS}/{film}/payer"
+    never = await admin.put(path, json={"payer": "project"})
+    assert "grants" in expect_problem(never, 409, "conflict")["detail"]
+    await grant(admin, film, 10)
+    expect_problem(await ada.put(path, json={"payer": "members"}), 403, "forbidden")
+    await submit_job(eve, {**SLOW, "projectId": film})
+    failed = await submit_job(eve, {**FAILING, "projectId": film})
+    answer = await admin.put(path, json={"payer": "members", "reason": "the pilot is over"})
+    assert (answer.status_code, answer.json()["hasAccount"]) == (200, False)
+    before = await read_balance(eve)
+    await submit_job(eve, {**NOOP, "projectId": film})
+    assert (await read_balance(eve))["held"] == before["held"] + 1
+    await world.advance(60)
+    # What the project held is settled there, and its credits stay its own.
+    assert await read_numbers(eve, film) == (9, 0, 1)
+    assert (await read_balance(eve))["captured"] == before["captured"] + 1
+    # A new round of a job that the project paid is its owner's.
+    assert (await eve.post(f"{IMAGE}/{failed['jobId']}/retry")).status_code == 202
+    assert (await read_balance(eve))["held"] == 1
+    await world.advance(60)
+    assert await read_numbers(eve, film) == (9, 0, 1)
+    assert (await admin.put(path, json={"payer": "project"})).json()["hasAccount"] is True
+    await submit_job(eve, {**NOOP, "projectId": film})
+    assert await read_numbers(eve, film) == (8, 1, 1)
+    await world.advance(60)
+    await expect_sound_books(world)
+    entries = (await admin.get("/api/audit", params={"text": "project payer"})).json()["entries"]
+    assert [(one["action"], one["reason"]) for one in entries] == [
+        ("project payer set: project", ""),
+        ("project payer set: members", "the pilot is over"),
+    ]
+
+
+async def test_an_audit_reads_a_projects_ledger_once_for_all_members(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    ada: httpx.AsyncClient,
+    eve: httpx.AsyncClient,
+    admin: httpx.AsyncClient,
+    film: str,
+) -> None:
+    await grant(admin, film, 10)
+    for member in (ada, eve):
+        await submit_job(member, {**NOOP, "projectId": film})
+    await world.advance(60)
+    query, read = world.services.store.query, []
+
+    async def counting(wanted: Query[Any], /) -> list[Row[Any]]:
+        if wanted.collection is LEDGER and wanted.where[0][2] == project_account_id(film):
+            read.append(wanted)
+        return await query(wanted)
+
+    monkeypatch.setattr(world.services.store, "query", counting)
+    await expect_sound_books(world)
+    # For the members together, and for the project's own books.
+    assert len(read) == 2
 
 
 async def test_an_empty_account_refuses_whatever_the_member_has(

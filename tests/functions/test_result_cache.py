@@ -392,6 +392,14 @@ async def test_a_purge_of_others_leaves_it(
     assert (await ask(ada))["jobId"] == first["jobId"]
 
 
+async def test_a_purge_for_a_reason_with_control_characters_is_refused(
+    admin: httpx.AsyncClient,
+) -> None:
+    refused = await admin.delete("/api/cache?reason=a%00b")
+    assert expect_problem(refused, 422, "invalid_request")["errors"][0]["path"] == "reason"
+    assert (await admin.get("/api/audit")).json()["entries"] == []
+
+
 async def test_a_purge_of_an_unknown_user_is_refused(admin: httpx.AsyncClient) -> None:
     answer = await admin.delete("/api/cache?userId=nobody-yet")
     expect_problem(answer, 404, "not_found")

@@ -245,6 +245,17 @@ async def test_child_jobs_that_expired_before_their_pipeline_raise_no_alarm(
     assert (await audit(world)).violations == []
 
 
+async def forecast_retries(user: httpx.AsyncClient, job_type: str) -> list[int]:
+    """The cost of retrying all failed jobs: as a redrive and as a bulk operation."""
+    redrive = {"jobType": job_type, "limit": 5, "dryRun": True}
+    order = {"action": "retry", "filter": {"status": ["FAILED"]}, "limit": 5, "dryRun": True}
+    answers = [
+        await user.post("/api/jobs/dead-letters/redrive", json=redrive),
+        await user.post("/api/operations", json=order),
+    ]
+    return [answer.json()["cost"] for answer in answers]
+
+
 @pytest.mark.parametrize("verb", ["replay", "retry"])
 async def test_steps_whose_adopted_jobs_are_gone_are_done_again_within_the_quote(
     world: World, ada: httpx.AsyncClient, verb: str
@@ -253,6 +264,7 @@ async def test_steps_whose_adopted_jobs_are_gone_are_done_again_within_the_quote
     job = await failed(world, ada)
     adopted = await jobs_of(world, job["jobId"], "first")
     again = await ended(world, ada, await replayed(ada, job), "FAILED")
+    before = await forecast_retries(ada, job["jobType"])
 
     def remove_adopted(tx: Transaction) -> None:
         for child in adopted:
@@ -265,6 +277,10 @@ async def test_steps_whose_adopted_jobs_are_gone_are_done_again_within_the_quote
         third = await ended(world, ada, third, "COMPLETED")
         assert third["credits"]["captured"] == 3
     else:
+        # What is said before it is done counts them, too.
+        assert await forecast_retries(ada, job["jobType"]) == [
+            cost + len(adopted) for cost in before
+        ]
         answer = await ada.post(again["urls"]["retry"])
         assert answer.json()["credits"]["held"] == 3
         third = await ended(world, ada, again, "FAILED")

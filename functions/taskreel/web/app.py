@@ -126,6 +126,7 @@ def build_fastapi() -> FastAPI:
             erasures.ErasureOrder,
             project_routes.NewProject,
             project_routes.MemberOrder,
+            project_credits.PayerOrder,
             project_keys.NewKeyOrder,
             project_keys.RotationOrder,
             project_routes.OwnerOrder,

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from taskreel.app.health import DependencyHealth, HealthReport, ProviderHealth, QueueHealth
 from taskreel.domain.health import Health, MachineFacts, Thresholds
-from taskreel.web.auth import ApiContext
-from taskreel.web.http import JsonResponse, check_query, parse_boolean
+from taskreel.web.auth import ApiContext, authenticate
+from taskreel.web.http import JsonResponse, check_query, find_header, parse_boolean
 from taskreel.web.responses import View, is_absent
 
 
@@ -47,11 +47,14 @@ class ProviderHealthView(View):
 
 
 class MachineView(View):
-    """The instance that answered: memory, processors, network, and the running jobs' disk."""
+    """The instance that answered: memory, processors, network, and the running jobs' disk.
+
+    Without the token of an admin of the deployment `status` alone: the facts describe its machine.
+    """
 
     status: Health
-    reasons: tuple[str, ...]
-    facts: MachineFacts
+    reasons: tuple[str, ...] | None = Field(default=None, exclude_if=is_absent)
+    facts: MachineFacts | None = Field(default=None, exclude_if=is_absent)
 
 
 class HealthView(View):
@@ -75,7 +78,7 @@ class HealthView(View):
 
 
 async def read_health(request: Request) -> Response:
-    """With `deep=true` also memory, processors, disk and network of this instance."""
+    """With `deep=true` also memory, processors, disk and network of this instance, for admins."""
     check_query(request, "deep")
     deep = parse_boolean(request, "deep")
     monitor = ApiContext.of(request).health
@@ -83,10 +86,19 @@ async def read_health(request: Request) -> Response:
     view = build_health_view(report, monitor.limits)
     if deep:
         facts, verdict = monitor.inspect_machine()
-        machine = MachineView(status=verdict.status, reasons=verdict.reasons, facts=facts)
+        machine = MachineView(status=verdict.status)
+        if await _is_admin(request):
+            machine = MachineView(status=verdict.status, reasons=verdict.reasons, facts=facts)
         view = view.model_copy(update={"machine": machine})
     bad = report.status is Health.UNHEALTHY
     return JsonResponse(view, HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK)
+
+
+async def _is_admin(request: Request) -> bool:
+    """Tell if the request has an admin's token. Raises UnauthenticatedError for an invalid one."""
+    if find_header(request, b"authorization") is None:
+        return False
+    return (await authenticate(request)).caller.admin
 
 
 def build_health_view(report: HealthReport, limits: Thresholds) -> HealthView:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from taskreel.app.jobs.purge_cache import purge_cache
 from taskreel.domain.value import Value
+from taskreel.jobtypes.submission import refuse_unstorable
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_reads import JobTypeName
 from taskreel.web.openapi_problems import document_problems
@@ -52,6 +53,7 @@ async def purge_result_cache(
     The jobs and their files stay. It takes effect at once, however many they are, and is recorded
     in the audit log.
     """
+    refuse_unstorable(wanted)
     purged_at = await purge_cache(
         context.services,
         context.caller,

@@ -18,7 +18,7 @@ from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.flow.slots import active_limit
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account
+from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.ids import project_of_account
 from taskreel.domain.webhook import DELIVERY_RETENTION
@@ -31,6 +31,8 @@ _PAGE = 200
 #: A document that was written meanwhile has come to rest after that time.
 _PAUSE_SECONDS = 2.0
 _READINGS = 3
+#: Entries of a payer's ledger in memory, about a kilobyte each.
+_MOST_HELD_ENTRIES = 50_000
 #: A lease with its grace, and two sweeps: what is due longer has been missed.
 OVERDUE_AFTER = timedelta(minutes=5)
 
@@ -50,6 +52,39 @@ class AuditReport:
         return dict(Counter(str(one.rule) for one in self.violations))
 
 
+class PayerLedgers:
+    """The ledgers of projects that pay, each read once for all of their members.
+
+    A settlement is in the books of the job's user and of its payer. One ledger is in
+    memory; of one that is too long every member's audit reads the pages again.
+    """
+
+    def __init__(self) -> None:
+        self._payer: str | None = None
+        self._entries: list[LedgerEntry] = []
+
+    def forget(self) -> None:
+        """Read the next ledger afresh."""
+        self._payer, self._entries = None, []
+
+    async def read(
+        self, services: Services, payer: str, report: AuditReport
+    ) -> AsyncIterator[LedgerEntry]:
+        """The entries of a payer's ledger, as they were when it was read."""
+        if payer == self._payer:
+            for entry in self._entries:
+                yield entry
+            return
+        self.forget()
+        entries: list[LedgerEntry] = []
+        async for entry in _read_all(services, _query_of(LEDGER, "userId", payer), report):
+            if len(entries) <= _MOST_HELD_ENTRIES:
+                entries.append(entry)
+            yield entry
+        if len(entries) <= _MOST_HELD_ENTRIES:
+            self._payer, self._entries = payer, entries
+
+
 async def audit_store(
     services: Services, *, with_files: bool = False, with_repair: bool = False
 ) -> AuditReport:
@@ -58,15 +93,16 @@ async def audit_store(
     `with_files` also compares each artifact with the bucket: a call for each file. Raises
     StoreError.
     """
-    report = AuditReport()
+    report, payers = AuditReport(), PayerLedgers()
     async for account in _read_all(services, Query(collection=ACCOUNTS, limit=_PAGE), report):
         report.users += 1
-        found = await _audit_user(services, account.user_id, report)
+        found = await _audit_user(services, account.user_id, report, payers)
         if with_repair:
             done = [text for one in found if (text := await repair(services, one)) is not None]
             if done:
                 report.repaired += done
-                found = await _audit_user(services, account.user_id, AuditReport())
+                payers.forget()
+                found = await _audit_user(services, account.user_id, AuditReport(), payers)
         report.violations += found
         if with_files:
             await _check_files(services, account.user_id, report)
@@ -74,13 +110,17 @@ async def audit_store(
     return report
 
 
-async def _audit_user(services: Services, user_id: str, report: AuditReport) -> list[Violation]:
+async def _audit_user(
+    services: Services, user_id: str, report: AuditReport, payers: PayerLedgers
+) -> list[Violation]:
     """The rules that the user's books break, in each of several readings."""
     before = (report.jobs, report.entries)
     found: list[Violation] = []
     for reading in range(_READINGS):
         report.jobs, report.entries = before
-        again = await _read_books(services, user_id, report)
+        if reading:
+            payers.forget()  # what was read for a member before may be older than their jobs
+        again = await _read_books(services, user_id, report, payers)
         found = [one for one in again if reading == 0 or one in found]
         if not found:
             break
@@ -89,7 +129,9 @@ async def _audit_user(services: Services, user_id: str, report: AuditReport) -> 
     return found
 
 
-async def _read_books(services: Services, user_id: str, report: AuditReport) -> list[Violation]:
+async def _read_books(
+    services: Services, user_id: str, report: AuditReport, payers: PayerLedgers
+) -> list[Violation]:
     unreadable = AuditReport()
     now = services.clock.now()
     recent = now - DELIVERY_RETENTION + timedelta(days=1)
@@ -101,13 +143,13 @@ async def _read_books(services: Services, user_id: str, report: AuditReport) -> 
         async for job in _read_all(services, paid, unreadable):
             if job.paid_by == user_id:
                 books.put_paid_job(job)
-    payers: set[str] = set()
+    of_payers: set[str] = set()
     async for job in _read_all(services, _query_of(JOBS, "userId", user_id), unreadable):
         books.put_job(job)
         report.jobs += 1
-        payers |= set() if job.paid_by is None else {job.paid_by}
-    for payer in sorted(payers):
-        async for entry in _read_all(services, _query_of(LEDGER, "userId", payer), unreadable):
+        of_payers |= set() if job.paid_by is None else {job.paid_by}
+    for payer in sorted(of_payers):
+        async for entry in payers.read(services, payer, unreadable):
             books.put_entry(entry)
     async for entry in _read_all(services, _query_of(LEDGER, "userId", user_id), unreadable):
         books.put_entry(entry)

@@ -1,4 +1,4 @@
-"""The account of a project, which pays the jobs of its members from the first grant to it on."""
+"""The account of a project, which pays the jobs of its members from a grant to it on."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
 from taskreel.app.credits.grants import GrantOrder, build_grant_entry, write_grant
 from taskreel.app.jobs.queries import Page, list_ledger
-from taskreel.app.projects.members import find_project
+from taskreel.app.projects.members import find_project, record_change
 from taskreel.app.projects.rights import load_project
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account, LedgerEntry
-from taskreel.domain.errors import NotFoundError
+from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import project_account_id, random_id
+from taskreel.domain.project import Project
 from taskreel.ports import Transaction
-from taskreel.store_collections import AUDIT, PROJECTS
+from taskreel.store_collections import ACCOUNTS, AUDIT, PROJECTS
 
 
 async def grant_to_project(services: Services, project_id: str, order: GrantOrder) -> Account:
-    """Add credits to the project's account; from the first on it pays all new jobs of the project.
+    """Add credits to the project's account, which from then on pays all new jobs of the project.
 
     Holds that members have made go on to be theirs. Raises what `grant_credits` does, and
     NotFoundError.
@@ -43,6 +44,34 @@ async def grant_to_project(services: Services, project_id: str, order: GrantOrde
             tx.set(PROJECTS, project_id, project.model_copy(update={"has_account": True}))
             tx.create(AUDIT, opening.entry_id, opening)
         return account
+
+    return await services.store.transaction(write)
+
+
+async def set_payer(
+    services: Services, caller: Caller, project_id: str, *, pays: bool, reason: str
+) -> Project:
+    """Have the project's account pay its new jobs, or its members theirs.
+
+    What is held and what is left of its credits stays in its account. Raises NotFoundError, and
+    ConflictError for a project that was never granted any.
+    """
+    payer = "project" if pays else "members"
+    entry = record_change(services, caller, project_id, f"project payer set: {payer}", reason)
+
+    async def write(tx: Transaction) -> Project:
+        project = await load_project(tx, project_id)
+        if project is None:
+            raise NotFoundError(f"There is no project {project_id}: POST /api/projects makes one.")
+        if pays and await tx.get(ACCOUNTS, project_account_id(project_id)) is None:
+            raise ConflictError(
+                f"Project {project_id} has no account: POST /api/projects/{project_id}/grants "
+                "gives it credits, and it pays from then on."
+            )
+        changed = project.model_copy(update={"has_account": pays, "updated_at": entry.at})
+        tx.set(PROJECTS, project_id, changed)
+        tx.create(AUDIT, entry.entry_id, entry)
+        return changed
 
     return await services.store.transaction(write)
 

@@ -36,11 +36,7 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     """
     failed = await find_job_to_change(services, caller, job_id, job_type)
     require_unambiguous(failed, caller)
-    lost: Collection[str] = ()
-    if failed.steps:
-        from taskreel.app.jobs.lost_steps import find_lost_steps  # of pipelines: cold start
-
-        lost = await find_lost_steps(services, failed)
+    lost = await _find_lost_steps(services, failed)
     async with reserve_room(services, failed) as room:
         job, alerts = await services.store.transaction(
             lambda tx: _open_next_round(services, tx, job_id, room, caller, lost)
@@ -71,6 +67,19 @@ def is_ambiguous(job: Job) -> bool:
     if any(error is not None and error.code == AMBIGUOUS for error in errors):
         return True
     return job.status is Status.FAILED and job.maybe_bought
+
+
+async def forecast_next_round(services: Services, job: Job) -> int:
+    """The credits that `retry_job` would hold, finished steps whose jobs are gone included."""
+    return price_next_round(job, await _find_lost_steps(services, job))
+
+
+async def _find_lost_steps(services: Services, job: Job) -> Collection[str]:
+    if not job.steps:
+        return ()
+    from taskreel.app.jobs.lost_steps import find_lost_steps  # of pipelines: cold start
+
+    return await find_lost_steps(services, job)
 
 
 def price_next_round(job: Job, lost: Collection[str] = ()) -> int:

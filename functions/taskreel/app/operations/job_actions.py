@@ -14,8 +14,8 @@ from taskreel.app.jobs.hold_forecast import HoldForecast
 from taskreel.app.jobs.remove import remove_job
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.retry import (
+    forecast_next_round,
     is_ambiguous,
-    price_next_round,
     require_retryable,
     retry_job,
 )
@@ -90,7 +90,7 @@ class JobActions:
                 )
             case BulkAction.RETRY:
                 require_retryable(job)
-                cost = price_next_round(job)
+                cost = await forecast_next_round(self.services, job)
             case BulkAction.REPLAY:
                 owner, request = await self._prepare_replay(job)
                 cost = (await quote_job(self.services, owner, request)).cost
@@ -114,7 +114,7 @@ class JobActions:
             case BulkAction.RETRY:
                 if self.since and job.status_at.get(Status.FAILED, self.since) > self.since:
                     return Outcome()  # the step that retried it was not stored
-                cost = price_next_round(job)
+                cost = await forecast_next_round(services, job)
                 await retry_job(services, caller, job.job_id, job.job_type)
                 return Outcome(cost)
             case BulkAction.REPLAY:

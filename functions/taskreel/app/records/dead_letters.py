@@ -8,7 +8,7 @@ from datetime import datetime
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.hold_forecast import HoldForecast
-from taskreel.app.jobs.retry import is_ambiguous, price_next_round, require_retryable, retry_job
+from taskreel.app.jobs.retry import forecast_next_round, is_ambiguous, require_retryable, retry_job
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.dead_letters import DeadLetterGroup
@@ -117,7 +117,7 @@ async def redrive_jobs(
     for job in jobs:
         if eligible == limit:
             break
-        outcome = await _judge(job, forecast)
+        outcome = await _judge(services, job, forecast)
         if outcome.reason is None and not dry_run:
             outcome = await _redrive(services, caller, outcome)
         eligible += outcome.reason is None
@@ -138,14 +138,14 @@ async def _require_group(services: Services, fingerprint: str) -> None:
         )
 
 
-async def _judge(job: Job, forecast: HoldForecast) -> RedriveOutcome:
+async def _judge(services: Services, job: Job, forecast: HoldForecast) -> RedriveOutcome:
     """Tell if the job may have another round, after those before it."""
     if is_ambiguous(job):
         # An admin may retry each by itself, having looked at the provider.
         return RedriveOutcome(job, 0, "its work may have been bought: retry it by itself")
     try:
         require_retryable(job)
-        cost = price_next_round(job)
+        cost = await forecast_next_round(services, job)
     except TaskreelError as error:
         return RedriveOutcome(job, 0, error.message)
     return RedriveOutcome(job, cost, await forecast.hold(job.user_id, cost, job.project_id))

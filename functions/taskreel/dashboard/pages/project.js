@@ -20,7 +20,7 @@ const ROLES = [
 /** @type {Record<string, string>} */
 const TONES = { viewer: "off", editor: "wait", admin: "good" };
 
-/** @typedef {{kind: "role" | "remove" | "leave", userId: string, role: string}} Order */
+/** @typedef {{kind: "role" | "remove" | "leave" | "payer", userId: string, role: string}} Order */
 
 /** @param {import("../pages.js").PageProps} props */
 export default function ProjectPage({ id, caller }) {
@@ -40,6 +40,7 @@ export default function ProjectPage({ id, caller }) {
     <section class="panel project"><h2 class="hidden">Spend, caps and limits</h2>
       <dl class="inline"><div><dt>Owner</dt><dd>${project.ownerId}</dd></div><div><dt>Your role</dt><dd>${project.role ?? "none: you see it as an admin of the deployment"}</dd></div><div><dt>Jobs at a time</dt><dd>${project.activeJobs === null ? "no limit" : project.activeJobs.toLocaleString()}</dd></div><div><dt>Created</dt><dd><${Time} at=${project.createdAt} now=${now} /></dd></div></dl>
       ${project.hasAccount ? html`<${Account} path=${path} now=${now} />` : html`<p class="hint">Its members pay its jobs, each their own, until an admin of the deployment grants it credits.</p>`}
+      ${caller.admin && project.hasAccount && html`<button class="quiet" onClick=${() => setOrder({ kind: "payer", userId: "", role: "" })}>Let its members pay…</button>`}
       <${Caps} caps=${project} />
       ${!manages && [project.daily, project.monthly, project.total].every((cap) => cap.limit === null) && html`<p>${formatCredits(project.daily.spent)} spent today, ${formatCredits(project.monthly.spent)} this month. There is no cap.</p>`}
       ${manages && html`<div class="user-forms"><${AddForm} path=${path} known=${project.members} done=${done} /><${CapsForm} key=${`${project.daily.limit}/${project.monthly.limit}`} caps=${project} path=${`${path}/caps`} done=${reload} /><${ProjectLimits} key=${`limits/${project.activeJobs}/${project.total.limit}`} project=${project} path=${`${path}/limits`} done=${reload} />${caller.admin && html`<${GrantForm} path=${`${path}/grants`} to=${project.name} whose="the project's" done=${reload} />`}</div>`}
@@ -51,7 +52,8 @@ export default function ProjectPage({ id, caller }) {
     </section>
     ${manages && html`<${Keys} path=${`${path}/keys`} pays=${project.hasAccount} now=${now} />`}
     ${order?.kind === "role" && html`<${RoleDialog} order=${order} project=${project} path=${path} owner=${mayNameOwner(caller, project)} close=${() => setOrder(null)} done=${done} />`}
-    ${order && order.kind !== "role" && html`<${RemoveDialog} order=${order} project=${project} path=${path} close=${() => setOrder(null)} done=${done} />`}`;
+    ${order?.kind === "payer" && html`<${PayerDialog} project=${project} path=${path} close=${() => setOrder(null)} done=${reload} />`}
+    ${order && (order.kind === "remove" || order.kind === "leave") && html`<${RemoveDialog} order=${order} project=${project} path=${path} close=${() => setOrder(null)} done=${done} />`}`;
 }
 
 /** The balance of the account that pays its jobs. @param {{path: string, now: number}} props */
@@ -123,4 +125,14 @@ function RemoveDialog({ order, project, path, close, done }) {
   return html`<${ConfirmDialog} title=${leaves ? `Leave ${project.name}` : `Remove ${order.userId}`} verb=${leaves ? "Leave" : "Remove"} danger close=${close} act=${act}>
     <p>${leaves ? "You no longer see" : html`<strong>${order.userId}</strong> no longer sees`} the jobs of the other members, and cannot submit to the project. ${leaves ? "Your" : "Their"} own jobs stay ${leaves ? "yours" : "theirs"}, and the project's members see them as before.</p>
   </${ConfirmDialog}>`;
+}
+
+/** @param {{project: any, path: string, close: () => void, done: () => void}} props */
+function PayerDialog({ project, path, close, done }) {
+  const act = async () => {
+    await call("PUT", `${path}/payer`, { body: { payer: "members", reason: "by the dashboard" } });
+    announce(`The members of ${project.name} pay its jobs now.`);
+    done();
+  };
+  return html`<${ConfirmDialog} title="Let the members pay" verb="Let them pay" close=${close} act=${act}><p>New jobs and retries are paid by the member who submits them, and API keys of the project can run none. Its credits stay in its account: the next grant makes it pay again.</p></${ConfirmDialog}>`;
 }

@@ -208,10 +208,25 @@ def set_limits(
 def grant_to_project(session: Session, project_id: str, amount: int, **options: Any) -> None:
     """Grant a project credits of its own (admin).
 
-    From the first grant on its account pays all new jobs of the project, and its members' accounts
-    none of them.
+    From then on its account pays all new jobs of the project, and its members' accounts none of
+    them, until `taskreel projects payer` says otherwise.
     """
     send_grant(session, f"{_find_path(project_id)}/grants", amount, **options)
+
+
+@project_commands.command("payer")
+@_project
+@click.argument("payer", type=click.Choice(("project", "members")), metavar="PAYER")
+@reason_option
+@connected
+def set_payer(session: Session, project_id: str, payer: str, *, reason: str) -> None:
+    """Choose who pays a project's new jobs (admin).
+
+    PAYER is project, for its own account, or members, each for their own jobs.
+    """
+    order = {"payer": payer, "reason": reason}
+    project = session.call("PUT", f"{_find_path(project_id)}/payer", order)
+    session.show(project, lambda: _print_limits(project))
 
 
 @project_commands.command("credits")

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import click
 
 from taskreel_local.cli.api_command import Session, connected
-from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.options import yes_option
 
 _ROLES = ("viewer", "editor", "admin")
@@ -18,7 +17,7 @@ _project = click.argument("project_id", metavar="PROJECT")
 _key = click.argument("key_id", metavar="KEY")
 
 
-@click.group("keys", cls=GroupWithDefault, default="list")
+@click.group("keys")
 def project_key_commands() -> None:
     """Show, create, rotate and revoke the API keys of a project, as one of its admins.
 
@@ -26,7 +25,7 @@ def project_key_commands() -> None:
     Its token is shown once.
 
     \b
-    taskreel projects keys PROJECT
+    taskreel projects keys list PROJECT
     taskreel projects keys create PROJECT "render server" --role editor --days 90
     taskreel projects keys rotate PROJECT KEY --overlap 3600
     taskreel projects keys revoke PROJECT KEY
