@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from itertools import islice
@@ -39,14 +41,56 @@ def configure_logging(*, level: str, style: str, project: str | None = None) -> 
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to standard error, which sends each on at its end: it needs no flush."""
+    """Writes the lines of one turn of the event loop together: by one system call.
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the record."""
+    A line of at least WARNING is written at once, with those before it, and so is any line outside
+    of an event loop. What is left at the end of the process `logging` writes then. A process that
+    is killed loses the lines of its present turn.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        #: Threads without an event loop write lines too.
+        self._gathering = threading.RLock()
+        #: The event loop that is to write them at the end of its turn.
+        self._writer: asyncio.AbstractEventLoop | None = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take the record. Without what the class above does for filters: there are none."""
         try:
-            self.stream.write(f"{self.format(record)}\n")
+            line = f"{self.format(record)}\n"
         except Exception:  # noqa: BLE001 - as the class above: a log line never stops the work
             self.handleError(record)
+            return True
+        with self._gathering:
+            self._lines.append(line)
+            if record.levelno < logging.WARNING and self._is_written_soon():
+                return True
+        self.flush()
+        return True
+
+    def _is_written_soon(self) -> bool:
+        """True if there is an event loop, which then writes the lines at the end of its turn."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        # A loop that ended before its turn did has not written its lines.
+        if self._writer is not loop:
+            self._writer = loop
+            loop.call_soon(self.flush)
+        return True
+
+    def flush(self) -> None:
+        """Write what has been gathered."""
+        with self._gathering:
+            lines, self._lines, self._writer = self._lines, [], None
+            try:
+                # The stream sends on what ends a line: it needs no flush.
+                self.stream.write("".join(lines))
+            except Exception:  # noqa: BLE001 - a log line never stops the work
+                self.handleError(_PlainRecord(__name__, logging.ERROR, "", 0, "", (), None))
 
 
 class _PlainRecord(logging.LogRecord):

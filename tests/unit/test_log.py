@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -62,3 +64,68 @@ def test_a_text_that_is_not_valid_unicode_is_logged_with_escapes(
     logging.getLogger("x").info("said %s", "\ud800", extra={"code": "odd"})
     line = json.loads(capsys.readouterr().err)
     assert (line["message"], line["code"]) == ("said \ud800", "odd")
+
+
+class _Stream(io.StringIO):
+    """A stream that lists what is written to it, call by call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[list[str]] = []
+
+    def write(self, text: str, /) -> int:
+        """Note the messages of a call."""
+        self.calls.append([json.loads(line)["message"] for line in text.splitlines()])
+        return len(text)
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> _Stream:
+    found = _Stream()
+    monkeypatch.setattr("sys.stderr", found)
+    log.configure_logging(level="INFO", style="json")
+    return found
+
+
+async def test_the_lines_of_one_turn_of_the_event_loop_are_written_together(
+    stream: _Stream,
+) -> None:
+    logger = logging.getLogger("x")
+    logger.info("one")
+    logger.info("two")
+    assert stream.calls == []
+    await asyncio.sleep(0)
+    assert stream.calls == [["one", "two"]]
+    logger.info("three")
+    await asyncio.sleep(0)
+    assert stream.calls[1:] == [["three"]]
+
+
+async def test_a_warning_is_written_at_once_with_the_lines_before_it(stream: _Stream) -> None:
+    logger = logging.getLogger("x")
+    logger.info("one")
+    logger.warning("two")
+    assert stream.calls == [["one", "two"]]
+
+
+async def test_a_line_of_another_thread_is_written_at_once(stream: _Stream) -> None:
+    logger = logging.getLogger("x")
+    logger.info("one")
+    await asyncio.to_thread(logger.info, "two")
+    assert [name for names in stream.calls for name in names] == ["one", "two"]
+
+
+def test_lines_of_an_event_loop_that_ended_are_not_lost(stream: _Stream) -> None:
+    async def log_and_stop(text: str) -> None:
+        logging.getLogger("x").info(text)
+        asyncio.get_running_loop().stop()
+
+    for text in ("one", "two"):
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(log_and_stop(text))
+        loop.run_forever()
+        loop.close()
+        assert task.done()
+    # As the interpreter does at its end.
+    logging.getLogger().handlers[0].flush()
+    assert [name for names in stream.calls for name in names] == ["one", "two"]
