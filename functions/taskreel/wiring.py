@@ -238,18 +238,24 @@ def _choose_token_rules(chosen: Settings) -> TaskTokenRules | None:
     )
 
 
-async def _process_delivery(delivery: Delivery) -> int:
-    """Process a delivery of the queues in this process."""
+@functools.cache
+def _find_handler() -> Callable[[Processor, str], Coroutine[Any, Any, int]]:
+    """The function that processes a delivery: an import statement takes time each time."""
     from taskreel.web.tasks import process_delivery
 
+    return process_delivery
+
+
+async def _process_delivery(delivery: Delivery) -> int:
+    """Process a delivery of the queues in this process."""
     task = delivery.task
     # The queues run in the context of one who put a task on them, perhaps another one.
     trace_id.set(task.trace_id)
     telemetry = _find_telemetry()
     if telemetry is None:
-        return await process_delivery(running(), task.job_id)
+        return await _find_handler()(running(), task.job_id)
     with telemetry.record_delivery(task.queue, task.id, task.trace_parent):
-        return await process_delivery(running(), task.job_id)
+        return await _find_handler()(running(), task.job_id)
 
 
 async def _stop_runs() -> None:

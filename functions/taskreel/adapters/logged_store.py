@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -113,8 +113,12 @@ class _WatchedTransaction:
         self._read: dict[str, Job] = {}
         self._written: dict[str, Job] = {}
 
-    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
-        value = await self._tx.get(collection, id_)
+    def get(self, collection: Collection[V], id_: str, /) -> Coroutine[Any, Any, V | None]:
+        reading = self._tx.get(collection, id_)
+        return self._note_read(id_, reading) if collection.name == JOBS.name else reading
+
+    async def _note_read(self, id_: str, reading: Coroutine[Any, Any, V | None]) -> V | None:
+        value = await reading
         if isinstance(value, Job):
             self._read[id_] = value
         return value

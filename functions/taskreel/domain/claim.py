@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -11,6 +10,7 @@ from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
+from taskreel.domain.value import record
 
 #: How much longer than its lease a run has that may hold an answer which was paid for. While the
 #: store is away no run can renew a lease; then the run stores the answer before another run
@@ -32,7 +32,7 @@ class Verdict(Enum):
     END = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Claim:
     """The verdict; with END, the final status and its error."""
 

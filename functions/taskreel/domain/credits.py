@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, with_config
@@ -21,11 +22,11 @@ from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.ids import project_of_account
-from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, record, validate_changes
 from taskreel.domain.webhook import WebhookSubscription
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Movement:
     """Increments of an account's numbers; they leave granted the sum of the other parts."""
 
@@ -85,8 +86,6 @@ ALERT_PERCENT = 80
 _SPENT = "spent"
 #: The characters of a month in a day's date.
 _MONTH = 7
-#: The characters of a day in a time.
-_DAY = 10
 
 
 class CappedSpend(StoredValue):
@@ -221,9 +220,14 @@ def count_release(held_on: str, released: int) -> dict[str, int]:
 def name_day(at: datetime) -> str:
     """The day of a hold, as its job stores it: `2026-11-27`, in UTC."""
     in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    return in_utc.isoformat()[:_DAY]
+    return _format_day(in_utc.date())
 
 
+#: Remembered, as the names of fields are: the holds of a day share them.
+_format_day = lru_cache(maxsize=64)(date.isoformat)
+
+
+@lru_cache(maxsize=64)
 def _spend_field(period: str) -> str:
     return _SPENT + period.replace("-", "")
 

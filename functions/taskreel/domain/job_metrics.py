@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Self, TypeVar
 
 from pydantic import Field
@@ -215,6 +216,7 @@ def _waits_since(job: Job) -> datetime:
     return min(ready, default=job.created_at)
 
 
+@lru_cache(maxsize=4096)  # each job has two of them, most of which are short
 def name_bucket(milliseconds: int) -> str:
     """The bucket of a time: n, for times over 1.1^(n-1) ms and up to 1.1^n ms."""
     return str(max(0, math.ceil(math.log(max(milliseconds, 1), _GROWTH))))
@@ -241,7 +243,10 @@ def count_up_to(buckets: Mapping[str, int], milliseconds: int) -> int:
 
 def name_slot(at: datetime) -> str:
     """The number of the ten minutes of the day."""
-    return str((at.hour * 60 + at.minute) // 10)
+    return _SLOTS[at.hour * 6 + at.minute // 10]
+
+
+_SLOTS = [str(number) for number in range(144)]
 
 
 N = TypeVar("N", int, float)

@@ -11,9 +11,10 @@ from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.domain.value import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Completed:
     """At least one unit is done and none is open."""
 

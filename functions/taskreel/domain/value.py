@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ from typing import (
     TypeVar,
     Union,
     cast,
+    dataclass_transform,
     get_args,
     get_origin,
     get_type_hints,
@@ -43,6 +45,9 @@ from pydantic_core.core_schema import (
 
 if TYPE_CHECKING:  # nothing of it runs before a schema is asked for: cold start
     from pydantic.json_schema import JsonSchemaValue
+
+#: By names of this module: each job copies a dozen values.
+_new, _set = object.__new__, object.__setattr__
 
 #: A place in a value: field names and list indexes, from the outside in.
 Location = tuple[str | int, ...]
@@ -79,9 +84,9 @@ class Value(BaseModel):
         layout = _LAYOUTS[kind] if kind in _LAYOUTS else _read_layout(kind)
         own = self.__dict__
         stored = {
-            stored_name: own[name]
+            stored_name: value
             for name, stored_name, omitted in layout.fields
-            if own[name] is not None and own[name] is not omitted
+            if (value := own[name]) is not None and value is not omitted
         }
         for name, stored_name in layout.nested:
             if own[name] and stored_name in stored:
@@ -207,16 +212,17 @@ class StoredValue(Value):
         """
         if deep:
             return super().model_copy(update=update, deep=True)
-        copied = object.__new__(type(self))
-        fields, extra = {**self.__dict__, **(update or {})}, self.__pydantic_extra__
-        if len(fields) > len(self.__dict__):
+        own, extra = self.__dict__, self.__pydantic_extra__
+        fields = {**own, **update} if update else {**own}
+        if len(fields) > len(own):
             # Names that the class does not declare are not among its fields.
-            added = [name for name in update or () if name not in self.__dict__]
+            added = [name for name in update or () if name not in own]
             extra = {**(extra or {}), **{name: fields.pop(name) for name in added}}
-        object.__setattr__(copied, "__dict__", fields)
-        object.__setattr__(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__)
-        object.__setattr__(copied, "__pydantic_extra__", extra)
-        object.__setattr__(copied, "__pydantic_private__", None)
+        copied = _new(type(self))
+        _set(copied, "__dict__", fields)
+        _set(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        _set(copied, "__pydantic_extra__", extra)
+        _set(copied, "__pydantic_private__", None)
         return copied
 
     def with_fields_of(self, other: Self) -> Self:
@@ -308,18 +314,33 @@ def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
     takes_more = model.model_config.get("extra") == "allow"
 
     def construct(*_no_places: P.args, **fields: P.kwargs) -> M:
-        built = object.__new__(model)
+        built = _new(model)
         values = {**defaults, **fields}
         for name, make in factories:
             if name not in fields:
                 values[name] = make()
-        object.__setattr__(built, "__dict__", values)
-        object.__setattr__(built, "__pydantic_fields_set__", _NO_FIELDS)
-        object.__setattr__(built, "__pydantic_extra__", {} if takes_more else None)
-        object.__setattr__(built, "__pydantic_private__", None)
+        _set(built, "__dict__", values)
+        _set(built, "__pydantic_fields_set__", _NO_FIELDS)
+        _set(built, "__pydantic_extra__", {} if takes_more else None)
+        _set(built, "__pydantic_private__", None)
         return built
 
     return construct
+
+
+# ── Records ──────────────────────────────────────────────────────────────────────────────────────
+
+R = TypeVar("R")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def record(*, kw_only: bool = False) -> Callable[[type[R]], type[R]]:
+    """Make a class, of which each job makes values, a dataclass whose fields nobody may assign.
+
+    mypy sees to it. `dataclass(frozen=True)` does so at run time too, and therefore sets each field
+    by a call of its own: building a value takes twice as long, 2 % of the processor time of a job.
+    """
+    return dataclasses.dataclass(slots=True, kw_only=kw_only, unsafe_hash=True)
 
 
 # ── Checked changes ──────────────────────────────────────────────────────────────────────────────

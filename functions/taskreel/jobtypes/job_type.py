@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.retry import RetryPolicy
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, record
 from taskreel.jobtypes.fields import (
     FPS,
     RESOLUTIONS,
@@ -93,7 +93,7 @@ P = TypeVar("P", bound=Submission)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Unit:
     """One provider call: its parameters, its input files and its price in credits."""
 

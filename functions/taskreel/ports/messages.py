@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from taskreel.domain.value import record
 from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Task:
     """A message that points at a job."""
 

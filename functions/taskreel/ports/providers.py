@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from taskreel.domain.provider_choice import Offer
+from taskreel.domain.value import record
 
 
 class Capability(StrEnum):
@@ -60,7 +61,7 @@ def _ignore_progress(_fraction: float) -> None:
     """Discard a progress report."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Generation:
     """One unit of work: its parameters (camelCase, validated), input files and output folder."""
 
@@ -102,7 +103,7 @@ class Output:
     suffix: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Done:
     """Finished work. `data` is structured output, `cost_usd` the provider's own price."""
 
@@ -138,7 +139,7 @@ class Provider(Protocol):
         """Close all connections."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class WorkRequest:
     """A unit of work for which a provider is sought."""
 

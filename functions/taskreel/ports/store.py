@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from taskreel.domain.errors import UnreadableDocumentError
+from taskreel.domain.value import record
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -91,7 +92,7 @@ class Changes(Generic[V]):
 COMMIT_DELAY = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Increment:
     """As a field's value in `update`: add to the stored number (0 if absent) without reading it."""
 

@@ -21,6 +21,7 @@ from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
+from taskreel.domain.value import record
 from taskreel.web.http import find_header
 from taskreel.web.request_rates import RequestRates
 
@@ -270,7 +271,7 @@ class ApiContext:
         return context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AuthenticatedRequest:
     """The services, the caller, and the API's public URL without a slash at the end."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +22,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES
 from taskreel.domain.validation_messages import suggest_name
+from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import PLAIN, DeferredSubmission, Submission, is_plain
@@ -80,7 +80,7 @@ class QuoteView(View):
     ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class SubmissionBody:
     """A request body: the validated submission, and the given fields that have no effect."""
 
@@ -117,7 +117,7 @@ def _find_type_in_other_spelling(name: str) -> JobType[Any]:
     return find_job_type(known)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Submitter:
     """The authenticated request that creates a job, with its headers and query parameters."""
 

@@ -33,6 +33,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _JOBS = "/api/jobs/"
 _DASHBOARD = "/dashboard"
+_BELOW_DASHBOARD = f"{_DASHBOARD}/"
 _JOB_ID = "job_"
 _JOB_TYPES = frozenset(JOB_TYPES)
 
@@ -78,7 +79,7 @@ class PublicApi:
         headers = dict(scope.get("headers", ()))
         read_trace(headers)
         request_id = read_request_id(headers)
-        handler = self._find_page(scope) or _find_hot_handler(scope)
+        handler = _find_hot_handler(scope) or self._find_page(scope)
         if handler is not None and b"origin" not in headers:
             # No page of a browser asks: nothing is between the handler and the server.
             response = await _respond(handler, Request(scope, receive))
@@ -96,7 +97,7 @@ class PublicApi:
         await self._app(scope, receive, send_with_headers)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self._find_page(scope) or _find_hot_handler(scope)
+        handler = _find_hot_handler(scope) or self._find_page(scope)
         if handler is not None:
             response = await _respond(handler, Request(scope, receive))
             await response(scope, receive, send)
@@ -126,7 +127,7 @@ class PublicApi:
         path: str = scope["path"]
         if scope["type"] != "http":
             return None
-        if path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/"):
+        if path == _DASHBOARD or path.startswith(_BELOW_DASHBOARD):
             return self._serve_dashboard
         return _serve_entry if path == "/" else None
 

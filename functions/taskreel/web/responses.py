@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, cast
 
 from pydantic import (
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
     ValidationError,
 )
+from pydantic_core.core_schema import CoreSchema, simple_ser_schema
 
 from taskreel.app.flow.queue_position import find_position
 from taskreel.app.jobs.results import collect_data
@@ -28,6 +31,17 @@ from taskreel.jobtypes import find_job_type
 from taskreel.web.http import View as View  # noqa: PLC0414 - routes import it from here
 from taskreel.web.http import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
 from taskreel.web.queue_views import QueueView, build_queue_view
+
+
+def _write_as_text(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of a text's enum, written as the text that each member is.
+
+    Pydantic's own asks each member for its `value`, which takes two calls of Python.
+    """
+    return cast("CoreSchema", {**handler(source), "serialization": simple_ser_schema("str")})
+
+
+_AsText = GetPydanticSchema(_write_as_text)
 
 
 class ArtifactView(View):
@@ -149,15 +163,15 @@ class JobView(View):
 
     job_id: str
     job_type: str
-    status: Status
+    status: Annotated[Status, _AsText]
     progress: int
-    priority: Priority
+    priority: Annotated[Priority, _AsText]
     user_id: str
     project_id: str | None
     payload: dict[str, Any] | None = Field(default=None, exclude_if=is_absent)
     created_at: datetime
     updated_at: datetime
-    status_at: dict[Status, datetime]
+    status_at: dict[Annotated[Status, _AsText], datetime]
     attempt: int
     max_attempts: int
     next_attempt_at: datetime | None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from taskreel.adapters.local.queue_settings import QueueSettings
+from taskreel.domain.value import record
 from taskreel.ports import Clock, QueueStats, Task, Timer
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ _LONGEST_TIMER = 86_400.0
 _TIMER_TOLERANCE = 1e-5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Delivery:
     """One dispatch of a task, with what Cloud Tasks tells a handler in `X-CloudTasks-…` headers."""
 

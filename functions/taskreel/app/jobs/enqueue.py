@@ -63,11 +63,10 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
 
 def build_job_tasks(services: Services, jobs: Iterable[Job | UnstartedJob]) -> list[Task]:
     """The tasks of the jobs' current deliveries, without those that are due too late for one."""
-    farthest = services.clock.now() + FARTHEST
     return [
         _build_job_task(job)
         for job in jobs
-        if job.next_attempt_at is None or job.next_attempt_at <= farthest
+        if job.next_attempt_at is None or job.next_attempt_at <= services.clock.now() + FARTHEST
     ]
 
 

@@ -115,16 +115,16 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
     _write_entry(tx, job, held, captured, at)
     # Increments need no read of the account, so a busy account does not contend. The slot is free
     # in the same commit: a job that ends twice would have to commit twice.
-    increments = Counter(settle_movement(held, captured).increments())
+    increments = settle_movement(held, captured).increments()
     leaving = count_leaving(job)
     if job.paid_by is None:
-        increments.update(leaving)
+        increments |= leaving
     else:
         # The slot is its user's, the credits are the project's: two accounts in the one commit.
         _update_account(tx, job.user_id, leaving)
     if job.held_on is not None and captured < held:
         released = count_release(job.held_on, held - captured)
-        increments.update(released)
+        increments |= released
         if job.in_project and job.project_id is not None:
             of_project = dict(released)
             if job.in_total:
@@ -134,7 +134,9 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
             back = {name: Increment(amount) for name, amount in of_project.items()}
             tx.update(PROJECTS, job.project_id, back)
     if job.burned:
-        increments.update(_settle_grants(tx, job, captured, at))
+        of_grants = _settle_grants(tx, job, captured, at)
+        for name, amount in of_grants.items():
+            increments[name] = increments.get(name, 0) + amount
     _update_account(tx, job.payer_id, increments)
 
 

@@ -50,7 +50,8 @@ class JobRun:
         self._job = job
         self._type = find_job_type(job.job_type)
         self._lease_until = job.lease_until or services.clock.now()
-        self._renewed_at = services.clock.now()
+        #: Set when the units begin.
+        self._renewed_at: datetime
         self._saved_progress = 0
         self._folder: Path | None = None
         self._save = CoalescedWriter(self._store_progress)

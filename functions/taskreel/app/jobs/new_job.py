@@ -21,7 +21,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
-from taskreel.domain.value import skip_validation
+from taskreel.domain.value import record, skip_validation
 from taskreel.domain.webhook import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
@@ -36,7 +36,7 @@ class ChildPlace:
     index: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class NewJob:
     """The parts of a new job that its submitter or its pipeline decides."""
 
@@ -173,7 +173,7 @@ def load_request(job: Job, job_type: JobType[Any]) -> tuple[Submission, tuple[Un
     return submission, job_type.units(submission)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Start:
     """The start of a job: its first status, its time, and the time of its first task."""
 

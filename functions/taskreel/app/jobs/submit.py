@@ -49,6 +49,7 @@ from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, ref
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
+from taskreel.domain.value import record
 from taskreel.domain.webhook import (
     FINAL_EVENTS,
     MessageForm,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:  # with caps and cached results alone: cold start
 LONGEST_SCHEDULE = timedelta(days=3660)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class JobRequest:
     """A submission: its type, its validated body, and the work that a replay takes over."""
 
@@ -111,7 +112,7 @@ class JobRequest:
         return sum(price for place, price in prices if place not in self.done_units)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Submitted:
     """The job; `repeated` when an earlier request with the same idempotency key made it.
 
@@ -336,7 +337,7 @@ async def _plan_job(services: Services, caller: Caller, request: JobRequest) -> 
     return replace(plan, units=units)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class _StoredJob:
     """A job as it was stored; `may_start` tells if a slot is free for it."""
 

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.domain.value import record
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import list_given_options
 from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
@@ -46,7 +47,7 @@ _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class RunContext:
     """The things that all units of one run share."""
 
@@ -88,8 +89,8 @@ class UnitRunner:
         if self.unit.maybe_bought:
             self._record_error(_ambiguous_error())
             return
-        while self.unit.is_due(self._services.clock.now()):
-            called_at, self._admitted_at = self._services.clock.now(), None
+        while self.unit.is_due(called_at := self._services.clock.now()):
+            self._admitted_at = None
             error = await self._catch_error(self._call_provider())
             if error is None:
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -30,6 +30,7 @@ from taskreel.domain.pipeline import PIPELINE, Step, list_items
 from taskreel.domain.provider_choice import Offer, ProviderChoice, choose_offers
 from taskreel.domain.template import fill_template, find_references, has_references
 from taskreel.domain.unit import UnitRun, join_names, served_by_names
+from taskreel.domain.value import record, skip_validation
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
@@ -40,8 +41,11 @@ from taskreel.ports import WorkRequest
 _MAX_TEMPLATE_SIZE = 50_000_000
 _REFERENCE_SIZE = 1000
 
+#: Its parts are those of a job type's unit and of an offer.
+_build_unit = skip_validation(UnitRun)
 
-@dataclass(frozen=True, slots=True)
+
+@record()
 class JobPlan:
     """A new job's units with their providers, and the estimated price of its provider calls.
 
@@ -129,7 +133,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
             continue
         offer = choice.offers[0]
         model = offer.model or None
-        runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
+        runs.append(_build_unit(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
     return JobPlan(
         units=tuple(runs),
@@ -210,7 +214,7 @@ def _plan_without_choice(registry: ProviderRegistry, units: Sequence[Unit]) -> J
             provider = registry.find_sole_provider(unit.capability)
         if provider is None:
             return None
-        runs.append(UnitRun(credits=unit.credits, provider=provider))
+        runs.append(_build_unit(credits=unit.credits, provider=provider))
     return JobPlan(tuple(runs), _list_credits(units), calls=tuple(units))
 
 
@@ -381,6 +385,6 @@ def _choice_key(unit: Unit) -> str:
     A batch of images therefore needs one choice, not a hundred.
     """
     params = {name: value for name, value in unit.params.items() if name not in {"prompt", "seed"}}
-    ordered = sorted(params.items(), key=lambda item: item[0])
-    fixed = (unit.provider, unit.capability.value, unit.when_unserved)
-    return repr((*fixed, len(unit.input_urls), ordered))
+    fixed = f"{unit.provider!r} {unit.capability} {unit.when_unserved} {len(unit.input_urls)}"
+    # Of two orders of the same parameters each has a choice, which is the same.
+    return f"{fixed} {params}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
@@ -17,12 +16,13 @@ from taskreel.domain.provider_choice import (
     ProviderChoice,
     choose_offers,
 )
+from taskreel.domain.value import record
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class ProviderPreference:
     """Providers that a job asks for: one name, an ordered list, or any (None or "auto").
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from taskreel.domain.credits import name_day
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
@@ -95,7 +96,7 @@ class Recorder:
 
     def _open_tally(self, job_type: str, at: datetime) -> MetricsTally:
         """The numbers of a type and day, which are stored before long."""
-        key = (job_type, at.astimezone(UTC).date().isoformat())
+        key = (job_type, name_day(at))
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = MetricsTally()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +32,7 @@ from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import fail_without_attempts
 from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.domain.value import record
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS
@@ -40,7 +40,7 @@ from taskreel.store_collections import ACCOUNTS
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Claimed:
     """A job before and after its claim, and the action of the delivery."""
 
