@@ -19,6 +19,7 @@ SELLERS = [
     ("sound-effect", "elevenlabs", "ELEVENLABS_API_KEY"),
     ("sound-effect", "runway", "RUNWAY_API_KEY"),
     ("sound-effect", "fal", "FAL_KEY"),
+    ("sound-effect", "stability", "STABILITY_API_KEY"),
     ("transcription", "openai", "OPENAI_API_KEY"),
     ("transcription", "elevenlabs", "ELEVENLABS_API_KEY"),
     ("transcription", "fal", "FAL_KEY"),

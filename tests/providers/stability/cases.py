@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from providers.case import CUTOUT, IMAGE, UPSCALE, Case
+from providers.case import CUTOUT, EFFECT, IMAGE, MUSIC, UPSCALE, Case
 from taskreel.ports import Capability
 
 CASES = (
@@ -22,4 +22,6 @@ CASES = (
         pictures=1,
         pending=False,
     ),
+    Case(provider="stability", capability=Capability.MUSIC, params=MUSIC, pending=False),
+    Case(provider="stability", capability=Capability.SOUND_EFFECT, params=EFFECT, pending=False),
 )

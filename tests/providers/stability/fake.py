@@ -13,6 +13,7 @@ from providers.fake_provider import FakeProvider, Fault, OperationState, parse_f
 
 RATIOS = {"16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"}
 COMMON = {"prompt", "negative_prompt", "seed", "output_format"}
+SOUND = "audio/stable-audio-2/text-to-audio"
 #: path → (fields, required)
 PATHS = {
     "generate/core": (COMMON | {"aspect_ratio", "style_preset"}, {"prompt"}),
@@ -26,6 +27,10 @@ PATHS = {
     "upscale/fast": ({"image", "output_format"}, {"image"}),
     "upscale/conservative": (COMMON | {"image", "creativity"}, {"image", "prompt"}),
     "upscale/creative": (COMMON | {"image", "creativity", "style_preset"}, {"image", "prompt"}),
+    SOUND: (
+        {"prompt", "seed", "output_format", "duration", "model", "steps", "cfg_scale"},
+        {"prompt", "model"},
+    ),
 }
 VALUES: dict[str, Callable[[Any], bool]] = {
     "aspect_ratio": RATIOS.__contains__,
@@ -37,6 +42,11 @@ VALUES: dict[str, Callable[[Any], bool]] = {
     "model": {"sd3.5-large", "sd3.5-large-turbo", "sd3.5-medium", "sd3.5-flash"}.__contains__,
     "mode": {"text-to-image", "image-to-image"}.__contains__,
     "image": lambda value: isinstance(value, bytes) and len(value) > 0,
+}
+SOUND_VALUES: dict[str, Callable[[Any], bool]] = {
+    "duration": lambda value: 1 <= float(value) <= 190,
+    "output_format": {"mp3", "wav"}.__contains__,
+    "model": {"stable-audio-2", "stable-audio-2.5"}.__contains__,
 }
 NAMES = {
     401: "unauthorized",
@@ -55,6 +65,7 @@ class FakeStability(FakeProvider):
     def build_routes(self) -> list[Route]:
         return [
             Route("/v2beta/stable-image/{path:path}", self._handle_create, methods=["POST"]),
+            Route(f"/v2beta/{SOUND}", self._handle_sound, methods=["POST"]),
             Route("/v2beta/results/{id}", self._handle_result),
         ]
 
@@ -80,12 +91,23 @@ class FakeStability(FakeProvider):
             "CONTENT_FILTERED" if self.fault is Fault.MODERATION else "SUCCESS"
         )
 
+    async def _handle_sound(self, request: Request) -> Response:
+        self.check_access(request)
+        await self._check_form(request, *PATHS[SOUND])
+        if self.fault is Fault.MODERATION:
+            return self.build_refusal(403, "content_moderation", "Your request was flagged.")
+        self.accept_create()
+        content = b"" if self.fault is Fault.NO_RESULT else self.files["wav"]
+        return Response(content, media_type="audio/mpeg", headers={"finish-reason": "SUCCESS"})
+
     async def _check_form(self, request: Request, fields: set[str], required: set[str]) -> None:
         content_type = request.headers.get("content-type", "")
         if not content_type.startswith("multipart/form-data; boundary="):
             raise self.build_invalid_error("content-type: must be multipart/form-data")
-        if request.headers.get("accept") not in {"image/*", "application/json"}:
-            raise self.build_invalid_error("accept: must be image/* or application/json")
+        is_sound = request.url.path.endswith(SOUND)
+        kind = "audio/*" if is_sound else "image/*"
+        if request.headers.get("accept") not in {kind, "application/json"}:
+            raise self.build_invalid_error(f"accept: must be {kind} or application/json")
         body: dict[str, Any] = {
             name: values[0]
             for name, values in parse_form(content_type, await request.body()).items()
@@ -93,8 +115,9 @@ class FakeStability(FakeProvider):
         body.pop("none", None)
         if problems := [*(required - body.keys()), *(body.keys() - fields)]:
             raise self.build_invalid_error(f"{problems[0]}: missing or unknown")
+        values = VALUES | SOUND_VALUES if is_sound else VALUES
         if problems := [
-            name for name, value in body.items() if name in VALUES and not VALUES[name](value)
+            name for name, value in body.items() if name in values and not values[name](value)
         ]:
             raise self.build_invalid_error(f"{problems[0]}: wrong value")
         if "background" in request.url.path and body.get("output_format") == "jpeg":

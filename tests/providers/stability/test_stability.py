@@ -105,3 +105,23 @@ async def test_live(tmp_path: Path) -> None:
     provider = Stability(require_live_key("STABILITY_API_KEY"))
     params = {"prompt": "A small grey stone", "aspectRatio": "1:1"}
     await buy_live(provider, build_generation(tmp_path, Capability.IMAGE, "sd3.5-flash", params))
+
+
+async def test_music_is_made_of_a_length_that_the_model_makes(tmp_path: Path) -> None:
+    fake = FakeStability()
+    params = {"prompt": "a waltz", "duration": 400.0, "outputFormat": "wav", "seed": 7}
+    provider = Stability(fake.key, transport=fake.transport())
+    request = build_generation(tmp_path, Capability.MUSIC, "", params)
+    done = await run_until_done(provider, request)
+    await provider.close()
+    assert [output.path is not None for output in done.outputs] == [True]
+    (call,) = fake.calls
+    assert call.path == "/v2beta/audio/stable-audio-2/text-to-audio"
+    sent = {name: values[0] for name, values in call.body.items() if name != "none"}
+    assert sent == {
+        "model": "stable-audio-2.5",
+        "prompt": "a waltz",
+        "duration": "190",
+        "output_format": "wav",
+        "seed": "7",
+    }

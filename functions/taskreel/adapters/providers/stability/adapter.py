@@ -1,8 +1,8 @@
-"""Stability AI: pictures (core, ultra, SD 3.5), three upscalers and cutouts.
+"""Stability AI: pictures (core, ultra, SD 3.5), three upscalers, cutouts, music and sounds.
 
-Source: Stability's OpenAPI.
+Source: Stability's OpenAPI; of Stable Audio, the requests of public clients that link to it.
 
-Every request is a multipart form. Pictures come in the answer, except from the creative upscaler,
+Every request is a multipart form. Results come in the answer, except from the creative upscaler,
 which is polled. A shape becomes the nearest `aspect_ratio`. The conservative and creative upscalers
 require a prompt; without one they get a neutral one. No cancel, no idempotency key. After 150
 requests in ten seconds the account is locked out for a minute.
@@ -63,13 +63,14 @@ class Stability:
         """Make one picture; only the creative upscaler returns before it is done."""
         del idempotency_key  # Stability takes none
         row = find_row_for(self.name, request)
+        kind = _find_kind(request.capability)
         answer = await self._client.send(
             "POST",
-            f"/v2beta/stable-image/{row.path}",
+            f"/v2beta/{row.path}" if kind == "audio" else f"/v2beta/stable-image/{row.path}",
             creates=row.name,
             data=_build_fields(row, request),
             files=_build_files(request),
-            headers={"accept": "application/json" if row.path == CREATIVE else "image/*"},
+            headers={"accept": "application/json" if row.path == CREATIVE else f"{kind}/*"},
         )
         if row.path != CREATIVE:
             return await self._save_result(request, answer)
@@ -97,10 +98,15 @@ class Stability:
         if answer.headers.get("finish-reason") == "CONTENT_FILTERED":
             raise moderation_error(self.name)
         content_type = answer.headers.get("content-type", "")
-        if not answer.content or not content_type.startswith("image/"):
+        kind = _find_kind(request.capability)
+        if not answer.content or not content_type.startswith(f"{kind}/"):
             raise no_output_error(self.name)
         output = await payloads.save_output(request, answer.content)
         return Done(outputs=(output,))
+
+
+def _find_kind(capability: Capability) -> str:
+    return "audio" if capability in {Capability.MUSIC, Capability.SOUND_EFFECT} else "image"
 
 
 def _build_fields(row: ModelRow, request: Generation) -> dict[str, str]:
@@ -111,7 +117,7 @@ def _build_fields(row: ModelRow, request: Generation) -> dict[str, str]:
         fields |= {name: value or 1 for name, value in seed.items()}
     if row.variant:
         fields["model"] = row.variant
-    fields |= _build_shape(row, request)
+    fields |= _build_shape(row, request) | payloads.build_seconds(row, request.params)
     if request.capability is Capability.UPSCALE and row.path != FAST:
         fields.setdefault("prompt", NEUTRAL_PROMPT)
     fields |= payloads.get_provider_options(row, request.params)

@@ -45,13 +45,12 @@ def _build_row(
         path=path,
         capability=capability,
         usd=usd,
-        unit=PriceUnit.IMAGE,
-        **takes,
+        **{"unit": PriceUnit.IMAGE, **takes},
     )
 
 
 #: The mode chooses the work.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"mode"}
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"mode", "audio"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
@@ -153,9 +152,33 @@ MODELS: tuple[ModelRow, ...] = (
         fields={"outputFormat": "output_format"},
         computed=frozenset(),
     ),
+    # Twenty credits, whatever its length.
+    *(
+        _build_row(
+            "stable-audio-2.5",
+            "audio/stable-audio-2/text-to-audio",
+            0.20,
+            variant="stable-audio-2.5",
+            capability=capability,
+            unit=PriceUnit.RUN,
+            fields={"prompt": "prompt", "outputFormat": "output_format"},
+            computed=frozenset({"seed", "duration"}),
+            ranges={"duration": (1, 190)},
+            formats=("mp3", "wav"),
+            aliases=("stable-audio",),
+        )
+        for capability in (Capability.MUSIC, Capability.SOUND_EFFECT)
+    ),
 )
 
 PRICE_PAGES = (
+    # As clients of 2026-06 count it, and as api-evangelist's plans of 2026-05-08 quote it.
+    PricePage(
+        url="https://platform.stability.ai/pricing",
+        read_on=date(2026, 6, 1),
+        is_exact=False,
+        capabilities=frozenset({Capability.MUSIC, Capability.SOUND_EFFECT}),
+    ),
     PricePage(
         url="https://stability.ai/api-pricing-update-25",
         read_on=date(2026, 11, 27),
