@@ -267,12 +267,16 @@ async def running(
     *,
     wrap: Callable[[Store], Store] = lambda store: store,
     change: Callable[[Services], Services] = lambda services: services,
+    start: datetime | None = None,
     **changes: Any,
 ) -> AsyncIterator[World]:
-    """Run a world during the block; `wrap` wraps its store, `changes` are settings."""
+    """Run a world during the block; `wrap` wraps its store, `changes` are settings.
+
+    `start` is its first moment, in place of the beginning of 2026.
+    """
     asyncio.get_running_loop().set_default_executor(Inline())
     chosen = settings(folder, **changes)
-    clock = VirtualClock()
+    clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp()) * SECOND)
     async with AsyncExitStack() as stack:
         made: list[World] = []
 

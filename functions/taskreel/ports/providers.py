@@ -162,7 +162,7 @@ class ProviderCatalogue(Protocol):
         """Tell if the provider has any model of the capability."""
 
     def can_sell(self, provider: str, capability: Capability, /) -> bool:
-        """Tell if its key, or the setting that is in its place, unlocks any of these models."""
+        """Tell if its key, or the setting that is in its place, unlocks any current one of them."""
 
     def list_offers(
         self, provider: str, request: WorkRequest, /, *, every: bool = False

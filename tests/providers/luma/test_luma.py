@@ -10,6 +10,8 @@ from providers.case import build_generation, buy_live, require_live_key, run_unt
 from providers.fake_provider import Fault, build_png
 from providers.luma.fake import FakeLuma
 from taskreel.adapters.providers.luma.adapter import Luma
+from taskreel.adapters.providers.model_lookup import find_row, get_today
+from taskreel.adapters.providers.model_prices import estimate_cost
 from taskreel.domain.errors import PermanentError, TemporaryError
 from taskreel.ports import Capability
 
@@ -91,6 +93,18 @@ async def test_a_failure_by_its_code(
     with pytest.raises(error) as caught:
         await run_until_done(Luma(fake.key, transport=fake.transport()), request)
     assert getattr(caught.value, "code", "") == code
+
+
+@pytest.mark.parametrize(
+    ("side", "seconds", "usd"),
+    [(1280, 4, 0.30), (1280, 10, 0.90), (1920, 10, 3.60), (640, 5, 0.15)],
+)
+def test_a_clip_is_priced_by_its_size_and_its_seconds(
+    side: int, seconds: float, usd: float
+) -> None:
+    row = find_row("luma", "ray-3.2", Capability.VIDEO, get_today())
+    asked = {"prompt": "Waves", "width": side, "height": side // 2, "duration": seconds}
+    assert estimate_cost(row, asked) == pytest.approx(usd)
 
 
 @pytest.mark.live

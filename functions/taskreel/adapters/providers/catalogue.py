@@ -15,6 +15,7 @@ from taskreel.adapters.providers.model_limits import (
 )
 from taskreel.adapters.providers.model_lookup import (
     find_row,
+    get_today,
     list_candidates,
     list_rows,
     resolve_provider_name,
@@ -59,7 +60,9 @@ class ModelCatalogue:
         return [self._build_offer(row, request) for row in rows]
 
     def can_sell(self, provider: str, capability: Capability, /) -> bool:
-        return any(self._is_unlocked(row) for row in list_rows(provider, capability))
+        today = get_today()
+        rows = list_rows(provider, capability)
+        return any(self._is_unlocked(row) and row.is_current(today) for row in rows)
 
     def estimate_usd(self, provider: str, request: WorkRequest, /) -> float | None:
         try:

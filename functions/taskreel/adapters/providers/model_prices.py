@@ -68,7 +68,9 @@ def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> fl
     wished = params.get("inputSeconds") or params.get("duration")
     seconds = row.find_seconds(wished or (row.durations or (_SECONDS,))[0])
     if row.usd_by_seconds:
-        return row.usd_by_seconds[find_nearest(seconds, row.usd_by_seconds)]
+        # The row has those of the usual size; another size costs in proportion.
+        usual = row.usd or price
+        return row.usd_by_seconds[find_nearest(seconds, row.usd_by_seconds)] * price / usual
     units = math.ceil(seconds / 60) if row.unit is PriceUnit.MINUTE else seconds
     return float(price * units)
 

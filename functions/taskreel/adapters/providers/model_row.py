@@ -74,7 +74,7 @@ class ModelRow:
     usd_by_pixels: tuple[tuple[int, float], ...] = ()
     #: US dollars a unit by our option `quality`, where the price depends on it.
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)
-    #: US dollars a clip by its seconds, where they are not in proportion.
+    #: US dollars a clip by its seconds, where they are not in proportion; of the size of `usd`.
     usd_by_seconds: Mapping[int, float] = field(default_factory=dict)
     #: The part of the price that a clip without sound costs.
     silent_part: float = 1.0

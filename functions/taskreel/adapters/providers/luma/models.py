@@ -1,7 +1,6 @@
 """Luma's models.
 
-Prices of pictures: docs.agents.lumalabs.ai/guides/pricing. Luma prices a clip by its size and
-length in a table that was not at hand: Ray serves only where it is named.
+Prices of pictures: docs.agents.lumalabs.ai/guides/pricing. Of clips: PRICE_PAGES.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from taskreel.adapters.providers.model_row import (
     PricePage,
     PriceUnit,
     SecondsForm,
+    price_sizes,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
@@ -56,8 +56,11 @@ MODELS: tuple[ModelRow, ...] = (
         provider="luma",
         path="ray-3.2",
         capability=Capability.VIDEO,
-        usd=None,
+        # Of 720p; ten seconds cost three times as much as five.
+        usd=0.06,
         unit=PriceUnit.SECOND,
+        usd_by_side=price_sizes(RAY_SIZES, (0.03, 0.06, 0.24)),
+        usd_by_seconds={5: 0.30, 10: 0.90},
         quality="best",
         ratios=CLIP_RATIOS,
         durations=(5, 10),
@@ -74,8 +77,9 @@ MODELS: tuple[ModelRow, ...] = (
         provider="luma",
         path="ray-3.2",
         capability=Capability.VIDEO_EDIT,
-        usd=None,
+        usd=0.216,
         unit=PriceUnit.SECOND,
+        usd_by_side=price_sizes(RAY_SIZES, (0.144, 0.216, 0.432)),
         quality="best",
         sizes=RAY_SIZES,
         max_inputs=1,
@@ -87,5 +91,19 @@ MODELS: tuple[ModelRow, ...] = (
 )
 
 PRICE_PAGES = (
+    # As public clients of Luma and of Replicate, which sells it at Luma's price, quote it.
+    PricePage(
+        url="https://docs.agents.lumalabs.ai/guides/pricing",
+        read_on=date(2026, 9, 25),
+        is_exact=False,
+        capabilities=frozenset({Capability.VIDEO}),
+    ),
+    # fal's price, which a client of Luma's own API counts too.
+    PricePage(
+        url="https://fal.ai/models/luma/agent/ray/v3.2/video-to-video",
+        read_on=date(2026, 11, 27),
+        is_exact=False,
+        capabilities=frozenset({Capability.VIDEO_EDIT}),
+    ),
     PricePage(url="https://docs.agents.lumalabs.ai/guides/pricing", read_on=date(2026, 11, 27)),
 )
