@@ -180,6 +180,7 @@ def build_rules(chosen: Settings) -> Rules:
         signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
         retention=timedelta(days=chosen.retention_days),
         inputs=_build_input_limits(chosen),
+        wake_shards=chosen.wake_shards,
         limits=parse_limits(chosen.limits),
         api_base_url=chosen.api_base_url.rstrip("/"),
     )
@@ -247,6 +248,7 @@ def _build_plain_store(chosen: Settings) -> Store:
                 emulator=_emulator(url) or chosen.firestore_emulator_host,
                 endpoint=_query_value(url, "endpoint"),
                 is_leased=is_leased,
+                type_shards=chosen.wake_shards if "sharded-types" in parts.query else 0,
             )
         case _:
             raise ConfigurationError(

@@ -46,6 +46,7 @@ async def new_store(firestore_address: str) -> AsyncIterator[Callable[..., Fires
         *,
         conflict_seconds: float = 20,
         is_leased: Callable[[str, Any], bool] = lambda _collection, _data: False,
+        type_shards: int = 0,
     ) -> FirestoreStore:
         store = FirestoreStore(
             project,
@@ -53,6 +54,7 @@ async def new_store(firestore_address: str) -> AsyncIterator[Callable[..., Fires
             interceptors=interceptors,
             conflict_seconds=conflict_seconds,
             is_leased=is_leased,
+            type_shards=type_shards,
         )
         opened.append(store)
         return store

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,13 @@ import pytest
 from firestore_indexes import DeclaredIndexes, QueryShape
 from functions.job_requests import expect_problem
 from simulation.world import World, running
+from taskreel.adapters.gcp.firestore.sharded_indexes import (
+    is_sharded,
+    shard_indexes,
+    split_query,
+)
 from taskreel.app.flow.admission import recount_account
+from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.job_counts import ROOM_FIELDS, JobCounts
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import JobReader
@@ -35,28 +41,40 @@ class Recorded:
 
     store: Store
     shapes: set[QueryShape] = field(default_factory=set)
+    #: The same as a store with sharded indexes sends them.
+    sharded: set[QueryShape] = field(default_factory=set)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     async def query(self, query: Query[Any], /) -> list[Row[Any]]:
-        self.shapes.add(QueryShape.of(query))
+        self._note(query)
         return await self.store.query(query)
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        self.shapes.add(QueryShape.of(query, total))
+        self._note(query, total)
         return await self.store.aggregate(query, total=total)
+
+    def _note(self, query: Query[Any], total: Sequence[str] = ()) -> None:
+        self.shapes.add(QueryShape.of(query, total))
+        sent = split_query(query, 8)[0] if is_sharded(query) else query
+        self.sharded.add(QueryShape.of(sent, total))
 
 
 @pytest.fixture
 async def recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[World, set[QueryShape]]]:
-    shapes: set[QueryShape] = set()
-    async with running(tmp_path, monkeypatch, wrap=lambda store: Recorded(store, shapes)) as world:
-        yield world, shapes
+) -> AsyncIterator[tuple[World, Recorded]]:
+    stores: list[Recorded] = []
+
+    def wrap(store: Store) -> Store:
+        stores.append(Recorded(store))
+        return stores[-1]
+
+    async with running(tmp_path, monkeypatch, wrap=wrap) as world:
+        yield world, stores[-1]
 
 
 PLAIN = {
@@ -168,21 +186,30 @@ async def list_jobs(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
 
 
 async def test_every_query_is_served_by_the_declared_indexes(
-    recorded: tuple[World, set[QueryShape]],
+    recorded: tuple[World, Recorded],
 ) -> None:
-    world, shapes = recorded
+    world, store = recorded
     await send_every_query(world)
     declared = DeclaredIndexes.load()
-    assert [shape for shape in shapes if not declared.can_serve(shape)] == []
+    assert [shape for shape in store.shapes if not declared.can_serve(shape)] == []
+    sharded = replace(
+        declared,
+        composites=frozenset(
+            (index.collection, index.fields) for index in shard_indexes(FIRESTORE_INDEXES)
+        ),
+    )
+    assert [shape for shape in store.sharded if not sharded.can_serve(shape)] == []
+    used = {index for shape in store.sharded for index in sharded.find_composites(shape)}
+    assert sharded.composites - used == set()
 
 
 async def test_every_declared_index_serves_some_query(
-    recorded: tuple[World, set[QueryShape]],
+    recorded: tuple[World, Recorded],
 ) -> None:
-    world, shapes = recorded
+    world, store = recorded
     await send_every_query(world)
     declared = DeclaredIndexes.load()
-    used = {index for shape in shapes for index in declared.find_composites(shape)}
+    used = {index for shape in store.shapes for index in declared.find_composites(shape)}
     assert declared.composites - used == set()
 
 

@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.ports import Collection, Query, Row, Store
+from taskreel.ports import MOST_IN, Collection, Query, Row, Store
 
 log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 
-#: `wakeShard` is drawn from so many numbers: it spreads the index on `wakeAt`.
+#: `wakeShard` is drawn from so many numbers at least: it spreads the index on `wakeAt`.
 WAKE_SHARDS = 8
+#: The most numbers: a query asks for all of them by one `in`.
+MOST_WAKE_SHARDS = MOST_IN
 #: Later than every time that is stored.
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -72,11 +74,17 @@ def read_values(rows: Iterable[Row[V]]) -> Iterator[V]:
             yield value
 
 
-def build_due_query(collection: Collection[V], until: datetime, *, page: int) -> Query[V]:
-    """The documents whose `wakeAt` has come by `until`, in that order, `page` of them at a time."""
+def build_due_query(
+    collection: Collection[V], until: datetime, *, page: int, shards: int = WAKE_SHARDS
+) -> Query[V]:
+    """The documents whose `wakeAt` has come by `until`, in that order, `page` of them at a time.
+
+    `shards` is the number of the deployment, from which `wakeShard` is drawn. A document of before
+    it was raised has one of the smaller numbers, and is found too.
+    """
     return Query(
         collection=collection,
-        where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", until)),
+        where=(("wakeShard", "in", list(range(shards))), ("wakeAt", "<=", until)),
         order=(("wakeAt", "asc"),),
         limit=page,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
@@ -44,6 +45,9 @@ class Rules:
     retention: timedelta = timedelta(days=90)
     inputs: InputLimits = field(default_factory=InputLimits)
     input_timeout: timedelta = timedelta(minutes=2)
+    #: The numbers from which a job's `wakeShard` is drawn; never fewer than once, or what has a
+    #: higher number is not found.
+    wake_shards: int = WAKE_SHARDS
     #: None: every job goes on its queue at once.
     limits: FlowLimits | None = None
     #: The public address of the API, for links in webhooks.

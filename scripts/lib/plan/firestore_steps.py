@@ -153,13 +153,39 @@ def _check_destination(
         yield fail_step(f"there is no database {target.database} in {target.project}")
 
 
+def list_indexes(target: Target) -> list[dict[str, Any]]:
+    """Return the declared composite indexes; with ?sharded-types in STORE_URL some with shards."""
+    declared: list[dict[str, Any]] = target.declared("firestore.indexes.json")["indexes"]
+    url = target.declared("services.yaml")["defaults"]["env"].get("STORE_URL", "")
+    if "sharded-types" not in url.partition("?")[2]:
+        return declared
+    return [_shard_index(index) if _is_split(index) else index for index in declared]
+
+
+def _is_split(index: Mapping[str, Any]) -> bool:
+    """Return True for an index of all jobs of a type or a provider."""
+    names = {field["fieldPath"] for field in index["fields"]}
+    is_split = bool(names & {"jobType", "providerSlot"}) and "userId" not in names
+    return index["collectionGroup"] == "jobs" and is_split
+
+
+def _shard_index(index: Mapping[str, Any]) -> dict[str, Any]:
+    *equal, time = index["fields"]
+    shard = {"fieldPath": "wakeShard", "order": "ASCENDING"}
+    return {**index, "fields": [*equal, shard, time]}
+
+
 def plan_indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     """Create missing composite indexes; an index that is not declared is left alone."""
-    declared = target.declared("firestore.indexes.json")["indexes"]
+    declared = list_indexes(target)
     existing = {
         (_collection_group(index["name"]), _index_fields(index["fields"])): index for index in found
     }
     wanted = {(index["collectionGroup"], _index_fields(index["fields"])) for index in declared}
+    replaced = {
+        (index["collectionGroup"], _index_fields(index["fields"]))
+        for index in target.declared("firestore.indexes.json")["indexes"]
+    } - wanted
     for group, fields in sorted(wanted - existing.keys()):
         text = ", ".join(f"{path} {order.lower()}" for path, order in fields)
         configs = [
@@ -179,7 +205,14 @@ def plan_indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
         )
     for (group, fields), index in sorted(existing.items()):
         what = f"index on {group} ({', '.join(path for path, _ in fields)})"
-        if (group, fields) not in wanted:
+        if (group, fields) in replaced:
+            name = index["name"].rpartition("/")[2]
+            yield warn_step(
+                f"{what} is replaced by one with shards, and limits the writes as long as it is "
+                "there. Once the services are deployed with ?sharded-types: gcloud firestore "
+                f"indexes composite delete {name} --database={target.database}"
+            )
+        elif (group, fields) not in wanted:
             yield warn_step(f"{what} is not in infra/firestore.indexes.json; left alone")
         elif index.get("state", "READY") != "READY":
             yield warn_step(f"{what} is {index['state']}: not usable yet")

@@ -64,6 +64,9 @@ def test_an_index_that_grows_at_its_end_takes_500_writes_a_second() -> None:
     found = list_limits({"plain": 1})
     assert find_limit("index of updates of image-generation", found) == pytest.approx(500 / 3)
     assert find_limit("index of wake times", found) == pytest.approx(8 * 500 / 3)
+    more = list_limits({"plain": 1}, replace(DEPLOYMENT, wake_shards=30, type_shards=30))
+    for name in ("index of wake times", "index of updates of image-generation"):
+        assert find_limit(f"{name}: 30 shards", more) == pytest.approx(30 * 500 / 3)
 
 
 def test_one_busy_user_is_a_limit_of_their_own() -> None:

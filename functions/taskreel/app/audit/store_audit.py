@@ -16,7 +16,7 @@ from taskreel.app.audit.job_rules import Rule, Violation
 from taskreel.app.audit.repairs import repair
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.flow.slots import active_limit
-from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.query_pages import MOST_WAKE_SHARDS, build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.errors import UnreadableDocumentError
@@ -211,9 +211,9 @@ async def _check_due(services: Services, report: AuditReport) -> None:
     before = services.clock.now() - OVERDUE_AFTER
     collections: tuple[Collection[Any], ...] = (JOBS, WEBHOOK_DELIVERIES)
     for collection in collections:
-        async for rows in read_pages(
-            services.store, build_due_query(collection, before, page=_PAGE)
-        ):
+        # In all shards that there may be: with fewer now than once, the sweep misses some.
+        due = build_due_query(collection, before, page=_PAGE, shards=MOST_WAKE_SHARDS)
+        async for rows in read_pages(services.store, due):
             for row in rows:
                 text = f"it was due at {row.data['wakeAt']:%Y-%m-%d %H:%M:%S}"
                 subject = f"{collection.name}/{row.id}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from taskreel.app.credits.balances import load_account, open_account, write_expiry
-from taskreel.app.query_pages import WAKE_SHARDS, build_due_query, read_pages
+from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, CreditGrant, EntryKind, LedgerEntry, grant_movement
 from taskreel.domain.errors import (
@@ -125,7 +125,7 @@ def _open_grant(services: Services, account: Account, entry: LedgerEntry, priori
         expires_at=entry.expires_at,
         created_at=entry.created_at,
     )
-    return open_grant(account, grant, services.random.randrange(WAKE_SHARDS))
+    return open_grant(account, grant, services.random.randrange(services.rules.wake_shards))
 
 
 def _describe_grant(entry: LedgerEntry) -> tuple[object, ...]:
@@ -139,7 +139,8 @@ async def expire_due_grants(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    async for rows in read_pages(services.store, build_due_query(ACCOUNTS, now, page=_PAGE)):
+    due = build_due_query(ACCOUNTS, now, page=_PAGE, shards=services.rules.wake_shards)
+    async for rows in read_pages(services.store, due):
         for row in rows:
             try:
                 await services.store.transaction(partial(_expire_in_account, row.id, now))

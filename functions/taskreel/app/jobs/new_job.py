@@ -11,7 +11,6 @@ from taskreel.app.flow.slots import find_provider_slot
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.pricing.job_plan import JobPlan
-from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.credits import name_day
@@ -96,7 +95,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         held_on=name_day(now) if new.held else None,
         served_by=None if blocked else served_by_names(plan.units),
         units=() if blocked else plan.units,
-        wake_shard=services.random.randrange(WAKE_SHARDS),
+        wake_shard=services.random.randrange(services.rules.wake_shards),
         start_by=None if place else _after(start.at, new.submission.start_within_seconds),
         finish_by=place.parent.finish_by if place else _finish_by(new, start.at),
         request_hash=new.request_hash,

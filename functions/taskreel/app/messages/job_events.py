@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from taskreel.app.messages.job_task import WEBHOOK_QUEUE, build_task
-from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
 from taskreel.domain.webhook import (
@@ -88,7 +87,7 @@ def _build_delivery(job: Job, subscription: WebhookSubscription) -> WebhookDeliv
         data=_describe_job(job),
         next_try_at=at,
         wake_at=at + WAKE_AFTER,
-        wake_shard=job.wake_shard % WAKE_SHARDS,
+        wake_shard=job.wake_shard,
         created_at=at,
         updated_at=at,
         expire_at=at + DELIVERY_RETENTION,

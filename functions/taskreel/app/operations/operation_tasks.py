@@ -31,7 +31,8 @@ async def rescue_operations(services: Services) -> dict[str, int]:
     """
     counts: Counter[str] = Counter()
     now = services.clock.now()
-    async for rows in read_pages(services.store, build_due_query(OPERATIONS, now, page=_PAGE)):
+    due = build_due_query(OPERATIONS, now, page=_PAGE, shards=services.rules.wake_shards)
+    async for rows in read_pages(services.store, due):
         for row in rows:
             try:
                 counts[await _rescue(services, row.id)] += 1

@@ -13,7 +13,6 @@ from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.operations.job_actions import JobActions
 from taskreel.app.operations.operation_tasks import build_operation_task
 from taskreel.app.projects.rights import add_stored_role
-from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
@@ -115,7 +114,7 @@ async def start_operation(services: Services, caller: Caller, order: BulkOrder) 
         limit=order.limit,
         reason=order.reason,
         wake_at=now + services.rules.rescue_after,
-        wake_shard=services.random.randrange(WAKE_SHARDS),
+        wake_shard=services.random.randrange(services.rules.wake_shards),
         created_at=now,
         updated_at=now,
         expire_at=now + OPERATION_RETENTION,

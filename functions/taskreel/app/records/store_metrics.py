@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from taskreel.app.credits.accounts import AccountSums, sum_accounts
-from taskreel.app.query_pages import END_OF_TIME, WAKE_SHARDS, read_values
+from taskreel.app.query_pages import END_OF_TIME, read_values
 from taskreel.app.records.statistics import MOST_COUNTED, load_metrics
 from taskreel.app.services import Services
 from taskreel.domain.breaker import BreakerState
@@ -174,7 +174,7 @@ class StoreMetrics:
         return max(0.0, *ages) if ages else 0.0
 
     async def _read_due(self, collection: Collection[Any], now: datetime) -> DueReading:
-        shards: Condition = ("wakeShard", "in", list(range(WAKE_SHARDS)))
+        shards: Condition = ("wakeShard", "in", list(range(self._services.rules.wake_shards)))
         overdue: tuple[Condition, ...] = (shards, ("wakeAt", "<=", now))
         order: tuple[str, Direction] = ("wakeAt", "asc")
         first = Query(collection=collection, where=overdue, order=(order,), limit=1)

@@ -40,7 +40,8 @@ async def make_due_runs(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    async for rows in read_pages(services.store, build_due_query(RECURRING_JOBS, now, page=_PAGE)):
+    due = build_due_query(RECURRING_JOBS, now, page=_PAGE, shards=services.rules.wake_shards)
+    async for rows in read_pages(services.store, due):
         for row in rows:
             counts[await _make_run_safely(services, row, now)] += 1
     return dict(counts)

@@ -9,7 +9,6 @@ from typing import Any
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.jobs.submit import JobRequest, quote_job
-from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.domain.cron import CronSchedule
 from taskreel.domain.errors import (
@@ -80,7 +79,7 @@ async def create_recurring_job(
         skip_cache=wanted.skip_cache,
         start_at=wanted.start_at,
         end_at=wanted.end_at,
-        wake_shard=services.random.randrange(WAKE_SHARDS),
+        wake_shard=services.random.randrange(services.rules.wake_shards),
         created_at=now,
         updated_at=now,
     )

@@ -11,7 +11,7 @@ from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import WAKE_SHARDS, read_pages, read_value
+from taskreel.app.query_pages import read_pages, read_value
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_delivery_id
@@ -46,7 +46,7 @@ def build_notice(
         data=data,
         next_try_at=now,
         wake_at=now + WAKE_AFTER,
-        wake_shard=services.random.randrange(WAKE_SHARDS),
+        wake_shard=services.random.randrange(services.rules.wake_shards),
         created_at=now,
         updated_at=now,
         expire_at=now + DELIVERY_RETENTION,

@@ -327,7 +327,7 @@ async def rescue_deliveries(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    due = build_due_query(WEBHOOK_DELIVERIES, now, page=_PAGE)
+    due = build_due_query(WEBHOOK_DELIVERIES, now, page=_PAGE, shards=services.rules.wake_shards)
     async for rows in read_pages(services.store, due):
         for row in rows:
             counts[await _rescue_safely(services, row.id)] += 1

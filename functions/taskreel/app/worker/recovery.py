@@ -16,7 +16,6 @@ from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import (
     END_OF_TIME,
-    WAKE_SHARDS,
     build_due_query,
     read_pages,
     read_values,
@@ -60,7 +59,7 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
     that wait for room may be many, and are not read.
     """
     recovered = 0
-    for shard in range(WAKE_SHARDS):
+    for shard in range(services.rules.wake_shards):
         # One by one: a query of all shards reads a page of each and returns one.
         unfinished = Query(
             collection=_PARTS_OF_JOBS,
@@ -86,7 +85,8 @@ async def recover_deliveries(services: Services, started_at: datetime) -> int:
     delivery no longer. A try whose answer was lost is made once more, with the same id and body.
     """
     recovered = 0
-    pending = build_due_query(WEBHOOK_DELIVERIES, END_OF_TIME, page=_PAGE)
+    shards = services.rules.wake_shards
+    pending = build_due_query(WEBHOOK_DELIVERIES, END_OF_TIME, page=_PAGE, shards=shards)
     async for rows in read_pages(services.store, pending):
         ids = [one.delivery_id for one in read_values(rows) if one.updated_at < started_at]
         found = [await _free_delivery(services, id_, started_at) for id_ in ids]

@@ -110,7 +110,8 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     counts: Counter[str] = Counter()
     queues = _SweptQueues(services)
     oldest: datetime | None = None
-    async for rows in read_pages(services.store, build_due_query(JOBS, now, page=_PAGE)):
+    due = build_due_query(JOBS, now, page=_PAGE, shards=services.rules.wake_shards)
+    async for rows in read_pages(services.store, due):
         if oldest is None and rows:
             oldest = rows[0].data["wakeAt"]
         woken = await asyncio.gather(*(_wake_safely(services, queues, row, now) for row in rows))

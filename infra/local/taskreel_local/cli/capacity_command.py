@@ -25,7 +25,7 @@ from taskreel_local.cli.capacity_model import (
 from taskreel_local.cli.cost_command import print_numbers
 from taskreel_local.cli.cost_model import monthly_bill
 from taskreel_local.cli.cost_operations import Kind, Numbers, parse_assignment
-from taskreel_local.cli.declared_services import load_services
+from taskreel_local.cli.declared_services import load_index_shards, load_services
 from taskreel_local.cli.load_options import format_mix, location_option, mix_option, numbers_option
 from taskreel_local.cli.price_list import DAYS
 from taskreel_local.stack.repository_paths import LIMITS, QUEUES
@@ -138,11 +138,14 @@ def capacity(  # noqa: PLR0913 - one parameter an option
 def load_deployment() -> Deployment:
     """Read what infra/ declares."""
     limits = parse_limits(str(LIMITS)) or FlowLimits()
+    wake_shards, type_shards = load_index_shards()
     return Deployment(
         queues=load_queue_settings(QUEUES),
         services=load_services(),
         window=limits.window,
         shards=yaml.safe_load(QUEUES.read_text("utf-8")).get("shards") or {},
+        wake_shards=wake_shards,
+        type_shards=type_shards,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.app.messages.job_task import POLL_QUEUE, queue_of_type
-from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.app.query_pages import MOST_WAKE_SHARDS, WAKE_SHARDS
 from taskreel_local.cli.cost_operations import Kind, Numbers, Operations, count_job
 from taskreel_local.cli.declared_services import ServiceSize
 
@@ -79,6 +79,9 @@ class Deployment:
     window: Callable[[str], int]
     #: The number of Cloud Tasks queues of each queue that has more than one.
     shards: Mapping[str, int] = field(default_factory=dict)
+    wake_shards: int = WAKE_SHARDS
+    #: The shards of the indexes of job types.
+    type_shards: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def find_limits(
         *_queue_limits(load, deployment, quotas),
         *_window_limits(load, deployment),
         *_service_limits(load, deployment, quotas),
-        *_index_limits(load, quotas),
+        *_index_limits(load, deployment, quotas),
         Limit(
             name="calls of Cloud Tasks in the region",
             jobs_per_second=_divide_capacity(quotas.task_calls, load.job.task_operations),
@@ -193,17 +196,22 @@ def _service_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Itera
         )
 
 
-def _index_limits(load: Load, quotas: Quotas) -> Iterable[Limit]:
+def _index_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Iterable[Limit]:
+    wake_shards, type_shards = deployment.wake_shards, deployment.type_shards
     yield Limit(
-        name=f"index of wake times: {WAKE_SHARDS} shards",
-        jobs_per_second=_divide_capacity(quotas.range_writes * WAKE_SHARDS, load.job.job_writes),
-        remedy="webhooks instead of polls, then WAKE_SHARDS",
+        name=f"index of wake times: {wake_shards} shards",
+        jobs_per_second=_divide_capacity(quotas.range_writes * wake_shards, load.job.job_writes),
+        remedy=f"WAKE_SHARDS in services.yaml, up to {MOST_WAKE_SHARDS}",
     )
     for job_type, writes in load.type_writes.items():
         yield Limit(
-            name=f"index of updates of {job_type}",
-            jobs_per_second=_divide_capacity(quotas.range_writes, writes),
-            remedy="webhooks instead of polls; the index (jobType, updatedAt) has no shards",
+            name=f"index of updates of {job_type}: {type_shards} shards",
+            jobs_per_second=_divide_capacity(quotas.range_writes * type_shards, writes),
+            remedy=(
+                "webhooks instead of polls, then ?sharded-types in STORE_URL of services.yaml"
+                if type_shards == 1
+                else f"WAKE_SHARDS in services.yaml, up to {MOST_WAKE_SHARDS}"
+            ),
         )
 
 

@@ -40,6 +40,13 @@ def load_services(path: Path = SERVICES) -> Mapping[str, ServiceSize]:
     return found
 
 
+def load_index_shards(path: Path = SERVICES) -> tuple[int, int]:
+    """Read the shards of the index by which the sweep finds jobs, and of those of job types."""
+    env = yaml.safe_load(path.read_text("utf-8"))["defaults"]["env"]
+    shards = int(env["WAKE_SHARDS"])
+    return shards, shards if "sharded-types" in env["STORE_URL"].partition("?")[2] else 1
+
+
 def _parse_gib(text: str) -> float:
     """Parse `512Mi` or `2Gi`."""
     amount, unit = text[:-2], text[-2:]

@@ -14,7 +14,7 @@ from typing import Any
 
 from taskreel.adapters.gcp.firestore.buffer import Document
 from taskreel.domain.errors import StoreError
-from taskreel.ports import COMMIT_DELAY, Changes, Collection, Query, Row
+from taskreel.ports import COMMIT_DELAY, Changes, Collection, Condition, Query, Row
 
 #: Nanoseconds.
 _READ_TIME_ERROR = 10**9
@@ -25,12 +25,18 @@ class QueryTarget:
     """One query of a Listen stream, and what it has sent since it was last read."""
 
     def __init__(
-        self, collection: Collection[Any], field: str, value: str, since: datetime
+        self,
+        collection: Collection[Any],
+        field: str,
+        value: str,
+        since: datetime,
+        further: tuple[Condition, ...] = (),
     ) -> None:
         self.collection = collection
         self.field = field
         self.value = value
         self._since = since
+        self._further = further
         #: Everything that was committed up to here has been reported.
         self._position = 0
         #: Of each document that the query may send again: the commit that was reported last, and
@@ -50,7 +56,11 @@ class QueryTarget:
         """The query as a stream that begins now has to ask it: without what is long reported."""
         return Query(
             collection=self.collection,
-            where=((self.field, "==", self.value), ("updatedAt", ">=", self._since)),
+            where=(
+                (self.field, "==", self.value),
+                *self._further,
+                ("updatedAt", ">=", self._since),
+            ),
             order=(("updatedAt", "asc"),),
         )
 

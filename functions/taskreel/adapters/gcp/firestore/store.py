@@ -40,7 +40,8 @@ class FirestoreStore:
     `conflict_seconds` limits how long a transaction is repeated because others change what it read.
     `is_leased` tells by collection and content if no other writer is expected of a document that
     this process has just written; then its next write needs no read. If others do, that is a
-    conflict like any other.
+    conflict like any other. With `type_shards` the indexes of job types are sharded, into so many
+    parts (sharded_indexes.py).
     """
 
     def __init__(  # noqa: PLR0913 - all but two by name
@@ -52,6 +53,7 @@ class FirestoreStore:
         endpoint: str | None = None,
         conflict_seconds: float = 20.0,
         is_leased: Callable[[str, Mapping[str, Any]], bool] = lambda _collection, _data: False,
+        type_shards: int = 0,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
         self._project = project
@@ -69,6 +71,7 @@ class FirestoreStore:
         self._database: Database | None = None
         self._watcher: DocumentWatcher | None = None
         self._is_leased = is_leased
+        self._type_shards = type_shards
         self._groups: TransactionGroups | None = None
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
@@ -101,6 +104,14 @@ class FirestoreStore:
     async def query(self, query: Query[V], /) -> list[Row[V]]:
         if _matches_nothing(query):
             return []
+        if self._type_shards:
+            from taskreel.adapters.gcp.firestore import sharded_indexes
+
+            if sharded_indexes.is_sharded(query):
+                return await sharded_indexes.read_rows(query, self._type_shards, self._query)
+        return await self._query(query)
+
+    async def _query(self, query: Query[V]) -> list[Row[V]]:
         found = await self._connect().run_query(query)
         return [
             Row(
@@ -117,6 +128,14 @@ class FirestoreStore:
     ) -> dict[str, int | float]:
         if _matches_nothing(query):
             return {"count": 0, **dict.fromkeys(total, 0)}
+        if self._type_shards:
+            from taskreel.adapters.gcp.firestore import sharded_indexes
+
+            if sharded_indexes.is_sharded(query):
+                database = self._connect()
+                return await sharded_indexes.add_aggregates(
+                    query, self._type_shards, lambda part: database.aggregate(part, total)
+                )
         return await self._connect().aggregate(query, total)
 
     async def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
@@ -128,6 +147,12 @@ class FirestoreStore:
         self, collection: Collection[V], field: str, value: str, /, *, since: datetime
     ) -> AsyncIterator[Changes[V]]:
         target = QueryTarget(collection, field, value, since)
+        if self._type_shards:
+            from taskreel.adapters.gcp.firestore.sharded_indexes import condition_of, is_sharded
+
+            if is_sharded(target.query):
+                shards = condition_of(self._type_shards)
+                target = QueryTarget(collection, field, value, since, (shards,))
         return self._open_watcher().watch_changes(target)
 
     async def durable(self) -> None:
