@@ -141,6 +141,11 @@ class Settings(Value):
     #: JSON `{provider: secret}`: the providers that may call `/api/webhooks/{provider}`. For bfl,
     #: choose any secret.
     webhook_secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    #: Gets alerts for operators, in the form of Slack's incoming webhooks (infra/guides/alerts.md).
+    #: Who has it can write to the channel, so it is a secret. Absent: alerts are listed alone.
+    alert_webhook_url: SecretStr | None = None
+    #: JSON `{field: number}`: fields of AlertThresholds that differ from its own.
+    alert_thresholds: dict[str, Any] = Field(default_factory=dict)
     #: Origins that may get client webhooks although they are private or without TLS, separated by
     #: commas: `http://localhost:3000`. For a machine of one's own; a deployment has none.
     webhook_private_origins: str = ""
@@ -148,7 +153,7 @@ class Settings(Value):
     google_vertex_project: str | None = None
     google_vertex_location: str = "us-central1"
 
-    @field_validator("provider_base_urls", "webhook_secrets", mode="before")
+    @field_validator("provider_base_urls", "webhook_secrets", "alert_thresholds", mode="before")
     @classmethod
     def _parse_json(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
@@ -217,6 +222,14 @@ class Settings(Value):
                 "needs JWT_ISSUER, the URL of the issuer whose sign-in page the dashboard opens"
             )
             found.append((("sign_in_client_id",), message))
+        address = self.alert_webhook_url
+        if address is not None and not self._may_get_alerts(address.get_secret_value()):
+            # The address is a secret, and no part of the message.
+            message = (
+                "must be a complete https:// URL, such as Slack shows for an incoming webhook; one "
+                "on a network of your own also needs its origin in WEBHOOK_PRIVATE_ORIGINS"
+            )
+            found.append((("alert_webhook_url",), message))
         if self.lease_seconds <= self.heartbeat_seconds:
             message = (
                 "must be greater than HEARTBEAT_SECONDS, after which a run renews its lease; "
@@ -273,6 +286,13 @@ class Settings(Value):
     def private_webhook_origins(self) -> list[str]:
         """The origins of WEBHOOK_PRIVATE_ORIGINS."""
         return _split_list(self.webhook_private_origins)
+
+    def _may_get_alerts(self, url: str) -> bool:
+        """True for an address that messages may go to, as far as it can be told without DNS."""
+        parts = urlsplit(url)
+        is_complete = _has_origin(url) and url.isprintable() and " " not in url
+        origin = f"{parts.scheme}://{parts.netloc}"
+        return is_complete and (parts.scheme == "https" or origin in self.private_webhook_origins)
 
     @classmethod
     def check_start(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> None:

@@ -15,6 +15,8 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from pydantic import ValidationError
+
 from taskreel.adapters.external_synchrony import (
     DurableBlobs,
     DurableTasks,
@@ -28,10 +30,12 @@ from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.records.recorder import SHARDS, Recorder
-from taskreel.app.services import Rules, Services
+from taskreel.app.services import OperatorAlerts, Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.errors import EncryptionKeyError
 from taskreel.domain.input_limits import MIB, InputLimits
+from taskreel.domain.validation_messages import describe_errors
+from taskreel.domain.value import format_path
 from taskreel.domain.webhook import WebhookDelivery
 from taskreel.limits_setting import parse_limits
 from taskreel.media.workers import WorkerPool
@@ -62,6 +66,8 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
 
     Queues in this process deliver to `deliver`.
     """
+    sender = _build_webhook_sender(chosen)
+    alerts = _build_alerts(chosen, sender)
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
     counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
     rules = build_rules(chosen)
@@ -72,7 +78,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
     observers += [counts.note_change] if rules.limits else []
     calibration = EtaCalibration(recorder.count_eta, observe=observers.append)
     store = LoggedStore(inner, observers)
-    webhooks = DurableWebhooks(_build_webhook_sender(chosen), store)
+    webhooks = DurableWebhooks(sender, store)
     return Services(
         store=store,
         tasks=_build_tasks(chosen, clock, store, deliver),
@@ -89,10 +95,27 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
         render_message=partial(_render_message, chosen),
         sign_message=partial(_sign_message, chosen),
         count_sweep=recorder.count_sweep,
+        count_event=recorder.count_event,
         flush_records=recorder.flush,
+        alerts=alerts,
         check_encryption=partial(check_encryption, chosen, inner),
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
+
+
+def _build_alerts(chosen: Settings, sender: SendWebhook) -> OperatorAlerts:
+    """The receiver of operators' alerts. Raises ConfigurationError for a wrong setting."""
+    url = chosen.alert_webhook_url.get_secret_value() if chosen.alert_webhook_url else None
+    if chosen.alert_thresholds:
+        from taskreel.domain.alerts import AlertThresholds  # of few processes: cold start
+
+        try:
+            AlertThresholds.model_validate(chosen.alert_thresholds)
+        except ValidationError as error:
+            found = describe_errors(error.errors(include_input=False), AlertThresholds)
+            wrong = "; ".join(f"{format_path(at)} {message}" for at, message in found)
+            raise ConfigurationError(f"ALERT_THRESHOLDS: {wrong}") from None
+    return OperatorAlerts(url=url, thresholds=chosen.alert_thresholds, sender=sender)
 
 
 def _build_webhook_sender(chosen: Settings) -> SendWebhook:

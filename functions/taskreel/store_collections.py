@@ -20,6 +20,7 @@ from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
 if TYPE_CHECKING:
+    from taskreel.domain.alerts import AlertState
     from taskreel.domain.data_key import DataKey
     from taskreel.domain.erasure import Erasure
     from taskreel.domain.job_template import JobTemplate
@@ -50,6 +51,12 @@ def _read_data_key(data: Mapping[str, Any]) -> DataKey:
     from taskreel.domain.data_key import DataKey  # only with encryption: cold start
 
     return DataKey.model_validate(data)
+
+
+def _read_alerts(data: Mapping[str, Any]) -> AlertState:
+    from taskreel.domain.alerts import AlertState  # of the sweep and few requests: cold start
+
+    return AlertState.model_validate(data)
 
 
 JOBS: Collection[Job] = Collection(
@@ -118,6 +125,10 @@ ERASURES: Collection[Erasure] = Collection(
 #: Of no person: what encrypts the documents of others, itself encrypted by a key outside the store.
 DATA_KEYS: Collection[DataKey] = Collection(
     "data_keys", lambda key: key.document(), _read_data_key, shareable=True
+)
+#: One document, of no person: which alerts operators have been told of.
+ALERTS: Collection[AlertState] = Collection(
+    "alerts", lambda state: state.document(), _read_alerts, shareable=True
 )
 #: All collections with documents of people.
 STORED: tuple[Collection[Any], ...] = (

@@ -280,6 +280,8 @@ async def close_ports() -> None:
         return
     built = services()
     await built.flush_records()
+    if built.alerts is not None:
+        await built.alerts.finish_sends()
     await asyncio.gather(
         *(
             port.close()

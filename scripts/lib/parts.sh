@@ -63,7 +63,7 @@ ensure_firestore() {
 }
 
 # The collections of the database, as infra/README.md documents them.
-collections=(jobs accounts ledger breakers recurring_jobs queue_controls run_answers job_performance_metrics dead_letters operations uploads webhook_endpoints webhook_deliveries projects job_templates audit erasures data_keys)
+collections=(jobs accounts ledger breakers recurring_jobs queue_controls run_answers job_performance_metrics dead_letters operations uploads webhook_endpoints webhook_deliveries projects job_templates audit erasures alerts data_keys)
 
 load_token() {
   read_state gcloud auth print-access-token >"$scratch/token" || return 1

@@ -12,6 +12,7 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes
 from taskreel import store_collections
+from taskreel.domain.alerts import AlertState
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
@@ -51,6 +52,7 @@ MODELS: dict[str, type[Value]] = {
     "projects": Project,
     "audit": AuditEntry,
     "erasures": Erasure,
+    "alerts": AlertState,
     "data_keys": DataKey,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)

@@ -103,6 +103,8 @@ RIGHTS: Mapping[str, Right] = {
     "POST /api/accounts/{user_id}/erasure": Right.ADMIN,
     "GET /api/erasures/{erasure_id}": Right.ADMIN,
     "GET /api/audit": Right.ADMIN,
+    "GET /api/alerts": Right.ADMIN,
+    "POST /api/alerts/test": Right.ADMIN,
     "GET /api/deployment": Right.ADMIN,
     "GET /api/providers": Right.USER,
     "GET /api/providers/performance": Right.ADMIN,

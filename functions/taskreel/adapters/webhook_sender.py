@@ -66,8 +66,9 @@ class WebhookSender:
             "Accept-Encoding": "identity",
             "webhook-id": message.id,
             "webhook-timestamp": str(int(message.at.timestamp())),
-            "webhook-signature": " ".join(_sign(key, message) for key in message.keys),
         }
+        if message.keys:
+            headers["webhook-signature"] = " ".join(_sign(key, message) for key in message.keys)
         parent = build_trace_parent()
         if parent is not None:
             headers["traceparent"] = parent

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.query_pages import read_value
-from taskreel.app.services import Services
+from taskreel.app.services import SWEEP_LATE_SECONDS, Services
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import EncryptionKeyError, TaskreelError
 from taskreel.domain.health import (
@@ -29,7 +29,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
-from taskreel.store_collections import HEALTH, JOBS
+from taskreel.store_collections import ALERTS, HEALTH, JOBS
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +125,31 @@ class HealthMonitor:
             report = self._report
             if report is None or now - report.checked_at >= REPORT_AGE:
                 before, report = report, await self._measure(now)
+                await self._watch_sweep()
                 self._report = report
                 _log_change(before, report)
             return report
+
+    async def _watch_sweep(self) -> None:
+        """Announce to operators that the sweep is late: it is the one that it cannot announce."""
+        services, now = self._services, self._services.clock.now()
+        alerts = services.alerts
+        if alerts is None or not alerts.is_due(alerts.watched_at, now):
+            return
+        alerts.watched_at = now
+        try:
+            async with asyncio.timeout(_SECONDS):
+                state = await services.store.get(ALERTS, "state")
+                late = float(alerts.thresholds.get("sweepLateSeconds", SWEEP_LATE_SECONDS))
+                if state is not None and state.is_sweep_late(late, now):
+                    from taskreel.app.alerts.watch import announce_late_sweep  # seldom: cold start
+
+                    await announce_late_sweep(services)
+        except (TaskreelError, TimeoutError, OSError) as error:
+            log.warning(
+                "the time of the last sweep could not be read",
+                extra={"action": "alerts_unchecked", "error": str(error)},
+            )
 
     def inspect_machine(self) -> tuple[MachineFacts, Verdict]:
         """This instance's memory, processors and disk."""

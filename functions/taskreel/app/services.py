@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +29,11 @@ from taskreel.ports import (
     TaskQueue,
     WorkDirs,
 )
+
+#: The sweep of one machine runs every few seconds: the conditions are checked less often.
+CHECKED_EVERY = timedelta(seconds=50)
+#: The sweep runs every minute: after so long without one, it is late.
+SWEEP_LATE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,10 @@ def _count_nothing(_job: Job, _action: str, _at: datetime) -> None:
     """Do nothing: for services that record no statistics."""
 
 
+def _count_no_event(_job_type: str, _name: str, _at: datetime) -> None:
+    """Do nothing: for services that record no statistics."""
+
+
 async def _store_nothing() -> None:
     """Do nothing: for services that record no statistics."""
 
@@ -90,6 +100,37 @@ def _sign_nothing(_delivery: WebhookDelivery, _body: str, _at: datetime) -> Mapp
     return {}
 
 
+@dataclass(slots=True, kw_only=True)
+class OperatorAlerts:
+    """The settings of alerts, and what this process has done for them.
+
+    The URL is a secret: who has it can write to the channel.
+    """
+
+    url: str | None = field(default=None, repr=False)
+    #: The thresholds that differ from AlertThresholds' own.
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    #: Sends what says nothing of stored things, and so does not wait for the store.
+    sender: SendWebhook | None = None
+    #: The last check of this process: of all conditions, and of the last sweep's time alone.
+    checked_at: datetime | None = None
+    watched_at: datetime | None = None
+    #: Without the store nothing can be stored: this process alone remembers that it is away.
+    store_lost_at: datetime | None = None
+    store_announced_at: datetime | None = None
+    #: Messages that are being sent.
+    sends: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def is_due(self, last: datetime | None, now: datetime) -> bool:
+        """True when the last check was long enough ago; in either direction of the clock."""
+        return last is None or abs(now - last) >= CHECKED_EVERY
+
+    async def finish_sends(self) -> None:
+        """Wait for the messages that are being sent; each takes half a minute at most."""
+        if self.sends:
+            await asyncio.gather(*self.sends, return_exceptions=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The ports and the rules that use cases depend on."""
@@ -112,8 +153,12 @@ class Services:
     sign_message: SignMessage = _sign_nothing
     #: Counts an act of the sweep on a job.
     count_sweep: Callable[[Job, str, datetime], None] = _count_nothing
+    #: Counts an event by the type of its job, and its name in `domain.job_metrics`.
+    count_event: Callable[[str, str, datetime], None] = _count_no_event
     #: Stores the statistics that this process has counted and not stored yet.
     flush_records: Callable[[], Awaitable[None]] = _store_nothing
     #: Raises StoreError if the settings lack the key that has encrypted the store.
     check_encryption: Callable[[], Awaitable[None]] = _check_nothing
+    #: The receiver of operators' alerts; None: their conditions are not checked.
+    alerts: OperatorAlerts | None = None
     random: Random = field(default_factory=SystemRandom)

@@ -25,11 +25,16 @@ export function countOpen(queues, own, admin) {
 
 /**
  * What does not go away by itself, the worst first.
- * @param {{health: any, providers: any[] | undefined, failures: FailureKind[]}} facts
+ * @param {{health: any, providers: any[] | undefined, failures: FailureKind[], alerts?: any[]}} facts
  * @returns {{key: string, tone: string, title: string, detail: string, href: string, link: string}[]}
  */
-export function findPersonalWork({ health, providers, failures }) {
+export function findPersonalWork({ health, providers, failures, alerts = [] }) {
   const items = [];
+  for (const alert of alerts) {
+    // What follows shows the paused models, with their names.
+    if (alert.kind === "breaker-open") continue;
+    items.push({ key: `${alert.kind} ${alert.subject}`, tone: alert.severity === "WARNING" ? "warn" : "bad", title: `${alert.title}${alert.subject ? ` (${alert.subject})` : ""}`, detail: `${alert.text} ${alert.advice}`, href: `${ROOT}/queues`, link: "See the queues" });
+  }
   const ambiguous = failures.filter((kind) => kind.code === "ambiguous_create");
   if (ambiguous.length) {
     const count = ambiguous.reduce((sum, kind) => sum + kind.count, 0);

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from pydantic import Field
 
+from taskreel.domain.errors import AMBIGUOUS
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
@@ -27,6 +28,12 @@ SUBMITTED, RETRIED = "submitted", "retried"
 STARTED, ATTEMPTS = "started", "attempts"
 #: `sweep.ACTION.STATUS`: acts of the sweep on jobs that had the status.
 SWEPT = "sweep"
+#: Of the failed jobs, those whose request explains it.
+REFUSED = "refused"
+#: Calls of providers that may have bought something, without an answer that tells.
+AMBIGUOUS_PURCHASES = "ambiguousPurchases"
+#: Caps of users and projects of which most is spent.
+SPEND_CAPS = "spendCaps"
 #: Estimated starts that were checked, those that were not late, and the sum of the scale's steps.
 ETA_CHECKED, ETA_WITHIN_P50, ETA_WITHIN_P90 = "etaChecked", "etaWithinP50", "etaWithinP90"
 ETA_SCALE = "etaScale"
@@ -139,7 +146,28 @@ def count_change(tally: MetricsTally, before: Job | None, job: Job) -> None:
         _count_errors(tally, before, job, at)
     if job.status.final:
         tally.count(str(job.status), at)
+        if job.status is Status.FAILED and _is_explained(job):
+            tally.count(REFUSED, at)
         _count_end(tally, before, job, at)
+
+
+def _is_explained(job: Job) -> bool:
+    """True for a failed job whose request explains it."""
+    from taskreel.domain.health import REQUEST_FAULTS  # of failures alone: cold start
+
+    return job.error is not None and job.error.code in REQUEST_FAULTS
+
+
+def count_ambiguous(tally: MetricsTally, before: Job | None, job: Job) -> None:
+    """Count the purchases whose answer an ended job has lost since the change before."""
+    lost = _count_lost_answers(job) - (0 if before is None else _count_lost_answers(before))
+    if lost > 0:
+        tally.count(AMBIGUOUS_PURCHASES, job.updated_at, lost)
+
+
+def _count_lost_answers(job: Job) -> int:
+    units = sum(one.error is not None and one.error.code == AMBIGUOUS for one in job.units)
+    return units or int(job.error is not None and job.error.code == AMBIGUOUS)
 
 
 def count_attempt(tally: MetricsTally, before: Job | None, job: Job) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 from typing import Annotated, Any, Self, Unpack
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, with_config
 from typing_extensions import TypedDict
@@ -74,6 +75,8 @@ class MessageForm(StrEnum):
 
     FAL = "fal"
     REPLICATE = "replicate"
+    #: Alerts for operators: the body is made with the delivery, and the address is a setting.
+    SLACK = "slack"
 
 
 class SigningKey(StoredValue):
@@ -295,6 +298,15 @@ class WebhookDelivery(StoredValue):
     created_at: datetime
     updated_at: datetime
     expire_at: datetime
+
+    @property
+    def is_alert(self) -> bool:
+        """True for an alert to operators."""
+        return self.form is MessageForm.SLACK
+
+    def hide_address(self, url: str) -> str:
+        """The address as a try records it: of that of alerts, a secret, the host alone."""
+        return f"https://{urlsplit(url).hostname}/…" if self.is_alert else url
 
     def with_changes(self, at: datetime, **changes: Unpack[WebhookDeliveryChanges]) -> Self:
         """Copy it with these fields changed at `at`. Raises ValidationError for a wrong one."""

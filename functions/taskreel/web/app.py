@@ -18,6 +18,7 @@ from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web import (
     accounts,
+    alerts,
     audit,
     batch,
     dead_letters,
@@ -72,6 +73,7 @@ _ROUTERS = (
     accounts.router,
     erasures.router,
     audit.router,
+    alerts.router,
     deployment.router,
     model_performance.router,
     metrics.router,

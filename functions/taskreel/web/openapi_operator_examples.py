@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
+from taskreel.app.alerts.watch import AlertReport
 from taskreel.app.credits.accounts import AccountSums
 from taskreel.app.operations.orders import Forecast
 from taskreel.app.records.model_performance import ModelDay
+from taskreel.domain.alerts import ActiveAlert, AlertKind, AlertThresholds
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
 from taskreel.domain.erasure import Erasure, ErasurePhase, ErasureProof
 from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, RefusedJob
+from taskreel.domain.webhook import WebhookAnswer
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
+from taskreel.web.alerts import build_alerts_view, build_test_view
 from taskreel.web.audit import AuditPage, build_entry_view
 from taskreel.web.deployment import build_deployment_view
 from taskreel.web.erasures import ErasureForecast, build_erasure_view
@@ -115,6 +119,24 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         accounts=[build_account_view(_ACCOUNT, None)], next_cursor=None
     ),
     "AccountSumsView": lambda: build_sums_view(_SUMS),
+    "AlertsView": lambda: build_alerts_view(
+        AlertReport(
+            active=(
+                ActiveAlert(
+                    kind=AlertKind.BREAKER_OPEN,
+                    subject="bfl.flux-2-pro",
+                    text="It failed too often.",
+                    since=_AT,
+                    seen_at=_AT,
+                    announced_at=_AT,
+                ),
+            ),
+            swept_at=_AT,
+            receiver="hooks.slack.com",
+            thresholds=AlertThresholds(),
+        )
+    ),
+    "AlertTestView": lambda: build_test_view(WebhookAnswer(status=200, milliseconds=120)),
     "DeploymentView": lambda: build_deployment_view("my-project"),
     "AuditPage": lambda: AuditPage(entries=[build_entry_view(_ENTRY)], next_cursor=None),
     "ClearedView": lambda: ClearedView(

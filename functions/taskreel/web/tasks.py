@@ -221,6 +221,8 @@ def build_maintenance_app(keys: InternalKeys, services: Services) -> InternalApp
         swept = await sweep_jobs(services)
         # Between requests the instance may have no processor, and no timer runs.
         await services.flush_records()
+        if services.alerts is not None:
+            await services.alerts.finish_sends()
         return JsonResponse(SweepAnswer(swept=dict(swept)))
 
     async def audit(request: Request) -> Response:

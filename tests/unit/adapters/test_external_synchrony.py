@@ -67,6 +67,8 @@ INSIDE = {
     "calibration": "stays in the process",
     "recent_jobs": "stays in the process",
     "count_sweep": "stays in the process",
+    "count_event": "stays in the process",
+    "alerts": "its sender posts what no document has: that the store is lost, and test messages",
     "render_message": "writes a body, which `webhooks` sends",
     "sign_message": "writes headers, which `webhooks` sends",
     "flush_records": "writes to the store",

@@ -41,7 +41,8 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
         job, alerts = await services.store.transaction(
             lambda tx: _open_next_round(services, tx, job_id, room, caller, lost)
         )
-    await enqueue_tasks(services, [task for one in alerts for task in announce_spend_alerts(one)])
+    tasks = [task for one in alerts for task in announce_spend_alerts(services, job, one)]
+    await enqueue_tasks(services, tasks)
     if job.status is Status.THROTTLED:
         await admit_next(services, job)
     else:

@@ -208,7 +208,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     for alerts in new.alerts:
         from taskreel.app.messages.spend_alerts import announce_spend_alerts
 
-        await enqueue_tasks(services, announce_spend_alerts(alerts))
+        await enqueue_tasks(services, announce_spend_alerts(services, stored, alerts))
     if stored.status is Status.BLOCKED:
         # The jobs that it waits for may have ended before it was registered with them.
         ready = await unblock_if_ready(services, stored.job_id)

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.app.services import Services
 from taskreel.domain.credits import Account, CappedSpend, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
+from taskreel.domain.job import Job
+from taskreel.domain.job_metrics import SPEND_CAPS
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
     SPEND_ALERT_EVENT,
@@ -86,9 +89,13 @@ def _create_alerts(
     return marked, SpendAlerts(user_id, caps, deliveries, project_id)
 
 
-def announce_spend_alerts(alerts: SpendAlerts) -> list[Task]:
-    """Log the alerts, once they are stored; the tasks of their deliveries, to be enqueued."""
+def announce_spend_alerts(services: Services, job: Job, alerts: SpendAlerts) -> list[Task]:
+    """Log and count the alerts, once they are stored; the tasks that deliver them, to be enqueued.
+
+    `job` is the one whose hold has made them.
+    """
     for cap in alerts.caps:
+        services.count_event(job.job_type, SPEND_CAPS, services.clock.now())
         log.warning(
             "most of the %s cap of %s is spent: %d of %d credits",
             cap.name,

@@ -22,6 +22,7 @@ from taskreel.domain.job_metrics import (
     DailyMetrics,
     EtaOutcome,
     MetricsTally,
+    count_ambiguous,
     count_attempt,
     count_change,
     count_eta,
@@ -76,6 +77,8 @@ class Recorder:
             self._count_change(before, job)
 
     def _count_change(self, before: Job | None, job: Job) -> None:
+        if job.status.final and job.error is not None:
+            count_ambiguous(self._open_tally(job.job_type, job.updated_at), before, job)
         if before is not None and before.status == job.status:
             if job.attempt > before.attempt:
                 count_attempt(self._open_tally(job.job_type, job.updated_at), before, job)
@@ -92,7 +95,11 @@ class Recorder:
 
     def count_sweep(self, job: Job, action: str, at: datetime) -> None:
         """Count an act of the sweep on a job, by the status in which it was found."""
-        self._open_tally(job.job_type, at).counts[f"{SWEPT}.{action}.{job.status}"] += 1
+        self._open_tally(job.job_type, at).count(f"{SWEPT}.{action}.{job.status}", at)
+
+    def count_event(self, job_type: str, name: str, at: datetime) -> None:
+        """Count an event that belongs to a job, and to no change of it."""
+        self._open_tally(job_type, at).count(name, at)
 
     def _open_tally(self, job_type: str, at: datetime) -> MetricsTally:
         """The numbers of a type and day, which are stored before long."""

@@ -103,7 +103,7 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
     found: list[QueueStatistics] = []
     for name, (waiting, active, delayed), paused in zip(names, counts, pauses, strict=True):
         of_type = [one for one in metrics if one.job_type == name]
-        recent, minutes = _sum_recent(of_type, now)
+        recent, minutes = sum_recent(of_type, now)
         slots = _list_slots(of_type, now)
         completed, failed = recent[Status.COMPLETED], recent[Status.FAILED]
         ended = completed + failed
@@ -206,9 +206,11 @@ async def _read_pause(services: Services, job_type: str) -> bool | None:
         return None  # health says that the queue service cannot be reached
 
 
-def _sum_recent(metrics: Sequence[DailyMetrics], now: datetime) -> tuple[Counter[str], float]:
-    """The counts of the slots of the last hour, and the minutes that they cover."""
-    first = now - RECENT
+def sum_recent(
+    metrics: Sequence[DailyMetrics], now: datetime, period: timedelta = RECENT
+) -> tuple[Counter[str], float]:
+    """The counts of the slots of the last hour, or period, and the minutes that they cover."""
+    first = now - period
     first -= timedelta(
         minutes=first.minute % 10, seconds=first.second, microseconds=first.microsecond
     )

@@ -114,7 +114,9 @@ def _find_pause(
         return now + _LEFT_TO_NEWER
     if endpoint is None:
         return None
-    if not is_known(endpoint.state) or not endpoint.known_keys(now):
+    if not is_known(endpoint.state):
+        return now + _LEFT_TO_NEWER
+    if not endpoint.known_keys(now) and not delivery.is_alert:
         return now + _LEFT_TO_NEWER
     is_enabled = endpoint.state is EndpointState.ENABLED
     if is_enabled and endpoint.resting_until is not None and endpoint.resting_until > now:
@@ -141,12 +143,7 @@ async def _claim(
     if delivery.next_try_at is not None and delivery.next_try_at > now + CLOCK_TOLERANCE:
         return True  # an old task: the newer one comes at its time
 
-    if delivery.endpoint_id == own_endpoint_id(delivery.user_id):
-        endpoint: WebhookEndpoint | None = await open_own_endpoint(
-            tx, delivery.user_id, services.clock, services.random
-        )
-    else:
-        endpoint = await tx.get(WEBHOOK_ENDPOINTS, delivery.endpoint_id)
+    endpoint = await _find_endpoint(services, tx, delivery)
     url = delivery.url or (endpoint.url if endpoint else None)
     later = _find_pause(services, delivery, endpoint, now)
     if later is not None:
@@ -155,7 +152,9 @@ async def _claim(
         tx.set(WEBHOOK_DELIVERIES, delivery_id, waiting)
         return waiting
     problem = None
-    if endpoint is None or url is None:
+    if delivery.is_alert and url is None:
+        problem = "ALERT_WEBHOOK_URL is not set in the service that sends messages."
+    elif endpoint is None or url is None:
         problem = "The endpoint has been deleted."
     elif endpoint.state is not EndpointState.ENABLED:
         problem = "The endpoint is disabled."
@@ -179,6 +178,25 @@ async def _claim(
     return _Try(claimed, endpoint, url, claimed.body or body)
 
 
+async def _find_endpoint(
+    services: Services, tx: Transaction, delivery: WebhookDelivery
+) -> WebhookEndpoint | None:
+    """The endpoint with the address and the keys of a delivery; None when it is gone."""
+    if delivery.is_alert:
+        # Its address is a secret of the settings, so that no document has it. Nothing is signed.
+        return WebhookEndpoint(
+            endpoint_id=delivery.endpoint_id,
+            user_id=delivery.user_id,
+            url=services.alerts.url if services.alerts else None,
+            signing_keys=(),
+            created_at=delivery.created_at,
+            updated_at=delivery.created_at,
+        )
+    if delivery.endpoint_id == own_endpoint_id(delivery.user_id):
+        return await open_own_endpoint(tx, delivery.user_id, services.clock, services.random)
+    return await tx.get(WEBHOOK_ENDPOINTS, delivery.endpoint_id)
+
+
 async def _record(services: Services, made: _Try, answer: WebhookAnswer) -> None:
     """Record the answer with the delivery, and what it says of the endpoint."""
     notices: list[WebhookDelivery] = []
@@ -189,10 +207,11 @@ async def _record(services: Services, made: _Try, answer: WebhookAnswer) -> None
         if delivery is None or delivery.lease_until != made.delivery.lease_until:
             return None
         now = services.clock.now()
-        recorded = delivery.record_try(answer, made.url, now)
+        recorded = delivery.record_try(answer, delivery.hide_address(made.url), now)
         tx.set(WEBHOOK_DELIVERIES, recorded.delivery_id, recorded)
-        # A job's own address says nothing of the keys that sign for all such addresses.
-        if delivery.url is None:
+        # A job's own address says nothing of the keys that sign for all such addresses; that of
+        # alerts is in no document.
+        if delivery.url is None and not delivery.is_alert:
             notices.extend(await _judge_endpoint(services, tx, made.endpoint, answer, now))
         return recorded
 

@@ -104,8 +104,26 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     counted on the job), `unwritten` (the store refused).
 
     No job stops the sweep: the others of its page, and the pages after it, are swept all the same.
-    Raises StoreError when the store could not be reached for any job.
+    At its end the conditions of operators' alerts are checked. Raises StoreError when the store
+    could not be reached for any job.
     """
+    try:
+        counts, overdue_seconds = await _sweep_all(services)
+    except StoreError as error:
+        if services.alerts is not None:
+            from taskreel.app.alerts.watch import announce_store_lost
+
+            await announce_store_lost(services, error)
+        raise
+    if services.alerts is not None:
+        from taskreel.app.alerts.watch import check_alerts  # of the sweep alone: cold start
+
+        await check_alerts(services, overdue_seconds)
+    return counts
+
+
+async def _sweep_all(services: Services) -> tuple[dict[str, int], float]:
+    """Sweep; the counts, and the seconds for which the most overdue job had been due."""
     now = services.clock.now()
     counts: Counter[str] = Counter()
     queues = _SweptQueues(services)
@@ -119,12 +137,13 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     if counts and counts.keys() == {"unwritten"}:
         raise StoreError("the store refused every write of the sweep")
     await queues.warn_if_paused()
+    overdue_seconds = 0.0 if oldest is None else (now - oldest).total_seconds()
     if oldest is not None:
         log.info(
             "the sweep found jobs that were due",
             extra={
                 "action": "swept",
-                "overdue_seconds": (now - oldest).total_seconds(),
+                "overdue_seconds": overdue_seconds,
                 "jobs": counts.total(),
             },
         )
@@ -133,7 +152,8 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
 
     expired = await expire_due_grants(services)
     operations = await rescue_operations(services)
-    return {**counts, **runs, **expired, **operations, **await rescue_deliveries(services)}
+    deliveries = await rescue_deliveries(services)
+    return {**counts, **runs, **expired, **operations, **deliveries}, overdue_seconds
 
 
 async def _wake_safely(

@@ -26,6 +26,7 @@ export default function Overview({ caller }) {
   const account = useReading(caller.admin ? null : "/api/credits", { everySeconds: 15 });
   // What all users' jobs were charged today, and cost at the providers; or one's own spend, which holds count in.
   const spend = useReading(caller.admin ? "/api/providers/performance?days=1" : "/api/credits/caps", { everySeconds: 15 });
+  const alerts = useReading(caller.admin ? "/api/alerts" : null, { everySeconds: 15 });
   const deployment = useReading(caller.admin ? "/api/deployment" : null);
   const day = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
   // Counts that cost the same, however many jobs there are: of all users for admins, else one's own.
@@ -39,14 +40,14 @@ export default function Overview({ caller }) {
   const results = (recent.data?.jobs ?? []).filter((/** @type {any} */ job) => job.jobType !== "webhook").slice(0, 12);
   const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
   const { failures: kinds, explained } = useMemo(() => caller.admin ? sortDeadLetters(dead.data?.groups ?? [], day) : { failures: sortFailedJobs(failed.data?.jobs ?? [], MOST), explained: 0 }, [dead.data, failed.data]);
-  const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failures: kinds }), [health.data, providers.data, kinds]);
+  const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failures: kinds, alerts: alerts.data?.alerts }), [health.data, providers.data, kinds, alerts.data]);
   const types = queues.data?.queues ?? [];
   const findHealth = (/** @type {any} */ row) => health.data?.queues.find((/** @type {any} */ one) => one.jobType === row.jobType);
   const busy = types.filter((/** @type {any} */ row) => isBusy(row, findHealth(row)));
   // Before the first job there are all of them to be seen.
   const shownTypes = allTypes || busy.length === 0 ? types : busy;
   const failures = failed.data && { count: failed.data.jobs.length, more: failed.data.jobs.length === MOST };
-  const error = health.error ?? queues.error ?? failed.error ?? dead.error ?? deployment.error;
+  const error = health.error ?? queues.error ?? failed.error ?? dead.error ?? alerts.error ?? deployment.error;
   // All at once, so that nothing jumps as one answer comes after the other.
   const isRead = health.data && queues.data && failed.data && providers.data && recent.data && (caller.admin ? dead.data && deployment.data : own.data);
   if (!isRead && !error) return html`<div class="title"><h1>Overview</h1></div><${Loading} lines=${12} />`;

@@ -55,6 +55,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "users": (f"{_CLI}.user_commands:user_commands", "Accounts, limits, spend caps."),
         "forget": (f"{_CLI}.forget_command:forget_user", "Erase a person, and prove it."),
         "audit-log": (f"{_CLI}.user_commands:show_audit", "What admins did."),
+        "alerts": (f"{_CLI}.alert_commands:alert_commands", "What is wrong; test the channel."),
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
         "audit": (f"{_CLI}.audit_command:audit", "Check every invariant of a store."),

@@ -1,0 +1,1 @@
+"""Alerts for operators: their conditions, checked by the sweep, and their messages."""

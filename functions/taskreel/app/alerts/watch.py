@@ -1,0 +1,331 @@
+"""Check the conditions of alerts at the end of a sweep, and announce what has changed.
+
+The stored state decides what is announced, in the commit that stores the message: of two sweeps at
+once the second finds it announced. The message is a webhook's delivery, with its lease and its
+tries. The sweep's own process makes the first try, because an alert may be that no other runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from taskreel.app.alerts.findings import find_conditions, find_late_sweep
+from taskreel.app.alerts.message import build_alert_body, build_test_body
+from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.app.services import OperatorAlerts, Services
+from taskreel.app.webhooks.sending import process_delivery_task
+from taskreel.domain.alerts import (
+    ALERT_STATE,
+    REMINDED_AFTER,
+    ActiveAlert,
+    AlertKind,
+    AlertState,
+    AlertThresholds,
+    Announcement,
+    Change,
+    Finding,
+)
+from taskreel.domain.errors import ConflictError, StoreError
+from taskreel.domain.ids import hashed_delivery_id, random_id
+from taskreel.domain.webhook import (
+    DELIVERY_RETENTION,
+    WAKE_AFTER,
+    MessageForm,
+    WebhookAnswer,
+    WebhookDelivery,
+)
+from taskreel.ports import SendWebhook, Transaction, WebhookMessage
+from taskreel.store_collections import ALERTS, WEBHOOK_DELIVERIES
+
+log = logging.getLogger(__name__)
+
+#: The endpoint of alerts' deliveries, and the user: no id of either can have a colon.
+_RECEIVER = "operators:alerts"
+_EVENT = "operators.alert"
+#: A state in which nothing has changed is written so often, for the time of the last sweep.
+_WRITTEN_EVERY = timedelta(seconds=100)
+#: A check that takes longer is given up: the sweep does not wait for it.
+_CHECK_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertReport:
+    """The alerts that are active, and where they are announced."""
+
+    active: tuple[ActiveAlert, ...]
+    swept_at: datetime | None
+    #: The host of ALERT_WEBHOOK_URL, which itself is a secret; None without it.
+    receiver: str | None
+    thresholds: AlertThresholds
+
+
+async def check_alerts(services: Services, overdue_seconds: float) -> None:
+    """Check the conditions after a sweep that has used the store. Raises nothing.
+
+    `overdue_seconds`: how long its most overdue job had been due.
+    """
+    alerts = services.alerts
+    now = services.clock.now()
+    if alerts is None or not alerts.is_due(alerts.checked_at, now):
+        return
+    alerts.checked_at = now
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await _announce_store_again(services, alerts)
+            state = await services.store.get(ALERTS, ALERT_STATE) or AlertState()
+            reading = await find_conditions(
+                services, state, _read_limits(alerts), overdue_seconds=overdue_seconds, now=now
+            )
+            changes = {
+                "swept_at": now,
+                "checked_up_to": reading.checked_up_to,
+                "wrong_accounts": reading.wrong_accounts,
+            }
+            await _advance(services, alerts, reading.findings, changes, now)
+    except (StoreError, TimeoutError) as error:
+        log.warning(
+            "the conditions of alerts could not be checked; the next sweep does so",
+            extra={"action": "alerts_unchecked", "error": str(error)},
+        )
+    except Exception:
+        log.exception("the check of alerts crashed", extra={"action": "alerts_crashed"})
+
+
+def _read_limits(alerts: OperatorAlerts) -> AlertThresholds:
+    return AlertThresholds.model_validate(alerts.thresholds)
+
+
+async def announce_late_sweep(services: Services) -> None:
+    """Announce that no sweep has ended for long, from a process that is not the sweep's.
+
+    Raises StoreError.
+    """
+    alerts = services.alerts
+    if alerts is None:
+        return
+    now = services.clock.now()
+    state = await services.store.get(ALERTS, ALERT_STATE) or AlertState()
+    finding = find_late_sweep(state, _read_limits(alerts), now)
+    if finding is not None:
+        await _advance(services, alerts, (finding,), None, now)
+
+
+async def _advance(
+    services: Services,
+    alerts: OperatorAlerts,
+    findings: Sequence[Finding],
+    changes: Mapping[str, object] | None,
+    now: datetime,
+) -> None:
+    """Store the next state and its message in one commit, and make the message's first try.
+
+    Without `changes` it is no sweep: the other alerts stay as they are.
+    """
+
+    async def write(tx: Transaction) -> tuple[tuple[Announcement, ...], WebhookDelivery | None]:
+        before = await tx.get(ALERTS, ALERT_STATE) or AlertState()
+        if changes is None:
+            if any(one.kind is AlertKind.SWEEP_LATE for one in before.active):
+                return (), None
+            found = before.model_copy(update={"active": ()})
+            found, announced = found.advance(findings, now)
+            state = before.model_copy(update={"active": (*before.active, *found.active)})
+        else:
+            state, announced = before.advance(findings, now)
+            state = state.model_copy(update=changes)
+        delivery = _build_delivery(services, alerts, announced, now)
+        if announced or _is_worth_a_write(before, state):
+            tx.set(ALERTS, ALERT_STATE, state)
+        if delivery is not None:
+            tx.create(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
+        return announced, delivery
+
+    announced, delivery = await services.store.transaction(write)
+    _log_changes(announced)
+    if delivery is not None:
+        _start_send(services, alerts, delivery.delivery_id)
+
+
+def _is_worth_a_write(before: AlertState, state: AlertState) -> bool:
+    if before.swept_at is None or state.swept_at is None:
+        return True
+    if state.swept_at - before.swept_at >= _WRITTEN_EVERY:
+        return True
+    unchanged = before.model_copy(update={"swept_at": state.swept_at})
+    return unchanged != state
+
+
+def _build_delivery(
+    services: Services, alerts: OperatorAlerts, announced: Sequence[Announcement], now: datetime
+) -> WebhookDelivery | None:
+    """The message of what is announced; None without any, or without a receiver."""
+    if not announced or alerts.url is None:
+        return None
+    names = [f"{one.change} {one.alert.kind} {one.alert.subject}" for one in announced]
+    delivery_id = hashed_delivery_id(_RECEIVER, now.isoformat(), *names)
+    return WebhookDelivery(
+        delivery_id=delivery_id,
+        endpoint_id=_RECEIVER,
+        user_id=_RECEIVER,
+        event=_EVENT,
+        form=MessageForm.SLACK,
+        occurred_at=now,
+        data={},
+        body=build_alert_body(alerts.url, announced, now, services.rules.api_base_url),
+        next_try_at=now,
+        wake_at=now + WAKE_AFTER,
+        wake_shard=int.from_bytes(delivery_id[-2:].encode()) % WAKE_SHARDS,
+        created_at=now,
+        updated_at=now,
+        expire_at=now + DELIVERY_RETENTION,
+    )
+
+
+def _log_changes(announced: Sequence[Announcement]) -> None:
+    for one in announced:
+        level = logging.INFO if one.change is Change.ENDED else logging.WARNING
+        log.log(
+            level,
+            "alert %s: %s %s",
+            one.change,
+            one.alert.kind,
+            one.alert.subject,
+            extra={
+                "action": "alert_changed",
+                "change": str(one.change),
+                "alert": str(one.alert.kind),
+                "subject": one.alert.subject,
+                "reason": one.alert.text,
+            },
+        )
+
+
+def _start_send(services: Services, alerts: OperatorAlerts, delivery_id: str) -> None:
+    """Make the first try beside the sweep; a try that is lost is repeated by a task."""
+
+    async def send() -> None:
+        try:
+            await process_delivery_task(services, delivery_id)
+        except Exception:
+            log.warning(
+                "an alert could not be sent; a task tries again",
+                exc_info=True,
+                extra={"action": "alert_unsent", "delivery_id": delivery_id},
+            )
+
+    task = asyncio.create_task(send())
+    alerts.sends.add(task)
+    task.add_done_callback(alerts.sends.discard)
+
+
+# ── Without the store ────────────────────────────────────────────────────────────────────────────
+
+
+async def announce_store_lost(services: Services, error: StoreError) -> None:
+    """Announce that the store cannot be used, every few hours of it. Raises nothing.
+
+    Nothing can be stored, so this process alone decides: each of several announces it once.
+    """
+    alerts = services.alerts
+    if alerts is None:
+        return
+    now = services.clock.now()
+    alerts.store_lost_at = alerts.store_lost_at or now
+    last = alerts.store_announced_at
+    if last is not None and now - last < REMINDED_AFTER:
+        return
+    alerts.store_announced_at = now
+    change = Change.BEGUN if last is None else Change.LASTS
+    alert = _build_store_alert(alerts.store_lost_at, now, error.message)
+    await _post_unstored(services, alerts, Announcement(change, alert), now)
+
+
+async def _announce_store_again(services: Services, alerts: OperatorAlerts) -> None:
+    """Announce that the store can be used again, if this process has announced the contrary."""
+    since, announced_at = alerts.store_lost_at, alerts.store_announced_at
+    alerts.store_lost_at = alerts.store_announced_at = None
+    if since is None or announced_at is None:
+        return
+    now = services.clock.now()
+    alert = _build_store_alert(since, now, "")
+    await _post_unstored(services, alerts, Announcement(Change.ENDED, alert), now)
+
+
+def _build_store_alert(since: datetime, now: datetime, text: str) -> ActiveAlert:
+    return ActiveAlert(
+        kind=AlertKind.STORE_UNREACHABLE, text=text, since=since, seen_at=now, announced_at=now
+    )
+
+
+async def _post_unstored(
+    services: Services, alerts: OperatorAlerts, announced: Announcement, now: datetime
+) -> None:
+    _log_changes([announced])
+    if alerts.url is None or alerts.sender is None:
+        return
+    body = build_alert_body(alerts.url, [announced], now, services.rules.api_base_url)
+    task = asyncio.create_task(_post(services, alerts.sender, alerts.url, body))
+    alerts.sends.add(task)
+    task.add_done_callback(alerts.sends.discard)
+
+
+async def _post(services: Services, sender: SendWebhook, url: str, body: str) -> WebhookAnswer:
+    """Post a message once. What it says is in no document, so it does not wait for the store."""
+    id_ = f"msg_{random_id(services.random)}"
+    message = WebhookMessage(url=url, id=id_, body=body, at=services.clock.now(), keys=())
+    answer = await sender.send(message)
+    if not answer.succeeded:
+        log.warning(
+            "an alert was refused: %s",
+            answer.status or answer.error,
+            extra={"action": "alert_refused", "status": answer.status},
+        )
+    return answer
+
+
+# ── For operators ────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_alerts(services: Services) -> AlertReport:
+    """The active alerts, with a late sweep as it is now. Raises StoreError."""
+    alerts = services.alerts or OperatorAlerts()
+    now = services.clock.now()
+    limits = _read_limits(alerts)
+    state = await services.store.get(ALERTS, ALERT_STATE) or AlertState()
+    active = [one for one in state.active if one.kind != AlertKind.SWEEP_LATE]
+    late = find_late_sweep(state, limits, now)
+    if late is not None and state.swept_at is not None:
+        since = state.swept_at
+        active.insert(
+            0,
+            ActiveAlert(
+                kind=late.kind, text=late.text, since=since, seen_at=now, announced_at=since
+            ),
+        )
+    return AlertReport(
+        active=tuple(active),
+        swept_at=state.swept_at,
+        receiver=_find_host(alerts.url),
+        thresholds=limits,
+    )
+
+
+def _find_host(url: str | None) -> str | None:
+    return urlsplit(url).hostname if url else None
+
+
+async def send_test_alert(services: Services) -> WebhookAnswer:
+    """Post a test message now. Raises ConflictError without ALERT_WEBHOOK_URL."""
+    alerts = services.alerts
+    if alerts is None or alerts.url is None or alerts.sender is None:
+        raise ConflictError(
+            "No alert can be sent: ALERT_WEBHOOK_URL is not set. Set it to the address of an "
+            "incoming webhook (Slack, Mattermost, Discord with /slack, Google Chat)."
+        )
+    body = build_test_body(alerts.url, services.clock.now(), services.rules.api_base_url)
+    return await _post(services, alerts.sender, alerts.url, body)
