@@ -16,6 +16,7 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
+from taskreel.ports import Done, Generation, Pending
 
 KEY = {"Idempotency-Key": "order-7"}
 
@@ -107,3 +108,28 @@ async def test_a_finished_job_is_replayed_as_it_is_now(
     again = await ada.post(IMAGE, json=NOOP, headers=KEY)
     assert again.json()["status"] == "COMPLETED"
     assert again.headers["idempotency-replayed"] == "true"
+
+
+async def test_a_job_made_again_after_its_removal_is_a_new_purchase(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that honours keys would answer the old key with the work of the removed job."""
+    provider, keys = world.services.providers.get("studio"), []
+    start = provider.start
+
+    async def recording(request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        keys.append(idempotency_key)
+        return await start(request, idempotency_key=idempotency_key)
+
+    monkeypatch.setattr(provider, "start", recording)
+    ids = []
+    for _ in range(2):
+        job = (await ada.post(IMAGE, json=NOOP, headers=KEY)).json()
+        ids.append(job["jobId"])
+        await world.advance(60)
+        assert (await ada.delete(f"{IMAGE}/{job['jobId']}")).status_code == 204
+        await world.advance(60)
+    assert len(set(ids)) == 1
+    assert len(set(keys)) == 2
+    # A webhook's address begins with it, and names the job by the part before the first dot.
+    assert {key.partition(".")[0] for key in keys} == set(ids)

@@ -106,7 +106,7 @@ class SimulatedProvider:
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         plan, machine = self.sales_book.plan, self.machine
-        job_id, _, unit = idempotency_key.split(".")
+        job_id, *_, unit = idempotency_key.split(".")
         await machine.pause()
         self.sales_book.note_inputs(job_id, request)
         if plan.strikes(Fault.PROVIDER_DOWN):

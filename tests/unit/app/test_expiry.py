@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.job_requests import BATCH, image_request, submit_job
+from functions.job_requests import BATCH, IMAGE, image_request, submit_job
 from functions.stored_documents import store_documents
 from functions.test_audit import audit
 from functions.test_pipelines import jobs_of
@@ -64,6 +64,22 @@ async def test_an_expired_job_goes_with_its_files_and_its_ledger_stays(world: Wo
     assert await world.services.blobs.info(paths[new]) is not None
     assert await read(world, "ledger") == ledger
     assert await remove_expired(world.services) == {}
+
+
+async def test_the_remembered_key_of_a_cached_answer_expires_as_well(world: World) -> None:
+    ada = world.as_user()
+    asked = {**PICTURE, "cacheSeconds": 3600}
+    await submit_job(ada, asked)
+    await world.advance(30)
+    answer = await ada.post(IMAGE, json=asked, headers={"Idempotency-Key": "order-7"})
+    assert answer.json()["cachedSeconds"] is not None
+    job_id = answer.json()["jobId"]
+    (mark,) = (await read(world, "jobs")).keys() - {job_id}
+    await age(world, "jobs", Rules().retention - timedelta(minutes=1), mark)
+    assert await remove_expired(world.services) == {}
+    await world.advance(60)
+    assert await remove_expired(world.services) == {"jobs": 1}
+    assert (await read(world, "jobs")).keys() == {job_id}
 
 
 async def test_an_ended_job_is_stored_for_the_days_that_are_set(

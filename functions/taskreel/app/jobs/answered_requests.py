@@ -12,13 +12,20 @@ from taskreel.domain.value import StoredValue
 from taskreel.ports import Collection, Store, Transaction
 from taskreel.store_collections import JOBS
 
+#: In the place of a job's type.
+ANSWERED = "answered-request"
+
 
 class AnsweredRequest(StoredValue):
     """A request that another job answered than that of its key's id.
 
-    It names no user and has no time but that of its removal, so no query for jobs finds it.
+    It names no user, and in place of a job type one that no job has: no query for jobs finds it.
     """
 
+    #: SQLite's clean-up finds it by these two, of which jobs have an index. Releases before this did
+    #: not store them.
+    job_type: str = ANSWERED
+    updated_at: datetime | None = None
     #: The job that answered.
     job_id: str
     request_hash: str

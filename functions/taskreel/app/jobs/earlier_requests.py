@@ -138,10 +138,12 @@ async def _remember_answer(
     Raises IdempotencyMismatchError for a key that means another request by now.
     """
     id_ = _key_id(caller, request)
+    now = services.clock.now()
     answered = AnsweredRequest(
+        updated_at=now,
         job_id=job.job_id,
         request_hash=request.body_hash,
-        expire_at=job.expire_at or services.clock.now() + services.rules.retention,
+        expire_at=job.expire_at or now + services.rules.retention,
     )
 
     async def write(tx: Transaction) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Unpack
 
 from taskreel.app.flow.slots import count_leaving
-from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.jobs.job_store import load_job, name_round, store_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, count_release, settle_movement
 from taskreel.domain.failure_fingerprint import fingerprint_failure
 from taskreel.domain.job import Ending, Job, JobChanges
@@ -171,15 +171,8 @@ def is_started_pipeline(job: Job) -> bool:
 
 
 def name_entry(job: Job) -> str:
-    """The id of the entry: one a round, create-only, so that a second settlement cannot commit.
-
-    A job with an idempotency key may be removed, and then made again under the same id: its time
-    tells the two apart.
-    """
-    entry_id = f"{job.job_id}.{job.round}"
-    if job.request_hash is None:
-        return entry_id
-    return f"{entry_id}.{int(job.created_at.timestamp() * 1000)}"
+    """The id of the entry: one a round, create-only, so that a second settlement cannot commit."""
+    return name_round(job)
 
 
 def _settle_grants(tx: Transaction, job: Job, captured: int, at: datetime) -> Counter[str]:

@@ -239,3 +239,15 @@ def measure_bytes(value: Any) -> int:
 
 def _measure_text(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) + 1
+
+
+def name_round(job: Job) -> str:
+    """The name of a round of a job, which no round of any other job has, before or after it.
+
+    A job with an idempotency key may be removed, and then made again under the same id: its time
+    tells the two apart. The other ids are random.
+    """
+    name = f"{job.job_id}.{job.round}"
+    if job.request_hash is None:
+        return name
+    return f"{name}.{int(job.created_at.timestamp() * 1000)}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from taskreel.app.jobs.failed_attempts import FailedCall
 from taskreel.app.jobs.input_files import InputFiles
+from taskreel.app.jobs.job_store import name_round
 from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
@@ -203,8 +204,9 @@ class UnitRunner:
 
     async def _start(self, request: Generation) -> Done | Pending:
         # The same key for every try of the unit in this round: a provider that honours it returns
-        # the first run again instead of selling another.
-        key = f"{self._job.job_id}.{self._job.round}.{self._index}"
+        # the first run again instead of selling another. A job that is made again after its removal
+        # has the id of the one before, and is a purchase of its own.
+        key = f"{name_round(self._job)}.{self._index}"
         provider = self._services.providers.get(self.unit.provider)
         # The provider may have changed since the request was built, and its model with it.
         model = _requested_model(self._job, self.unit)

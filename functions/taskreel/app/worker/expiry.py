@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from taskreel.app.jobs.answered_requests import ANSWERED
 from taskreel.app.jobs.remove import delete_answers, find_replay
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
@@ -48,7 +49,7 @@ async def remove_expired(services: Services) -> dict[str, int]:
     now = services.clock.now()
     oldest = now - services.rules.retention
     removed: Counter[str] = Counter()
-    for job_type in JOB_TYPES:
+    for job_type in (*JOB_TYPES, ANSWERED):
         async for found in _list_expired(services, _query_old_jobs(job_type, oldest), now):
             ids = [row.id for row in found if not await _is_replayed(services, row)]
             gone = await _delete_expired(services, JOBS.name, ids, now)
