@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -80,7 +83,7 @@ async def test_jobs_times_and_credits_are_those_of_the_jobs(
     assert find(found, "taskreel_credits", kind="held") == 1
     assert find(found, "taskreel_dead_letter_groups") == 1
     for quantile in ("0.5", "0.95", "0.99"):
-        waited = find(found, "taskreel_job_wait_quantile_seconds", **image, quantile=quantile)
+        waited = find(found, "taskreel_job_wait_quantile_seconds", **image, share=quantile)
         assert waited is not None
         assert waited < 1
     assert find(found, "taskreel_provider_calls_total", provider="studio", model="") in {None, 3}
@@ -204,3 +207,31 @@ async def test_only_admins_and_the_metrics_key_read_them(
     # It is no token: it reads nothing else.
     expect_problem(await world.api.get("/api/jobs", headers=right), 401, "unauthenticated")
     assert (await admin.get("/metrics")).status_code == 200
+
+
+async def test_promtool_finds_nothing_to_say(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """Prometheus' own parser and its rules for names, help texts and labels."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: run .ci/promtool")
+    breaker = Breaker().force(BreakerState.OPEN, world.now())
+
+    async def store(tx: Any) -> None:
+        tx.set(BREAKERS, 'odd."name"\\%0A', breaker)
+
+    await world.services.store.transaction(store)
+    await submit_job(ada)
+    await submit_job(ada, image_request("fail-permanent"))
+    await world.advance(20)
+    await submit_job(ada, image_request("pending", times=1, seconds=3600))
+    await world.advance(40)
+    await world.sweep()
+    answer = await admin.get("/metrics")
+    read = subprocess.PIPE
+    check = await asyncio.create_subprocess_exec(
+        promtool, "check", "metrics", stdin=read, stdout=read, stderr=read
+    )
+    _, complaints = await check.communicate(answer.content)
+    assert (check.returncode, complaints.decode()) == (0, "")

@@ -173,7 +173,7 @@ def _build_time_families(reading: MetricsReading) -> Iterator[Family | Histogram
         yield Family(
             f"taskreel_job_{name}_quantile_seconds",
             "gauge",
-            f"Time {text}, since yesterday's begin (UTC): quantiles within 5 %.",
+            f"Time {text} of that share of the jobs at most, within 5 %, since yesterday (UTC).",
             list(_list_quantiles(reading.days, read)),
         )
 
@@ -207,7 +207,7 @@ def _list_quantiles(
         for share in _QUANTILES:
             found = find_quantile(buckets, share)
             if found is not None:
-                yield {"job_type": job_type, "quantile": f"{share:g}"}, found / 1000
+                yield {"job_type": job_type, "share": f"{share:g}"}, found / 1000
 
 
 # ── Providers ────────────────────────────────────────────────────────────────────────────────────
@@ -328,11 +328,11 @@ def _build_operation_families(reading: MetricsReading) -> Iterator[Family]:
     yield Family(
         "taskreel_estimates_within_total",
         "counter",
-        "Jobs that started today (UTC) no later than the quantile of their estimated start.",
+        "Jobs that started today (UTC) by the time that was estimated for that share of them.",
         [
-            ({"job_type": job_type, "quantile": quantile}, counts.get(key, 0))
+            ({"job_type": job_type, "share": share}, counts.get(key, 0))
             for job_type, counts in _read_counts(reading).items()
-            for quantile, key in (("0.5", ETA_WITHIN_P50), ("0.9", ETA_WITHIN_P90))
+            for share, key in (("0.5", ETA_WITHIN_P50), ("0.9", ETA_WITHIN_P90))
         ],
     )
     yield Family(
