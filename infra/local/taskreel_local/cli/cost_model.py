@@ -121,16 +121,16 @@ def _price_operations(
         "Cloud Run memory": done.api_seconds * api.memory_gib,
         "Cloud Logging": done.log_kib / _GIB_IN_KIB,
     }
-    warm_months, cold_months = _split_retention(numbers)
-    gib = done.artifact_mib / _GIB_IN_MIB
+    files = _store_files(done, numbers)
     work = {
         "Cloud Run CPU": done.processor_seconds * processor.cpus,
         "Cloud Run memory": done.processor_seconds * processor.memory_gib,
         "Storage uploads": done.uploads,
         "Storage downloads": done.downloads,
-        "Storage capacity": gib * warm_months,
-        "Nearline moves": done.uploads if cold_months else 0,
-        "Nearline capacity": gib * cold_months,
+        "Storage capacity": files.warm_gib_months,
+        "Nearline moves": done.uploads if files.cold_gib_months else 0,
+        "Nearline capacity": files.cold_gib_months,
+        "Nearline reads": files.read_gib,
         _EGRESS: done.egress_mib / _GIB_IN_MIB,
     }
     # The control plane uses the free tiers first; the work gets the rest.
@@ -148,15 +148,33 @@ def _share_instances(seconds: float, service: ServiceSize) -> float:
     return month * max(-math.expm1(-open_at_a_time), open_at_a_time / service.concurrency)
 
 
-def _split_retention(numbers: Numbers) -> tuple[float, float]:
-    """Return the months that a file is in Standard storage and in Nearline.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredFiles:
+    """The storage of a month's files until they are gone, and what is read of them in Nearline."""
+
+    warm_gib_months: float
+    cold_gib_months: float
+    read_gib: float
+
+
+def _store_files(done: Operations, numbers: Numbers) -> _StoredFiles:
+    """Return the storage of files; videos become Nearline after a time of their own.
 
     A deleted file is billed until it can no longer be restored.
     """
+    parts = (
+        (done.video_mib, min(numbers.video_cold_after_days, numbers.cold_after_days)),
+        (done.artifact_mib - done.video_mib, numbers.cold_after_days),
+    )
     days = numbers.keep_days + numbers.soft_delete_days
-    if numbers.cold_after_days >= numbers.keep_days:
-        return days / DAYS, 0.0
-    return numbers.cold_after_days / DAYS, (days - numbers.cold_after_days) / DAYS
+    warm = cold = read = 0.0
+    for mib, cold_after in parts:
+        gib = mib / _GIB_IN_MIB
+        warm_days = days if cold_after >= numbers.keep_days else cold_after
+        warm += gib * warm_days / DAYS
+        cold += gib * (days - warm_days) / DAYS
+        read += gib * numbers.late_reads if warm_days < days else 0
+    return _StoredFiles(warm_gib_months=warm, cold_gib_months=cold, read_gib=read)
 
 
 def _bill_lines(

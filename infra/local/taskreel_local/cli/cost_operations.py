@@ -38,6 +38,8 @@ class Operations:
     uploads: float = 0
     downloads: float = 0
     artifact_mib: float = 0
+    #: Those of files that are videos, which become Nearline earlier.
+    video_mib: float = 0
     #: Sent to the internet: files, and answers of the API.
     egress_mib: float = 0
     log_kib: float = 0
@@ -93,6 +95,12 @@ class Numbers:
     cold_after_days: float = _declare_number(
         30, "days", "files become Nearline: infra/bucket.lifecycle.json; more than keep_days: never"
     )
+    video_cold_after_days: float = _declare_number(
+        7, "days", "the same of videos, large files that are read at first: by their suffix"
+    )
+    late_reads: float = _declare_number(
+        0.1, "a file", f"reads of it from Nearline, which charges each GiB; {_ASSUMED}"
+    )
     backup_copies: float = _declare_number(
         7, "copies", "a backup a day, for 7 days: infra/backups.yaml"
     )
@@ -120,6 +128,7 @@ class Kind:
     paid: bool = True
     #: True for a provider that has webhooks here.
     webhook: bool = False
+    is_video: bool = False
 
 
 #: Polls are those of Black Forest Labs for images, of Replicate for upscaling, of Veo for videos.
@@ -129,7 +138,9 @@ KINDS: Mapping[str, Kind] = {
         job_type="image-generation", file_mib=1.5, seconds=10, poll_every=2, webhook=True
     ),
     "upscale": Kind(job_type="image-upscale", file_mib=6, seconds=9, poll_every=3, webhook=True),
-    "video": Kind(job_type="video-generation", file_mib=12, seconds=120, poll_every=10),
+    "video": Kind(
+        job_type="video-generation", file_mib=12, seconds=120, poll_every=10, is_video=True
+    ),
     "audio": Kind(job_type="audio-synthesis", file_mib=1, seconds=3),
     "text": Kind(job_type="script-generation", seconds=9, poll_every=3),
 }
@@ -235,6 +246,7 @@ def count_job(kind: Kind, numbers: Numbers) -> Operations:
             uploads=1,
             downloads=numbers.downloads,
             artifact_mib=kind.file_mib,
+            video_mib=kind.file_mib if kind.is_video else 0,
             egress_mib=kind.file_mib * numbers.downloads,
         )
     every = numbers.client_poll_seconds

@@ -125,6 +125,7 @@ _OTHER_PRICES: Mapping[str, Price] = {
     "Storage capacity": Price(dollars=0.023, per=1, free=0, unit="GiB-months", source=_STORAGE),
     "Nearline moves": Price(dollars=0.01, per=1000, free=0, unit="class A", source=_STORAGE),
     "Nearline capacity": Price(dollars=0.013, per=1, free=0, unit="GiB-months", source=_STORAGE),
+    "Nearline reads": Price(dollars=0.01, per=1, free=0, unit="GiB", source=_STORAGE),
     # The price of the first TiB a month; the next cost less, and some destinations more.
     "Internet egress": Price(
         dollars=0.12,
