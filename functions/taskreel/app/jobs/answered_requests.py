@@ -22,8 +22,8 @@ class AnsweredRequest(StoredValue):
     It names no user, and in place of a job type one that no job has: no query for jobs finds it.
     """
 
-    #: SQLite's clean-up finds it by these two, of which jobs have an index. Releases before this did
-    #: not store them.
+    #: SQLite's clean-up finds it by these two, of which jobs have an index. Earlier releases stored
+    #: neither.
     job_type: str = ANSWERED
     updated_at: datetime | None = None
     #: The job that answered.
