@@ -85,6 +85,18 @@ def list_items(number: str, heading: str) -> list[str]:
     return re.findall(r"^\s*(?:-|\d+\.) (.+)$", section, re.MULTILINE)
 
 
+def type_descriptions() -> dict[str, str]:
+    """What document 2 says of each of its job types, by `2 job-type: sentence`."""
+    found: dict[str, str] = {}
+    job_type = ""
+    for item in list_items("2", "Job Types"):
+        if named := _CODE.search(item):
+            job_type = named[1]
+        else:
+            found[f"2 {job_type}: {item}"] = item
+    return found
+
+
 def numbered_statements() -> dict[str, str]:
     """Every line of a list that states a number."""
     return {
