@@ -210,6 +210,7 @@ OTHER_RIGHTS: Mapping[str, Right] = {
     },
     "GET /fal/rest/.well-known/jwks.json": Right.OPEN,
     "POST /v1/images/generations": Right.USER,
+    "POST /v1/images/edits": Right.USER,
     "POST /v1/audio/speech": Right.USER,
     "GET /v1/models": Right.USER,
     "GET /v1/models/{model:path}": Right.USER,

@@ -25,6 +25,19 @@ def main() -> dict[str, Any]:
         "begins": list(base64.b64decode(image.data[0].b64_json or "")[:4]),
         "id": image._request_id,
     }
+    picture = ("kite.png", base64.b64decode(image.data[0].b64_json or ""))
+    edited = client.images.edit(
+        model="gpt-image-2",
+        image=[picture, picture],
+        prompt="at night",
+        size="1024x1024",
+        extra_body={"maxUsd": 1},
+    )
+    assert edited.data is not None
+    found["edited"] = {
+        "begins": list(base64.b64decode(edited.data[0].b64_json or "")[:4]),
+        "id": edited._request_id,
+    }
     linked = client.images.generate(model="dall-e-3", prompt="a kite", n=2, quality="hd")
     assert linked.data is not None
     found["linked"] = [(one.url or "")[:5] for one in linked.data]

@@ -11,6 +11,7 @@ import pytest
 
 from functions.job_requests import read_balance
 from other_apis.conftest import OtherApis
+from providers.fake_provider import build_png
 from simulation.world import ROOT, World, running, token
 from taskreel.domain.credits import Account
 from taskreel.domain.job_status import Status
@@ -18,6 +19,7 @@ from taskreel.limits_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS
 
 IMAGES = "/v1/images/generations"
+EDITS = "/v1/images/edits"
 SPEECH = "/v1/audio/speech"
 PNG = [0x89, 0x50, 0x4E, 0x47]
 
@@ -44,6 +46,11 @@ async def test_the_python_client_makes_images_and_speech(apis: OtherApis) -> Non
     assert job.payload["maxUsd"] == 1
     assert job.payload["model"] == "gpt-image-2"
     assert job.credits.captured == 1
+    assert found["edited"]["begins"] == PNG
+    edit = await apis.world.job(found["edited"]["id"])
+    assert edit.status is Status.COMPLETED
+    assert edit.payload["maxUsd"] == 1
+    assert [url[:11] for url in edit.payload["imageUrls"]] == ["upload:upl_"] * 2
     assert found["linked"] == ["https", "https"]
     assert found["asynchronous"] > 500
     assert found["speech"] == {"begins": "RIFF", "type": "audio/wav"}
@@ -78,6 +85,46 @@ async def test_a_job_that_takes_too_long_goes_on_and_is_not_bought_again(
     await world.advance(60)
     job = await world.job(answer.headers["x-request-id"])
     assert job.status is Status.COMPLETED
+
+
+PICTURE = ("kite.png", build_png(), "image/png")
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "parameter"),
+    [
+        ([], {"prompt": "at night"}, "image"),
+        ([("image", ("a.txt", b"text", "text/plain"))], {"prompt": "at night"}, "image"),
+        ([("image", PICTURE), ("mask", PICTURE)], {"prompt": "at night"}, "mask"),
+        ([("image", PICTURE)], {"prompt": "at night", "size": "5x1024"}, "size"),
+        ([("image", PICTURE)], {"prompt": "at night", "stream": "true"}, "stream"),
+        ([("image", PICTURE)], {"prompt": "at night", "options[seed]": "x"}, "options.seed"),
+        ([("image", PICTURE)], {}, "prompt"),
+    ],
+)
+async def test_an_edit_that_cannot_be_made_names_its_parameter(
+    ada: httpx.AsyncClient, files: list[Any], data: dict[str, str], parameter: str
+) -> None:
+    form = files or [("none", ("", b""))]
+    refused = await ada.post(EDITS, files=form, data=data)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, parameter)
+    assert (await read_balance(ada))["held"] == 0
+
+
+async def test_an_edit_sent_again_with_its_key_is_one_job(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.web.other_apis.openai_api._LONGEST_WAIT", 0.05)
+    form: dict[str, Any] = {
+        "files": [("image[]", PICTURE)],
+        "data": {"prompt": "7", "model": "taskreel/image-generation", "options[width]": "64"},
+        "headers": {"idempotency-key": "edit-1"},
+    }
+    ids = {(await ada.post(EDITS, **form)).headers["x-request-id"] for _ in range(2)}
+    assert len(ids) == 1
+    job = await world.job(ids.pop())
+    assert (job.payload["prompt"], job.payload["options"]["width"]) == ("7", 64)
+    await world.advance(60)
 
 
 async def test_a_cancelled_job_is_answered_as_such(world: World, ada: httpx.AsyncClient) -> None:

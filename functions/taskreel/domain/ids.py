@@ -160,6 +160,11 @@ def keyed_job_id(user_id: str, idempotency_key: str) -> str:
     return f"job_{_encode_base32(digest[:16])}"
 
 
+def keyed_upload_id(user_id: str, idempotency_key: str, number: int) -> str:
+    """The fixed id of a file in a request with an idempotency key: sent twice, it is one upload."""
+    return f"upl_{keyed_job_id(user_id, f'{idempotency_key}.{number}').removeprefix('job_')}"
+
+
 def keyed_grant_id(giver: str, idempotency_key: str) -> str:
     """The fixed id of a grant with an idempotency key: the same grant is made once."""
     return keyed_job_id(giver, idempotency_key).removeprefix("job_")

@@ -1,4 +1,6 @@
-"""The media part of OpenAI's API: images and speech, answered by the request that asks for them.
+"""The media part of OpenAI's API: images, from text or pictures, and speech.
+
+They are answered by the request that asks for them.
 
 `OpenAI(base_url="{url}/v1", api_key=token)`. Each request is a job like any other: credits are held
 for it, `maxUsd` (in the client's `extra_body`) caps its price, and it stays in the list of jobs;
@@ -33,6 +35,7 @@ from taskreel.domain.job_status import Status
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
+from taskreel.web.other_apis.openai_edits import read_edit, store_pictures
 from taskreel.web.other_apis.submission import (
     SubmittedModel,
     authenticate_client,
@@ -61,6 +64,7 @@ _PARAMETERS: Mapping[str, str] = {
     "options.quality": "quality",
     "options.output_format": "output_format",
     "num_images": "n",
+    "image_urls": "image",
 }
 #: The client sends a failed request again; ours would be another job.
 _NO_RETRY = {"x-should-retry": "false"}
@@ -71,6 +75,7 @@ def build_app() -> Starlette:
     app = Starlette(
         routes=[
             Route("/v1/images/generations", _generate_images, methods=["POST"]),
+            Route("/v1/images/edits", _edit_images, methods=["POST"]),
             Route("/v1/audio/speech", _synthesize_speech, methods=["POST"]),
             Route("/v1/models", _list_models, methods=["GET"]),
             Route("/v1/models/{model:path}", _read_model, methods=["GET"]),
@@ -87,7 +92,22 @@ def build_app() -> Starlette:
 
 async def _generate_images(request: Request) -> Response:
     context = await authenticate_client(request)
-    body = await read_object(request)
+    return await _make_images(request, context, await read_object(request))
+
+
+async def _edit_images(request: Request) -> Response:
+    context = await authenticate_client(request)
+    fields, pictures = await read_edit(request)
+    # Before a file is stored, which counts against the user's quota.
+    _refuse_stream(fields)
+    _find_model(fields.get("model") or _DEFAULT_IMAGE_MODEL, _IMAGE_TYPES)
+    given = {**fields, "image_urls": await store_pictures(request, context, pictures)}
+    return await _make_images(request, context, given)
+
+
+async def _make_images(
+    request: Request, context: AuthenticatedRequest, body: dict[str, Any]
+) -> Response:
     _refuse_stream(body)
     named = _find_model(body.pop("model", None) or _DEFAULT_IMAGE_MODEL, _IMAGE_TYPES)
     as_url = _wants_urls(body.pop("response_format", None), named)

@@ -5,8 +5,6 @@ The clients send a file here by themselves when an input is one.
 
 from __future__ import annotations
 
-from email.message import Message
-from email.parser import BytesHeaderParser
 from http import HTTPStatus
 from typing import Any
 
@@ -15,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.app.jobs import uploads
-from taskreel.domain.errors import InvalidError, MalformedError
+from taskreel.domain.errors import InvalidError
 from taskreel.domain.upload import Upload
 from taskreel.web.http import read_body
 from taskreel.web.other_apis.client_files import MOST_FILE_BYTES, SentFile, store_file
+from taskreel.web.other_apis.form_parts import parse_form
 from taskreel.web.other_apis.submission import authenticate_client
 
 
@@ -62,23 +61,8 @@ def _respond(upload: Upload, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _find_part(content_type: str, body: bytes) -> SentFile:
-    """The part `content` of a multipart body (RFC 7578). Raises MalformedError and InvalidError."""
-    boundary = _parse_header(content_type).get_param("boundary")
-    if not content_type.lower().startswith("multipart/form-data") or not boundary:
-        raise MalformedError("The body must be multipart/form-data with a boundary.")
-    delimiter = f"\r\n--{boundary}".encode()
-    for section in (b"\r\n" + body).split(delimiter)[1:]:
-        head, separator, content = section.partition(b"\r\n\r\n")
-        if not separator:
-            continue
-        headers = BytesHeaderParser().parsebytes(head.lstrip())
-        if headers.get_param("name", header="content-disposition") == "content":
-            name = headers.get_filename("file")
-            return SentFile(name, headers.get_content_type(), content)
+    """The part `content` of a form. Raises MalformedError and InvalidError."""
+    for part in parse_form(content_type, body):
+        if part.name == "content":
+            return SentFile(part.filename or "file", part.content_type, part.content)
     raise InvalidError.at("content", "is required: the part with the file")
-
-
-def _parse_header(content_type: str) -> Message:
-    message = Message()
-    message["content-type"] = content_type
-    return message
