@@ -152,7 +152,6 @@ def _log_status(before: Job | None, job: Job) -> None:
     level = logging.WARNING if job.status is Status.FAILED else logging.INFO
     if not log.isEnabledFor(level):
         return
-    error = job.error
     fields: dict[str, object] = {
         "action": "job_status",
         "job_id": job.job_id,
@@ -167,12 +166,12 @@ def _log_status(before: Job | None, job: Job) -> None:
         "provider": job.served_by,
         "cost_usd": job.cost_usd,
         "credits": job.credits.captured or None,
-        "code": error.code if error else None,
-        "error": error.message if error else None,
     }
+    if job.error is not None:
+        fields |= {"code": job.error.code, "error": job.error.message}
     # As `log.log` does with `extra`, which checks each name for one that every record has.
     build = logging.getLogRecordFactory()
-    record = build(log.name, level, "", 0, "%s %s", (job.job_type, job.status), None)
+    record = build(log.name, level, "", 0, f"{job.job_type} {job.status}", (), None)
     vars(record).update({name: value for name, value in fields.items() if value is not None})
     log.handle(record)
 
