@@ -144,6 +144,8 @@ class Submission(Value):
     def ignored_fields(self) -> list[str]:
         """The fields that were given and have no effect."""
         given = self.model_fields_set & _IGNORED
+        if not given:  # of nearly every request
+            return []
         return [_camel(name) for name in type(self).model_fields if name in given]
 
     def payload(self) -> dict[str, Any]:
