@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar, cast
@@ -21,6 +22,7 @@ from typing import Any, TypeVar, cast
 import httpx
 import jwt
 import pytest
+from fastapi import FastAPI
 from functions_framework.aio import create_asgi_app
 
 from taskreel import service_building, wiring
@@ -37,16 +39,18 @@ from taskreel.adapters.task_target import TaskTarget
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
-from taskreel.jobtypes.submission import register_options
+from taskreel.jobtypes.submission import register_options, registered_names
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store, Task
 from taskreel.store_collections import JOBS
+from taskreel.web import app as web_app
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
 from virtual_time import VirtualTime
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
 T = TypeVar("T")
+_build_fastapi = web_app.build_fastapi
 #: No work in these tests takes that long; a worker that hangs fails the test.
 WORKER_SECONDS = 120.0
 QUEUES = ROOT / "infra" / "queues.yaml"
@@ -315,6 +319,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
     patch.setattr(wiring, "settings", lambda: chosen)
     patch.setattr(wiring, "check_start", lambda: None)  # it checks the environment's settings
     patch.setattr(wiring, "services", lambda: services)
+    patch.setattr(web_app, "build_fastapi", lambda: _fastapi(registered_names()))
     patch.setattr(signal, "signal", lambda *_: None)  # the test runner's own handlers stay
     for app in (
         wiring.api,
@@ -330,6 +335,17 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
         wiring.maintenance,
     ):
         app.cache_clear()
+
+
+@cache
+def _fastapi(_options: frozenset[str]) -> FastAPI:
+    """The application of all routes, once for the worlds of a process.
+
+    Each request has the context of its world in its scope, and to build the routes takes longer
+    than most tests. Its document shows the registered options, so those of other options are
+    apart.
+    """
+    return _build_fastapi()
 
 
 def _client(function: str) -> httpx.AsyncClient:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from taskreel.adapters.local.sqlite_tables import Table, to_extracted
-from taskreel.ports import Operator, Query
+from taskreel.ports import Query
 
 _SQL_OPERATORS = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
-#: One filter of a query: field, operator, value.
-_Filter = tuple[str, Operator, Any]
+#: A condition with a mark for each of its values, and the values.
+_Clause = tuple[str, list[Any]]
 
 
 def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
@@ -28,14 +27,14 @@ def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     )
     by = ", ".join(f"o{position} {way}" for position, (_, way) in enumerate(order))
     names = table.names if query.fields is None else table.name_columns(query.fields)
+    head = f"SELECT id, version, data{names}, {columns} FROM {table.name}"
+    tail = f" ORDER BY {by}{limit}"
+    clauses = _build_clauses(table, query)
     selects: list[str] = []
     values: list[Any] = []
-    for filters in _split_in_filter(table, query):
-        where, added = build_conditions(table, replace(query, where=filters))
-        selects.append(
-            f"SELECT id, version, data{names}, {columns} "
-            f"FROM {table.name}{where} ORDER BY {by}{limit}"
-        )
+    for split in _split_in_filter(table, query, clauses):
+        where, added = _join_clauses(split)
+        selects.append(f"{head}{where}{tail}")
         values += added
     if len(selects) == 1:
         return selects[0], values
@@ -57,20 +56,25 @@ def build_aggregate(table: Table, query: Query[Any], total: Sequence[str]) -> tu
 
 def build_conditions(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     """The WHERE clause of a query, and its values: the filters, then the cursor."""
-    clauses: list[str] = []
-    values: list[Any] = []
-    for field, operator, value in query.where:
-        clause, added = _build_filter(table, field, operator, value)
-        clauses.append(clause)
-        values += added
+    return _join_clauses(_build_clauses(table, query))
+
+
+def _build_clauses(table: Table, query: Query[Any]) -> list[_Clause]:
+    """The clauses of a query: one of each filter, in their order, and then the cursor's."""
+    clauses = [_build_filter(table, *condition) for condition in query.where]
     if query.committed_from is not None:
-        clauses.append("version >= ?")
-        values.append(query.committed_from)
+        clauses.append(("version >= ?", [query.committed_from]))
     if query.after is not None:
-        clause, added = _build_cursor(table, query)
-        clauses.append(clause)
-        values += added
-    return (f" WHERE {' AND '.join(clauses)}" if clauses else ""), values
+        clauses.append(_build_cursor(table, query))
+    return clauses
+
+
+def _join_clauses(clauses: Sequence[_Clause]) -> tuple[str, list[Any]]:
+    """The WHERE clause in which all of them hold, and its values."""
+    if not clauses:
+        return "", []
+    text = " AND ".join([clause for clause, _ in clauses])
+    return f" WHERE {text}", [value for _, values in clauses for value in values]
 
 
 def _full_order(query: Query[Any]) -> list[tuple[str, str]]:
@@ -78,23 +82,29 @@ def _full_order(query: Query[Any]) -> list[tuple[str, str]]:
     return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
 
 
-def _split_in_filter(table: Table, query: Query[Any]) -> list[tuple[_Filter, ...]]:
-    """The filters once for each value of an `in`, as an equality; else the filters as they are.
+def _split_in_filter(
+    table: Table, query: Query[Any], clauses: list[_Clause]
+) -> list[list[_Clause]]:
+    """The clauses once for each value of an `in`, as an equality; else the clauses as they are.
 
     Of an `in` that no index with the query's order serves, one pass over the rows is the best.
     """
     if query.limit is None:
-        return [query.where]
+        return [clauses]
     ordered = {field for field, _ in query.order[:1]}
     for position, (field, operator, value) in enumerate(query.where):
-        is_indexed = any({field, *ordered} <= set(names) for names in table.indexes)
-        if operator == "in" and value and is_indexed:
-            before, after = query.where[:position], query.where[position + 1 :]
-            return [(*before, (field, "==", one), *after) for one in dict.fromkeys(value)]
-    return [query.where]
+        if operator != "in" or not value:
+            continue
+        if any({field, *ordered} <= set(names) for names in table.indexes):
+            before, after = clauses[:position], clauses[position + 1 :]
+            return [
+                [*before, _build_filter(table, field, "==", one), *after]
+                for one in dict.fromkeys(value)
+            ]
+    return [clauses]
 
 
-def _build_filter(table: Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+def _build_filter(table: Table, field: str, operator: str, value: Any) -> _Clause:
     expression = table.expression(field)
     if operator == "==" and value is None:
         return f"{expression} IS NULL", []
@@ -107,7 +117,7 @@ def _build_filter(table: Table, field: str, operator: str, value: Any) -> tuple[
     return f"{expression} {_SQL_OPERATORS[operator]} ?", [table.to_sql(field, value)]
 
 
-def _build_cursor(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
+def _build_cursor(table: Table, query: Query[Any]) -> _Clause:
     """The clause for the rows after a cursor, and its values.
 
     Those are the rows with a greater first field, or an equal first and a greater second one, and
