@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from nightly_tests import skip_by_day
 
 from .conftest import ROOT, project
 from .test_declarations import declared
 
 pytestmark = [
     pytest.mark.emulator,
-    pytest.mark.skipif(not os.environ.get("CI"), reason="minutes of gcloud: CI=1 runs it"),
+    # By day test_scripts.py does the same with one or two declarations of each kind, and
+    # test_declarations.py and test_gcloud_commands.py read them all.
+    skip_by_day("minutes of gcloud"),
 ]
 
 
@@ -37,8 +40,6 @@ def test_everything_declared_is_made_once_and_found_again(
         ]
         assert differences == ["All is as declared."]
         assert cloud.writes() == []
-        if not os.environ.get("NIGHTLY"):
-            return  # the doctor has read it all; that a script repeats nothing: test_scripts.py
         assert cloud.ok("provision") == "Nothing to change.\n"
         assert cloud.ok("deploy").startswith("Nothing to change.")
         assert cloud.writes() == []
