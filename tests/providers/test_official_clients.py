@@ -20,6 +20,7 @@ import runwayml
 from elevenlabs.core import ApiError as ElevenLabsError
 from google import genai
 from google.genai import types as genai_types
+from google.oauth2.credentials import Credentials
 from luma_agents import Luma
 from luma_agents import UnprocessableEntityError as LumaError
 from replicate.client import Client as ReplicateClient
@@ -29,7 +30,7 @@ from providers import chat_fake
 from providers.fake_provider import FakeProvider, Fault, build_png, build_wav, serve_on_port
 from providers.fakes import FAKES
 from providers.fal.fake import FakeFal
-from providers.google.fake import FakeGoogle
+from providers.google.fake import VERTEX, FakeGoogle
 from providers.runway.fake import FakeRunway
 
 SOUND = ("given.wav", build_wav(), "audio/wav")
@@ -307,6 +308,30 @@ def test_google_makes_clips_and_songs_in_the_background(served: Served, version:
             model="lyria-3.5", input=[words], background=True, store=True
         )
         assert client.interactions.cancel(song.id).status == "cancelled"
+
+
+@serving("google")
+def test_vertex_makes_clips_in_the_background(served: Served) -> None:
+    client = genai.Client(
+        vertexai=True,
+        project="p1",
+        location="us-central1",
+        credentials=Credentials(token=served.fake.key),
+        http_options=genai_types.HttpOptions(base_url=served.url),
+    )
+    with client:
+        begun: Any = client.interactions.create(
+            model="gemini-omni-1.2-flash",
+            input=[{"type": "text", "text": "waves"}],
+            background=True,
+            store=True,
+            response_format={"type": "video", "duration": "5s", "resolution": "720p"},
+            generation_config={"video_config": {"task": "text_to_video"}},
+        )
+        client.interactions.get(begun.id)
+        done: Any = client.interactions.get(begun.id)
+        assert base64.b64decode(done.output_video.data) == served.fake.files["mp4"]
+    assert served.fake.calls[0].path == f"{VERTEX}/interactions"
 
 
 @serving("google")

@@ -84,7 +84,7 @@ SCRIBE = {
 }
 FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
 VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}
-MODELS = {"eleven_multilingual_v2", "eleven_v3", "music_v1"}
+MODELS = {"eleven_multilingual_v2", "eleven_v3", "eleven_v4", "music_v1"}
 
 
 class FakeElevenLabs(FakeProvider):

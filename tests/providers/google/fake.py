@@ -113,8 +113,8 @@ class FakeGoogle(FakeProvider):
             ),
             *(
                 route
-                for version in ("v1", "v1beta")
-                for route in self._build_interaction_routes(f"/{version}/interactions")
+                for parent in ("/v1", "/v1beta", VERTEX)
+                for route in self._build_interaction_routes(f"{parent}/interactions")
             ),
             Route(
                 f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}",

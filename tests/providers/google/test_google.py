@@ -77,6 +77,18 @@ async def test_a_key_buys_clips_of_omni_in_the_background(tmp_path: Path) -> Non
     assert output.path.read_bytes() == fake.files["mp4"]
 
 
+async def test_omnis_clips_are_made_at_vertex_too(tmp_path: Path) -> None:
+    fake = FakeGoogle()
+    google = Google(fake.key, base_url=FakeGoogle.vertex_url, transport=fake.transport())
+    request = build_generation(tmp_path, Capability.VIDEO, "omni", CLIP, 1)
+    done = await run_until_done(google, request)
+    await google.close()
+    assert done.outputs
+    parent = "/v1beta1/projects/p1/locations/us-central1/interactions"
+    assert fake.calls[0].path == parent
+    assert all(call.path.startswith(parent) for call in fake.calls)
+
+
 @pytest.mark.parametrize("capability", [Capability.IMAGE, Capability.VIDEO])
 async def test_files_that_a_request_has_no_room_for_are_uploaded_before_it(
     tmp_path: Path, capability: Capability

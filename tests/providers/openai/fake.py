@@ -61,6 +61,7 @@ TRANSCRIPT: dict[str, Check] = {
     "model": str,
     "file": lambda value: isinstance(value, bytes) and len(value) > 0,
     "language": lambda value: len(value) == 2,
+    "languages[]": lambda value: len(value) == 2,
     "prompt": str,
     "temperature": lambda value: 0 <= float(value) <= 1,
     "response_format": one_of("json", "verbose_json", "diarized_json"),
@@ -208,6 +209,10 @@ class FakeOpenAI(FakeProvider):
         self.check_access(request)
         form = await self.read_form(request, TRANSCRIPT, ("file", "model"))
         model, shape = form["model"], form.get("response_format", "json")
+        if model == "gpt-transcribe":
+            return self._transcribe_plainly(form)
+        if "languages[]" in form:
+            raise self.build_invalid_error("languages is not supported by the model")
         speakers = model == "gpt-4o-transcribe-diarize"
         if speakers is (shape == "verbose_json") or ("timestamp_granularities[]" in form) > (
             shape == "verbose_json"
@@ -230,6 +235,16 @@ class FakeOpenAI(FakeProvider):
             )
         part = {**SEGMENT, "id": "seg_1", "type": "transcript.text.segment", "speaker": "A"}
         return JSONResponse({**words, "task": "transcribe", "segments": [part], "usage": usage})
+
+    def _transcribe_plainly(self, form: dict[str, Any]) -> Response:
+        """The newest model: a text alone, and the languages that were heard."""
+        if wrong := form.keys() & {"response_format", "timestamp_granularities[]", "language"}:
+            raise self.build_invalid_error(f"{wrong.pop()} is not supported by the model")
+        self.accept_create()
+        if self.fault is Fault.NO_RESULT:
+            return JSONResponse({})
+        heard = [{"code": "en"}]
+        return JSONResponse({"text": "The lamp is lit.", "languages": heard})
 
     async def _handle_response_create(self, request: Request) -> Response:
         self.check_access(request)

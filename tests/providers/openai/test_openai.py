@@ -240,6 +240,24 @@ def test_a_genuine_webhook_about_nothing_is_refused(body: bytes) -> None:
         verify_webhook(headers, body, SECRET, NOW)
 
 
+async def test_a_transcript_without_times_has_its_text_and_no_subtitles(tmp_path: Path) -> None:
+    fake = FakeOpenAI()
+    provider = OpenAI(fake.key, transport=fake.transport())
+    request = build_generation(
+        tmp_path, Capability.TRANSCRIPTION, "gpt-transcribe", {"language": "en-GB"}, 1
+    )
+    done = await run_until_done(provider, request)
+    await provider.close()
+    assert done.data == {
+        "text": "The lamp is lit.",
+        "language": "en",
+        "durationSeconds": None,
+        "segments": [],
+    }
+    assert [output.suffix for output in done.outputs] == [".json"]
+    assert fake.calls[0].body["languages[]"] in ("en", ["en"])
+
+
 @pytest.mark.live
 async def test_live(tmp_path: Path) -> None:
     request = build_generation(

@@ -94,6 +94,8 @@ MODELS: tuple[ModelRow, ...] = (
         aliases=("elevenlabs", "multilingual-v2"),
     ),
     _build_row("eleven_v3", 0.18, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
+    # By the types of elevenlabs 2.78 and public clients; no price was found: by its name alone.
+    _build_row("eleven_v4", None, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
     _build_row("music_v1", 0.80 / 60, **MUSIC_OPTIONS, aliases=("music", "eleven-music")),
     # By the types of elevenlabs 2.78, without prices: they serve only where they are named.
     *(_build_row(name, None, **MUSIC_OPTIONS) for name in ("music_v2", "music_v2_5")),

@@ -26,6 +26,7 @@ from taskreel.adapters.providers.google.interactions import (
     FAILED,
     build_interaction,
     collect_media,
+    is_interactive,
 )
 from taskreel.adapters.providers.google.models import count_speech_cost
 from taskreel.adapters.providers.google.speech import (
@@ -92,7 +93,7 @@ class Google:
         """Make a picture or a text, or begin a video."""
         del idempotency_key  # Google takes none
         row = find_row_for(self.name, request)
-        if row.key_only:
+        if is_interactive(row):
             return await self._start_interaction(row, request)
         if request.capability is Capability.VIDEO:
             body = _build_video_body(row, request)

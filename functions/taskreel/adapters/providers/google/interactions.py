@@ -1,7 +1,8 @@
-"""Google's Interactions API, by which a key buys Omni's clips and Lyria's songs.
+"""Google's Interactions API: Omni's clips, by a key or at Vertex, and Lyria's songs, by a key.
 
-Source: google-genai 3.6's types, ai.google.dev's guides to Omni and Lyria (2026-11). An interaction
-runs in the background and is polled; its result comes inline, as base64.
+Source: google-genai 3.6's types and its paths at Vertex (`projects/…/locations/…/interactions`),
+which the AI SDK's `vertex.interactions` has too; ai.google.dev's guides to Omni and Lyria
+(2026-11). An interaction runs in the background and is polled; its result comes inline, as base64.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from taskreel.ports import Capability, Generation, Input
 
 #: The final states beside `completed` and `cancelled`.
 FAILED = frozenset({"failed", "incomplete", "budget_exceeded", "requires_action"})
+
+
+def is_interactive(row: ModelRow) -> bool:
+    """True for a model that is called by an interaction."""
+    return row.path.startswith(("gemini-omni-", "lyria-"))
 
 
 def build_interaction(

@@ -168,7 +168,6 @@ MODELS: tuple[ModelRow, ...] = (
         fields={},
         computed=SHAPE_OPTIONS | {"prompt", "duration"},
         keyless_only=False,
-        key_only=True,
         aliases=("omni", "gemini-omni", "gemini-omni-flash"),
     ),
     *(

@@ -192,14 +192,16 @@ def _build_text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 
 def _build_transcription_form(row: ModelRow, request: Generation) -> dict[str, Any]:
-    # Only these formats have times, and each is of one kind of model.
+    # Only these formats have times, and each is of one kind of model; the newest has none.
     form: dict[str, Any] = {"model": row.path}
-    if "diarize" in row.computed:
+    if "language" in row.fields:
+        pass
+    elif "diarize" in row.computed:
         form |= {"response_format": "diarized_json", "chunking_strategy": "auto"}
     else:
         form |= {"response_format": "verbose_json", "timestamp_granularities[]": "segment"}
     if language := request.params.get("language"):
-        form["language"] = payloads.strip_region(language)
+        form[row.fields.get("language", "language")] = payloads.strip_region(language)
     return form | payloads.get_provider_options(row, request.params)
 
 
@@ -218,4 +220,6 @@ def _read_transcript(reply: Mapping[str, Any]) -> Transcript | None:
     )
     seconds = reply.get("duration")
     known = float(seconds) if isinstance(seconds, int | float) else None
-    return Transcript(str(reply["text"]), str(reply.get("language") or ""), segments, known)
+    found = [one.get("code") for one in reply.get("languages") or () if one.get("code")]
+    language = reply.get("language") or (found[0] if len(found) == 1 else "")
+    return Transcript(str(reply["text"]), str(language), segments, known)

@@ -50,7 +50,7 @@ USD_BY_QUALITY = {"low": 0.006, "medium": 0.053, "high": 0.211}
 
 
 def _build_row(
-    name: str, capability: Capability, usd: float, unit: PriceUnit, **more: Any
+    name: str, capability: Capability, usd: float | None, unit: PriceUnit, **more: Any
 ) -> ModelRow:
     takes: dict[Capability, dict[str, Any]] = {
         Capability.IMAGE: {"fields": IMAGE_FIELDS, "computed": SHAPE_OPTIONS},
@@ -60,7 +60,7 @@ def _build_row(
             "computed": frozenset({"language"}),
             "max_inputs": 1,
             "needs_input": True,
-            # Their last day by the types of openai 3.57; gpt-transcribe, which stays, has no times.
+            # Their last day by the types of openai 3.57; gpt-transcribe stays, and has no times.
             "retires_on": date(2027, 2, 26),
             "replaced_by": "scribe_v2 (elevenlabs)",
         },
@@ -225,6 +225,18 @@ MODELS: tuple[ModelRow, ...] = (
         PriceUnit.SECOND,
         quality="best",
         computed=frozenset({"language", "diarize"}),
+    ),
+    # By the types of openai 3.57: a text without times, so without subtitles. No price was found:
+    # it serves by its name alone.
+    _build_row(
+        "gpt-transcribe",
+        Capability.TRANSCRIPTION,
+        None,
+        PriceUnit.SECOND,
+        fields={"language": "languages[]"},
+        computed=frozenset(),
+        retires_on=None,
+        replaced_by="",
     ),
 )
 
