@@ -221,6 +221,7 @@ async def test_a_caller_is_not_asked_to_wait_for_a_wrong_key(
         problem = answer.json()
         assert problem["code"] == "encryption_key_unavailable"
         assert "Try again" not in problem["detail"]
+        assert "retry-after" not in answer.headers
         assert "ENCRYPTION_KEY" in problem["detail"]
         assert "local:" not in problem["detail"]  # the names of keys are in the log alone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from taskreel.adapters.providers.file_uploads import FileUploads
 from taskreel.adapters.providers.provider_client import AmbiguousError, ProviderClient
 from taskreel.domain.breaker import counts_against_provider
 from taskreel.domain.errors import ProviderDownError, RateLimitedError, RunError
@@ -75,3 +77,18 @@ async def test_without_a_free_descriptor_nothing_is_sent_and_no_provider_is_blam
     assert isinstance(error, RateLimitedError)
     assert error.code == "no_connection_free"
     assert not counts_against_provider(error)
+
+
+async def test_an_upload_for_which_no_file_can_be_opened_waits_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client reads the machine's certificates when it is made."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("httpx.AsyncClient.__init__", refuse)
+    uploads = FileUploads("fal", base_url="https://example.com", transport=None)
+    with pytest.raises(RateLimitedError) as caught:
+        await uploads.send("PUT", "https://example.com/a", content=b"a")
+    assert caught.value.code == "no_connection_free"

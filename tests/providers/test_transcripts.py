@@ -131,3 +131,15 @@ async def test_texts_and_times_that_no_player_reads_cost_nobody_the_transcript(
         (3.0, 3.0, "half ?"),
     ]
     assert "00:00:00.000 --> 00:00:01.000\nA lamp\n" in read_files(done)[".vtt"]
+
+
+def test_words_whose_times_are_no_numbers_are_in_the_text_alone() -> None:
+    words = [
+        {"text": "one", "start": "0.1", "end": 0.2, "type": "word"},
+        {"text": "two", "start": 0.3, "end": 0.4, "type": "word"},
+        {"text": "three", "start": 0.5, "end": [], "type": "word"},
+    ]
+    made = read_scribe({"text": "one two three", "words": words})
+    assert made is not None
+    assert made.text == "one two three"
+    assert [(one.text, one.start, one.end) for one in made.segments] == [("two", 0.3, 0.4)]

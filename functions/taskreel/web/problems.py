@@ -106,7 +106,11 @@ async def answer_error(_request: Request, error: Exception) -> Response:
         response = build_problem(status, error.code, error.message, error.details)
         response.headers.update(find_headers(error))
         return response
-    return build_problem(status, error.code, fault)
+    response = build_problem(status, error.code, fault)
+    if isinstance(error, errors.EncryptionKeyError):
+        # Another try in some seconds changes nothing: an operator must set the key.
+        del response.headers["Retry-After"]
+    return response
 
 
 def find_headers(error: errors.TaskreelError) -> dict[str, str]:

@@ -44,16 +44,16 @@ class FileUploads:
         the storage refuses it (its address may have expired), ProviderDownError without an answer.
         """
         self._check_address(url)
-        # A client for each upload: files are rare, and nothing of the API's client may come along.
-        client = httpx.AsyncClient(
-            transport=_Shared(self._transport) if self._transport else None,
-            timeout=httpx.Timeout(_SECONDS, connect=5.0),
-            follow_redirects=False,
-        )
         try:
-            async with client:
+            # A client for each upload: files are rare, and nothing of the API's client may come
+            # along. It reads the machine's certificates: a file that may not open here.
+            async with httpx.AsyncClient(
+                transport=_Shared(self._transport) if self._transport else None,
+                timeout=httpx.Timeout(_SECONDS, connect=5.0),
+                follow_redirects=False,
+            ) as client:
                 response = await client.request(method, url, **content)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             log.warning(
                 "provider's storage did not answer",
                 extra={"provider": self._provider, "error": repr(error)},

@@ -133,7 +133,9 @@ def _clean_text(text: str) -> str:
 def _split_words(words: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     group: list[Mapping[str, Any]] = []
     for word in words:
-        if word.get("start") is None or word.get("end") is None:
+        times = (word.get("start"), word.get("end"))
+        # One without times is in no segment: the whole text was paid for, and has it.
+        if not all(isinstance(one, int | float) for one in times):
             continue
         if word.get("type") == "spacing":
             if group:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -211,7 +210,7 @@ def decode_data_url(url: str, label: str) -> tuple[str, bytes]:
             if head.endswith(";base64")
             else unquote_to_bytes(body)
         )
-    except binascii.Error as error:
+    except ValueError as error:
         raise PermanentError(
             f"{label}: the base64 of the data: URL is invalid.", code="input_invalid"
         ) from error

@@ -120,7 +120,7 @@ async def _requeue_rows(
 ) -> int:
     """Put the jobs of a page back on their queues; return their number."""
     unstarted: list[UnstartedJob] = []
-    others: list[Job] = []
+    others: list[str] = []
     for row in rows:
         updated_at = row.data["updatedAt"]
         if isinstance(updated_at, datetime) and updated_at >= started_at:
@@ -128,11 +128,13 @@ async def _requeue_rows(
         job = _read_unstarted_job(row)
         if job is not None:
             unstarted.append(job)
-        elif (whole := await _load(services, row.id)) and _has_lost_task(whole, started_at):
-            others.append(whole)
+        else:
+            others.append(row.id)
     await enqueue_tasks(services, build_job_tasks(services, unstarted))
-    await _requeue(services, others)
-    return len(unstarted) + len(others)
+    wholes = await asyncio.gather(*(_load(services, id_) for id_ in others))
+    lost = [one for one in wholes if one is not None and _has_lost_task(one, started_at)]
+    await _requeue(services, lost)
+    return len(unstarted) + len(lost)
 
 
 def _read_unstarted_job(row: Row[Mapping[str, Any]]) -> UnstartedJob | None:
