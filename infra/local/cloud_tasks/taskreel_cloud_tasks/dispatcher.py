@@ -170,8 +170,11 @@ class QueueDispatcher:
 
     def _schedule_task(self, stored: StoredTask, when: int) -> None:
         late = self.context.faults.extra_delay_s(stored.number, stored.dispatches)
-        self._schedule.add(stored, when + int(late * SECOND))
-        self.schedule_dispatch()
+        when += int(late * SECOND)
+        self._schedule.add(stored, when)
+        # A timer at that time or before it looks at the schedule anyway.
+        if self._timer is None or self._wake_time is None or when < self._wake_time:
+            self.schedule_dispatch()
 
     def _dispatch_due_tasks(self) -> None:
         """Start due tasks as state, concurrency and rate allow; set a timer for the next."""

@@ -283,7 +283,7 @@ class Engine:
 
     def _generate_task_id(self) -> str:
         """Return decimal digits, as Google's ids are in practice."""
-        return str(self._random.randrange(10**18, 10**20))
+        return str(10**18 + self._random.getrandbits(66))
 
     def get_task(self, name: str) -> StoredTask:
         """GetTask."""

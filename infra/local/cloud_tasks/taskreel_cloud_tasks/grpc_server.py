@@ -28,6 +28,7 @@ from taskreel_cloud_tasks.api_errors import ApiError, Code, entity_not_found, in
 from taskreel_cloud_tasks.api_methods import ApiMethods
 from taskreel_cloud_tasks.api_versions import V2, V2BETA2, V2BETA3, ApiVersion
 from taskreel_cloud_tasks.codec_field import FieldValueError
+from taskreel_cloud_tasks.grpc_create_task import create_http_task
 from taskreel_cloud_tasks.method_messages import (
     BatchCreateTasksMetadata,
     BatchCreateTasksResponse,
@@ -140,6 +141,10 @@ class GrpcServer:
             }
             for name in version.refused:
                 handlers[name] = _make_refusal(version, name)
+            if version is V2 and "CreateTask" in methods:
+                handlers["CreateTask"] = self._make_create_handler(
+                    *methods["CreateTask"], handlers["CreateTask"]
+                )
             self._add_service(service, handlers)
         self._add_service("grpc.health.v1.Health", {"Check": _check_health})
 
@@ -184,6 +189,17 @@ class GrpcServer:
             if isinstance(result, Operation):
                 return _pack_operation(result, version)
             return response_type(**message_codec.to_pb_fields(result))
+
+        return handle_call
+
+    def _make_create_handler(
+        self, request_type: type[Any], response_type: type[Any], general: MethodHandler
+    ) -> MethodHandler:
+        async def handle_call(data: bytes, context: Any) -> Any:
+            request = request_type.FromString(data)
+            if request.task.HasField("http_request"):
+                return await create_http_task(self._api.engine, request, response_type)
+            return await general(data, context)
 
         return handle_call
 

@@ -7,9 +7,9 @@ arguments, so that the REST application starts without google-cloud-tasks and gR
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from taskreel_cloud_tasks.codec_field import FieldType, FieldValueError
 
@@ -36,23 +36,38 @@ def proto_field(
     return dataclasses.field(default=default, metadata={"proto_field": (number, field_type, oneof)})
 
 
-@dataclass(frozen=True, slots=True)
-class _PbReader:
-    """Reads one field of a protobuf object; `decode` is None if the value is taken as it is."""
-
-    attr: str
-    """Empty for a field that this message does not have."""
-    decode: Callable[[Any], Any] | None
+_PbReader: TypeAlias = tuple[str, Callable[[Any], Any] | None]
 
 
-_UNKNOWN_FIELD = _PbReader("", lambda raw: raw)
+class _PbReaders(dict[Any, _PbReader]):
+    """The attribute of each field of a protobuf class, and what decodes its value.
+
+    The keys are protobuf's field descriptors: to read a descriptor's name each time is slow. A
+    field that the message of this package does not have has no attribute; a value that is taken as
+    it is has no decoder.
+    """
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        super().__init__()
+        self._fields = {field.attr: field for field in fields}
+
+    def __missing__(self, descriptor: Any) -> _PbReader:
+        """Find a field by its name: the numbers of the API's versions differ."""
+        field = self._fields.get(descriptor.name)
+        if field is None:
+            reader: _PbReader = ("", None)
+        elif field.field_type.same_in_pb:
+            reader = (field.attr, None)
+        else:
+            reader = (field.attr, field.field_type.from_pb)
+        self[descriptor] = reader
+        return reader
 
 
 class _MessageTable:
     """The field tables of one message."""
 
     __slots__ = (
-        "_by_name",
         "by_json_name",
         "fields",
         "json_plan",
@@ -71,7 +86,6 @@ class _MessageTable:
         self.by_json_name = {
             name: field for field in self.fields for name in (field.json, field.attr)
         }
-        self._by_name = {field.attr: field for field in self.fields}
         self.oneofs = tuple(field for field in self.fields if field.oneof)
         self.json_plan = tuple(
             (f.attr, f.json, f.default, f.field_type.to_json) for f in self.fields
@@ -80,20 +94,7 @@ class _MessageTable:
             (f.attr, f.default, None if f.field_type.same_in_pb else f.field_type.to_pb)
             for f in self.fields
         )
-        self.pb_readers: dict[Any, _PbReader] = {}
-        """By protobuf's field descriptors: to read a descriptor's name each time is slow."""
-
-    def add_reader(self, descriptor: Any) -> _PbReader:
-        """Find the reader of a field by its name: the numbers of the API's versions differ."""
-        field = self._by_name.get(descriptor.name)
-        if field is None:
-            reader = _UNKNOWN_FIELD
-        elif field.field_type.same_in_pb:
-            reader = _PbReader(field.attr, None)
-        else:
-            reader = _PbReader(field.attr, field.field_type.from_pb)
-        self.pb_readers[descriptor] = reader
-        return reader
+        self.pb_readers = _PbReaders(self.fields)
 
 
 _TABLES: dict[type, _MessageTable] = {}
@@ -181,20 +182,16 @@ def to_json(value: Any, *, enum_ints: bool = False) -> dict[str, Any]:
 
 def from_pb(message: type[M], pb: Any) -> M:
     """Read a protobuf object; unknown fields are ignored, as proto3 requires."""
-    table = _get_table(message)
-    readers = table.pb_readers
+    readers = _get_table(message).pb_readers
     values: dict[str, Any] = {}
     for descriptor, raw in pb.ListFields():
-        reader = readers.get(descriptor)
-        if reader is None:
-            reader = table.add_reader(descriptor)
-        if reader.decode is None:
-            values[reader.attr] = raw
-        elif reader.attr:
-            try:
-                values[reader.attr] = reader.decode(raw)
-            except FieldValueError as error:
-                raise error.prefixed_with(reader.attr) from None
+        attr, decode = readers[descriptor]
+        if not attr:
+            continue
+        try:
+            values[attr] = raw if decode is None else decode(raw)
+        except FieldValueError as error:
+            raise error.prefixed_with(attr) from None
     return message(**values)
 
 

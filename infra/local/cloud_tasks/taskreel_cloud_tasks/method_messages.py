@@ -98,7 +98,7 @@ class ListQueuesResponse:
     next_page_token: str = proto_field(2, _STRING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CreateTaskRequest:
     """CreateTask."""
 

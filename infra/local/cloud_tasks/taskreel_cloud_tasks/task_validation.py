@@ -74,9 +74,7 @@ def _complete_http_request(request: HttpRequest, target: HttpTarget | None) -> H
     if request.url or override is None or not override.host:
         _check_url(request.url)
     _check_body("HttpRequest", request)
-    headers = {
-        key: value for key, value in (request.headers or {}).items() if key.lower() != "user-agent"
-    }
+    headers = _caller_headers(request)
     headers["User-Agent"] = USER_AGENT
     return HttpRequest(  # a quarter of the time of `replace`
         url=request.url,
@@ -104,9 +102,7 @@ def _complete_app_engine_request(
     agent = (
         f"{given['user-agent']} {APP_ENGINE_AGENT}" if "user-agent" in given else APP_ENGINE_AGENT
     )
-    headers = {
-        key: value for key, value in (request.headers or {}).items() if key.lower() != "user-agent"
-    }
+    headers = _caller_headers(request)
     if request.body and "content-type" not in given:
         headers["Content-Type"] = "application/octet-stream"
     headers["User-Agent"] = agent
@@ -114,10 +110,16 @@ def _complete_app_engine_request(
     return replace(request, http_method=method, headers=headers)
 
 
+def _caller_headers(request: Request) -> dict[str, str]:
+    """Return the caller's headers without User-Agent, which the service sets."""
+    given = request.headers or {}
+    return {key: value for key, value in given.items() if key.lower() != "user-agent"}
+
+
 def _check_url(url: str) -> None:
     if not url:
         raise invalid_argument("HttpRequest.url is required.")
-    if not url.lower().startswith(("http://", "https://")):
+    if not url[:8].lower().startswith(("http://", "https://")):
         raise invalid_argument("HttpTarget.url must start with 'http://' or 'https://'.")
     _check_length("HttpRequest.url", url)
 
