@@ -78,6 +78,7 @@ async def test_a_key_without_a_paying_project_is_told_who_must_grant(
 ) -> None:
     server = use_key(world, (await make_key(ada, film))["token"])
     problem = expect_problem(await server.post(IMAGE, json=NOOP), 402, "insufficient_credits")
+    assert "costs 1 credit," in problem["detail"]
     assert f"POST /api/projects/{film}/grants" in problem["detail"]
     quote = (await server.post(f"{IMAGE}?validateOnly=true", json=NOOP)).json()
     assert quote["credits"]["sufficient"] is False

@@ -102,7 +102,7 @@ class Authenticator:
         Also raises StoreError, where an API key cannot be looked up.
         """
         token = _read_token(authorization)
-        if token.startswith(_KEY_MARK) and self._find_key_callers is not None:
+        if self._find_key_callers is not None and token.lstrip().startswith(_KEY_MARK):
             return await self._find_key_callers().find_caller(token.strip())
         cached = self._cached.get(token)
         if cached is None or time.time() >= cached[0] + self._leeway:

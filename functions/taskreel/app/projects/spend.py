@@ -14,7 +14,7 @@ from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.messages.spend_alerts import SpendAlerts, create_project_alerts
 from taskreel.app.projects.rights import load_project, require_editor
 from taskreel.app.services import Services
-from taskreel.domain.credits import GrantShare
+from taskreel.domain.credits import GrantShare, format_credits
 from taskreel.domain.errors import TooFewCreditsError
 from taskreel.domain.grants import split_hold
 from taskreel.domain.ids import key_of_user
@@ -72,9 +72,9 @@ def check_payer(project: Project, user_id: str, cost: int) -> None:
     if not cost or project.account_id is not None or key_of_user(user_id) is None:
         return
     raise TooFewCreditsError(
-        f"The job costs {cost} credits, and an API key has none: project {project.project_id} "
-        "must pay, from credits of its own. An admin of the deployment grants them: "
-        f"POST /api/projects/{project.project_id}/grants.",
+        f"The job costs {format_credits(cost)}, and an API key has none: project "
+        f"{project.project_id} must pay, from credits of its own. An admin of the deployment "
+        f"grants them: POST /api/projects/{project.project_id}/grants.",
         available=0,
         cost=cost,
     )
