@@ -172,6 +172,13 @@ class ProviderCatalogue(Protocol):
         With `every` of all its models. Raises InvalidError for an unknown or retired model.
         """
 
+    def list_lacking(self, provider: str, request: WorkRequest, /) -> Sequence[str]:
+        """The parts of a request that the provider's model cannot do, whatever key is set.
+
+        Without a model, those of its first, unless another can do all. Raises InvalidError for an
+        unknown or retired model.
+        """
+
     def estimate_usd(self, provider: str, request: WorkRequest, /) -> float | None:
         """Estimated price of a request in US dollars; None when it is not known."""
 

@@ -59,6 +59,16 @@ class ModelCatalogue:
         rows = list_candidates([provider], request.model, request.capability, day, every=True)
         return [self._build_offer(row, request) for row in rows]
 
+    def list_lacking(self, provider: str, request: WorkRequest, /) -> Sequence[str]:
+        if provider in self._in_process:
+            return ()
+        rows = [_find_row(provider, request)]
+        if not request.model:
+            day = request.now.date()
+            rows += list_candidates([provider], "", request.capability, day, every=True)
+        lacking = [list_lacking(row, request.params, request.inputs) for row in rows]
+        return lacking[0] if all(lacking) else ()
+
     def can_sell(self, provider: str, capability: Capability, /) -> bool:
         today = get_today()
         rows = list_rows(provider, capability)

@@ -327,7 +327,7 @@ def _check_providers(
     if not offers:
         choose_offers(names, offers, now=now)
     elif all(offer.stand_in for offer in offers) and units[0].when_unserved == "imitate":
-        find_imitated_provider(services.providers, preference, request)
+        find_imitated_provider(services.providers, preference, request, limits=False)
 
 
 def _refuse_step(

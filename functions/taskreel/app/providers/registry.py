@@ -147,13 +147,21 @@ class ProviderRegistry:
             offer.model == model and offer.usd is not None and not offer.lacks for offer in offers
         )
 
-    def check_pictures(self, name: str, request: WorkRequest) -> None:
-        """Raise InvalidError for more pictures than the provider's model takes, or any of them.
+    def check_limits(self, name: str, request: WorkRequest) -> None:
+        """Raise InvalidError for work that the provider's model cannot do, or none of them.
 
         The model is the one of the request; where it names none, the provider may serve by any.
         """
-        if not request.inputs:
-            return
+        if request.inputs:
+            self._check_pictures(name, request)
+        lacks = self.catalogue.list_lacking(name, request)
+        if lacks:
+            (own,) = self.catalogue.list_offers(name, request)
+            message = f"No provider can do this: {name}/{own.model} cannot do {', '.join(lacks)}."
+            path = "model" if request.model else "provider"
+            raise InvalidError.at(path, message, text=message, code="no_provider")
+
+    def _check_pictures(self, name: str, request: WorkRequest) -> None:
         (own,) = self.catalogue.list_offers(name, request)
         able = [
             int(model["maxInputs"])
@@ -170,10 +178,11 @@ class ProviderRegistry:
             path = "model" if request.model else "provider"
             raise InvalidError.at(path, message, text=message, code="no_provider")
 
-    def check_model(self, request: WorkRequest) -> None:
+    def check_model(self, request: WorkRequest, *, limits: bool) -> None:
         """Raise InvalidError for a model that no provider has, configured or not.
 
-        Does nothing for work of which the table has no models.
+        With `limits` also where it cannot do the work at any of them. Does nothing for work of
+        which the table has no models.
         """
         able = [
             name
@@ -184,13 +193,16 @@ class ProviderRegistry:
         for name in able:
             try:
                 self.catalogue.list_offers(name, request)
+                if limits:
+                    self.check_limits(name, request)
             except InvalidError as error:
                 refusals.append(error)
             else:
                 return
-        retired = next((error for error in refusals if error.code == "model_retired"), None)
-        if retired is not None:
-            raise retired
+        codes = ("no_provider", "model_retired")
+        known = next((error for error in refusals if error.code in codes), None)
+        if known is not None:
+            raise known
         if refusals:
             raise self._unknown_model(able, request)
 

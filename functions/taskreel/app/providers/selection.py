@@ -113,16 +113,21 @@ def collect_offers(
 
 
 def find_imitated_provider(
-    registry: ProviderRegistry, preference: ProviderPreference, request: WorkRequest
+    registry: ProviderRegistry,
+    preference: ProviderPreference,
+    request: WorkRequest,
+    *,
+    limits: bool = True,
 ) -> str | None:
     """The named provider in whose place the stand-in serves: the first that offers the work.
 
     None when the caller names the stand-in itself, or no provider. Raises InvalidError when no
-    named provider offers it or takes as many pictures, or none at all has the model: the stand-in
-    would take any of them, but a deployment refuses the job.
+    named provider offers it, or none at all has the model: the stand-in would take any of them, but
+    a deployment refuses the job. With `limits` also for what is beyond the model: too many pictures
+    or none, too many seconds, pixels or characters. Without, parts of the request are not known.
     """
     if preference.is_automatic and request.model:
-        registry.check_model(request)
+        registry.check_model(request, limits=limits)
     refusals: list[InvalidError] = []
     for word in preference.names:
         name = registry.catalogue.resolve_name(word)
@@ -132,7 +137,8 @@ def find_imitated_provider(
             continue
         try:
             registry.catalogue.list_offers(name, request)
-            registry.check_pictures(name, request)
+            if limits:
+                registry.check_limits(name, request)
         except InvalidError as error:
             refusals.append(error)
         else:
