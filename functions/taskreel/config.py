@@ -114,6 +114,9 @@ class Settings(Value):
     #: Days that an ended job is stored, with its files. In the cloud the bucket removes the files:
     #: scripts/deploy takes the number of its rule, in infra/bucket.lifecycle.json.
     retention_days: int = Field(default=90, ge=1, le=3650)
+    #: Job types whose jobs are stored for fewer days, with their files: `image-generation:30,…`.
+    #: Steps of pipelines are stored as long as all.
+    type_retention_days: str = ""
     #: The parts of the index by which the sweep finds jobs: Firestore takes about 500 writes a
     #: second in each. Raise it at any time; lower it when no job with a higher number is open.
     wake_shards: int = Field(default=8, ge=8, le=30)

@@ -30,7 +30,7 @@ from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.records.recorder import SHARDS, Recorder
-from taskreel.app.services import OperatorAlerts, Rules, Services
+from taskreel.app.services import OperatorAlerts, Retention, Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.errors import EncryptionKeyError
 from taskreel.domain.input_limits import MIB, InputLimits
@@ -201,12 +201,32 @@ def build_rules(chosen: Settings) -> Rules:
         heartbeat=timedelta(seconds=chosen.heartbeat_seconds),
         rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
         signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
-        retention=timedelta(days=chosen.retention_days),
+        retention=_build_retention(chosen),
         inputs=_build_input_limits(chosen),
         wake_shards=chosen.wake_shards,
         limits=parse_limits(chosen.limits),
         api_base_url=chosen.api_base_url.rstrip("/"),
     )
+
+
+def _build_retention(chosen: Settings) -> Retention:
+    """The times for which ended jobs are stored. Raises ConfigurationError."""
+    by_type = {}
+    for part in filter(None, chosen.type_retention_days.split(",")):
+        from taskreel.jobtypes import JOB_TYPES
+
+        job_type, _, days = part.strip().partition(":")
+        if job_type not in JOB_TYPES or not days.isdecimal():
+            raise ConfigurationError(
+                f"TYPE_RETENTION_DAYS: {part!r} must be JOB_TYPE:DAYS, such as image-generation:30"
+            )
+        if not 1 <= int(days) <= chosen.retention_days:
+            raise ConfigurationError(
+                f"TYPE_RETENTION_DAYS: {part!r} must have 1 to {chosen.retention_days} days, the "
+                "time after which the bucket removes every file (RETENTION_DAYS)"
+            )
+        by_type[job_type] = timedelta(days=int(days))
+    return Retention(timedelta(days=chosen.retention_days), by_type)
 
 
 def _build_input_limits(chosen: Settings) -> InputLimits:

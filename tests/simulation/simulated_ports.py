@@ -277,13 +277,21 @@ class MachineBlobs:
     machine: Machine
     stored: set[str]
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
+    async def put(
+        self,
+        path: str,
+        source: Path | bytes,
+        /,
+        *,
+        content_type: str,
+        age_from: datetime | None = None,
+    ) -> None:
         plan = self.machine.plan
         await self.machine.pause()
         self.machine.write_to_disk()
         if plan.strikes(Fault.BLOB_HALF_WRITTEN):
             raise StoreError("the upload was cut off half-way")
-        await self.inner.put(path, source, content_type=content_type)
+        await self.inner.put(path, source, content_type=content_type, age_from=age_from)
         self.stored.add(path)
         if plan.strikes(Fault.BLOB_ANSWER_LOST):
             raise StoreError("the bucket's answer was lost")

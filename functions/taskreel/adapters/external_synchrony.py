@@ -175,8 +175,16 @@ class DurableBlobs:
         self.inner = inner
         self._store = store
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
-        await self.inner.put(path, source, content_type=content_type)
+    async def put(
+        self,
+        path: str,
+        source: Path | bytes,
+        /,
+        *,
+        content_type: str,
+        age_from: datetime | None = None,
+    ) -> None:
+        await self.inner.put(path, source, content_type=content_type, age_from=age_from)
 
     def read(self, path: str, /) -> AsyncIterator[bytes]:
         return self.inner.read(path)

@@ -28,8 +28,16 @@ class CachedSignedUrls:
             OrderedDict()
         )
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
-        await self._blobs.put(path, source, content_type=content_type)
+    async def put(
+        self,
+        path: str,
+        source: Path | bytes,
+        /,
+        *,
+        content_type: str,
+        age_from: datetime | None = None,
+    ) -> None:
+        await self._blobs.put(path, source, content_type=content_type, age_from=age_from)
 
     def read(self, path: str, /) -> AsyncIterator[bytes]:
         return self._blobs.read(path)

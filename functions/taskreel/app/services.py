@@ -36,6 +36,35 @@ CHECKED_EVERY = timedelta(seconds=50)
 SWEEP_LATE_SECONDS = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long ended jobs are stored with their files: each type as long as all, or shorter."""
+
+    longest: timedelta = timedelta(days=90)
+    by_type: Mapping[str, timedelta] = field(default_factory=dict)
+
+    def of(self, job: Job) -> timedelta:
+        """The time for which a job is stored; a step's files are those of its pipeline too."""
+        return self.longest if job.parent_id is not None else self.of_type(job.job_type)
+
+    def of_type(self, job_type: str) -> timedelta:
+        """The time for which jobs of a type are stored that are no steps."""
+        return self.by_type.get(job_type, self.longest)
+
+    @property
+    def shortest(self) -> timedelta:
+        """The time after which a job may be gone, whatever its type."""
+        return min(self.longest, *self.by_type.values(), self.longest)
+
+    def count_age_from(self, job: Job, now: datetime) -> datetime | None:
+        """The time from which a file's age counts: earlier for one that goes earlier, else None.
+
+        A bucket has one age at which files are removed.
+        """
+        early = self.longest - self.of(job)
+        return now - early if early else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Settings of a deployment: times, amounts and limits."""
@@ -48,7 +77,7 @@ class Rules:
     signed_url_lifetime: timedelta = timedelta(hours=1)
     #: How long an ended job is stored, with its files; the store's time to live on `expireAt`
     #: removes it then. Ledger entries are never removed.
-    retention: timedelta = timedelta(days=90)
+    retention: Retention = Retention()
     inputs: InputLimits = field(default_factory=InputLimits)
     input_timeout: timedelta = timedelta(minutes=2)
     #: The numbers from which a job's `wakeShard` is drawn; never fewer than once, or what has a

@@ -23,8 +23,19 @@ class BlobInfo:
 class Blobs(Protocol):
     """Files in a bucket."""
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
-        """Store a file whole or not at all, replacing an earlier one of that path."""
+    async def put(
+        self,
+        path: str,
+        source: Path | bytes,
+        /,
+        *,
+        content_type: str,
+        age_from: datetime | None = None,
+    ) -> None:
+        """Store a file whole or not at all, replacing an earlier one of that path.
+
+        Where the bucket removes files by their age, it counts from `age_from`; without, from now.
+        """
 
     def read(self, path: str, /) -> AsyncIterator[bytes]:
         """Yield the content in chunks. Raises NotFoundError when there is no such file."""

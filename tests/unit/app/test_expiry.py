@@ -55,7 +55,7 @@ async def test_an_expired_job_goes_with_its_files_and_its_ledger_stays(world: Wo
     await world.advance(30)
     paths = {id_: (await world.job(id_)).artifacts[0].path for id_ in (old, new)}
     ledger = await read(world, "ledger")
-    await age(world, "jobs", Rules().retention, old)
+    await age(world, "jobs", Rules().retention.longest, old)
 
     assert await remove_expired(world.services) == {"jobs": 1}
     assert (await read(world, "jobs")).keys() == {new}
@@ -75,7 +75,7 @@ async def test_the_remembered_key_of_a_cached_answer_expires_as_well(world: Worl
     assert answer.json()["cachedSeconds"] is not None
     job_id = answer.json()["jobId"]
     (mark,) = (await read(world, "jobs")).keys() - {job_id}
-    await age(world, "jobs", Rules().retention - timedelta(minutes=1), mark)
+    await age(world, "jobs", Rules().retention.longest - timedelta(minutes=1), mark)
     assert await remove_expired(world.services) == {}
     await world.advance(60)
     assert await remove_expired(world.services) == {"jobs": 1}
@@ -108,7 +108,7 @@ async def test_a_job_that_has_not_ended_stays_however_old_it_is(world: World) ->
     ada = world.as_user()
     await world.tasks.pause("image-generation-queue")
     waiting = (await submit_job(ada, image_request("noop")))["jobId"]
-    await age(world, "jobs", 10 * Rules().retention)
+    await age(world, "jobs", 10 * Rules().retention.longest)
     assert await remove_expired(world.services) == {}
     assert (await world.job(waiting)).status is Status.QUEUED
 
@@ -117,7 +117,7 @@ async def test_a_job_that_cannot_be_read_expires_too(world: World) -> None:
     ada = world.as_user()
     job_id = (await submit_job(ada, image_request("noop")))["jobId"]
     await world.advance(5)
-    await age(world, "jobs", Rules().retention)
+    await age(world, "jobs", Rules().retention.longest)
     data = (await read(world, "jobs"))[job_id]
     await store_documents(world, {"jobs": {job_id: {**data, "units": "none"}}})
     assert await remove_expired(world.services) == {"jobs": 1}
@@ -130,7 +130,7 @@ async def test_more_jobs_than_a_page_are_removed_and_what_lies_between_stays(
     ada = world.as_user()
     ids = [(await submit_job(ada, image_request("noop")))["jobId"] for _ in range(8)]
     await world.advance(30)
-    await age(world, "jobs", Rules().retention)
+    await age(world, "jobs", Rules().retention.longest)
     data = (await read(world, "jobs"))[ids[4]]
     unended = {name: value for name, value in data.items() if name != "expireAt"}
     await store_documents(world, {"jobs": {ids[4]: unended}})
@@ -188,7 +188,9 @@ async def test_a_replay_shows_the_steps_that_it_adopted_until_it_expires(
     (child,) = await jobs_of(world, first_id, "draw")
     if is_older:  # as an earlier release adopted it: its expireAt is its own
         ended_at = child.status_at[Status.COMPLETED]
-        await world.put(child.model_copy(update={"expire_at": ended_at + Rules().retention}))
+        await world.put(
+            child.model_copy(update={"expire_at": ended_at + Rules().retention.longest})
+        )
     url = f"/api/jobs/{again.job_id}"
     shown = (await world.as_user("ada").get(url)).json()["steps"]
 

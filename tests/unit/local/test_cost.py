@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import click
 import pytest
@@ -29,6 +30,7 @@ from taskreel_local.cli.cost_operations import (
     count_polls,
     set_numbers,
 )
+from taskreel_local.cli.declared_services import load_type_retention
 from taskreel_local.cli.load_options import parse_mix
 from taskreel_local.cli.price_list import list_prices
 from taskreel_local.stack.repository_paths import ROOT
@@ -130,6 +132,25 @@ def test_videos_become_nearline_earlier_than_other_files() -> None:
     bill = monthly_bill(1024, {"video": 1})
     assert find_line(bill, "Storage capacity").used == pytest.approx(12 * 7 / 30)
     assert find_line(bill, "Nearline capacity").used == pytest.approx(12 * 90 / 30)
+
+
+def test_a_kind_that_is_stored_for_fewer_days_costs_less() -> None:
+    _, kinds = set_numbers(Numbers(), KINDS, ["video.keep_days=14", "audio.keep_days=7"])
+    bill = monthly_bill(1024, {"video": 1}, kinds=kinds)
+    # 14 days and 7 of recovery, of which 7 in Standard storage; Nearline bills 30 at the least.
+    assert find_line(bill, "Storage capacity").used == pytest.approx(12 * 7 / 30)
+    assert find_line(bill, "Nearline capacity").used == pytest.approx(12)
+    assert find_line(bill, "Firestore storage").used == pytest.approx(6 * 1024 * 14 / 30 / 1024**2)
+    short = monthly_bill(1024, {"audio": 1}, kinds=kinds)
+    assert find_line(short, "Storage capacity").used == pytest.approx(14 / 30)
+    assert find_line(short, "Nearline moves").used == 0
+
+
+def test_the_declared_days_of_a_type_are_those_of_its_kind(tmp_path: Path) -> None:
+    services = tmp_path / "services.yaml"
+    services.write_text("defaults: {env: {TYPE_RETENTION_DAYS: 'video-edit:7,pipeline:30'}}")
+    assert load_type_retention(services) == {"video-edit": 7, "pipeline": 30}
+    assert load_type_retention() == {}
 
 
 def test_the_numbers_are_those_that_are_deployed() -> None:

@@ -75,6 +75,7 @@ def test_each_setting_that_takes_effect_is_named(
         "SIGN_IN_CLIENT_ID": "dashboard",
         "LOG_LEVEL": "DEBUG",
         "RETENTION_DAYS": "5",
+        "TYPE_RETENTION_DAYS": "image-generation:3",
     }
     ignored = {"STORE_URL": "sqlite:///elsewhere.db", "JWT_SECRET": "s" * 32, "MCP_PATH": ""}
     for name, value in {**exported, **ignored, "SOMETHING": "else"}.items():

@@ -54,9 +54,18 @@ class CloudStorage:
         #: Each signature waits for a call of IAM: the event loop's own threads are too few.
         self._signers: ThreadPoolExecutor | None = None
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
+    async def put(
+        self,
+        path: str,
+        source: Path | bytes,
+        /,
+        *,
+        content_type: str,
+        age_from: datetime | None = None,
+    ) -> None:
         bucket = await self._open_bucket()
-        await asyncio.to_thread(bucket.upload, path, source, content_type, self._now())
+        at = age_from or self._now()
+        await asyncio.to_thread(bucket.upload, path, source, content_type, at)
 
     async def read(self, path: str, /) -> AsyncIterator[bytes]:
         bucket = await self._open_bucket()

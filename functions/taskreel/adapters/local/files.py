@@ -40,7 +40,15 @@ class FileBlobs:
         self._secret = secret
         self._clock = clock
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
+    async def put(
+        self,
+        path: str,
+        source: Path | bytes,
+        /,
+        *,
+        content_type: str,
+        age_from: datetime | None = None,  # noqa: ARG002 - files are removed with their job
+    ) -> None:
         await asyncio.to_thread(self._write_file, path, source, content_type)
 
     async def read(self, path: str, /) -> AsyncIterator[bytes]:

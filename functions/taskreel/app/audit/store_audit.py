@@ -135,7 +135,7 @@ async def _read_books(
     unreadable = AuditReport()
     now = services.clock.now()
     recent = now - DELIVERY_RETENTION + timedelta(days=1)
-    expired = now - services.rules.retention
+    expired = now - services.rules.retention.shortest
     books = UserBooks(user_id, events_since=recent, expired_before=expired)
     project_id = project_of_account(user_id)
     if project_id is not None:

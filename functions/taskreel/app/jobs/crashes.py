@@ -12,7 +12,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
-from taskreel.app.services import Services
+from taskreel.app.services import Retention, Services
 from taskreel.domain.claim import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
@@ -128,7 +128,7 @@ async def _write_crash(
 
     retention = services.rules.retention
     failures = [_note_crash(job, error, now)]
-    changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention)
+    changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention.longest)
     if run is not None and not isinstance(error, PermanentError):
         # What the run has bought is stored, so that the next one does not buy it again.
         changes["units"] = tuple(run.units)
@@ -163,7 +163,7 @@ def _put_off_crashed_job(services: Services, job: Job, now: datetime, wait: time
 
 
 def _fail_crashed_job(
-    tx: Transaction, job: Job, error: Exception, now: datetime, retention: timedelta
+    tx: Transaction, job: Job, error: Exception, now: datetime, retention: Retention
 ) -> Job:
     shown = _describe_crash(job, error)
     if job.ending is None:

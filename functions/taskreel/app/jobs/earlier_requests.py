@@ -143,7 +143,7 @@ async def _remember_answer(
         updated_at=now,
         job_id=job.job_id,
         request_hash=request.body_hash,
-        expire_at=job.expire_at or now + services.rules.retention,
+        expire_at=job.expire_at or now + services.rules.retention.longest,
     )
 
     async def write(tx: Transaction) -> bool:

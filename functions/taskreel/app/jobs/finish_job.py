@@ -9,6 +9,7 @@ from typing import Unpack
 
 from taskreel.app.flow.slots import count_leaving
 from taskreel.app.jobs.job_store import load_job, name_round, store_job
+from taskreel.app.services import Retention
 from taskreel.domain.credits import EntryKind, LedgerEntry, count_release, settle_movement
 from taskreel.domain.failure_fingerprint import fingerprint_failure
 from taskreel.domain.job import Ending, Job, JobChanges
@@ -28,7 +29,7 @@ REPORT_PURCHASE_AFTER = timedelta(minutes=10)
 
 
 def stop_job(
-    tx: Transaction, job: Job, ending: Ending, at: datetime, *, retention: timedelta
+    tx: Transaction, job: Job, ending: Ending, at: datetime, *, retention: Retention
 ) -> Job:
     """Stop an unfinished job before its work is done: cancelled, failed, overdue or given up.
 
@@ -62,7 +63,7 @@ def finish_job(
     status: Status,
     at: datetime,
     *,
-    retention: timedelta,
+    retention: Retention,
     by: str | None = None,
     **changes: Unpack[JobChanges],
 ) -> Job:
@@ -70,9 +71,9 @@ def finish_job(
 
     Whatever the status, the work that is done is captured and the rest is released: `spent`
     credits where the caller has summed them (a pipeline), else those of the units that are DONE.
-    At most the hold is captured. The job is stored for `retention` more. `by` is the user who ended
-    it, None for the service. A child job holds nothing: its pipeline settles once for all. The
-    caller then calls `act_on_job_end`.
+    At most the hold is captured. The job is stored for its `retention` more. `by` is the user who
+    ended it, None for the service. A child job holds nothing: its pipeline settles once for all.
+    The caller then calls `act_on_job_end`.
     """
     units = changes.get("units", job.units)
     done = sum(unit.credits for unit in units if unit.state is UnitState.DONE)
@@ -86,7 +87,8 @@ def finish_job(
         ),
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
-        "expire_at": at + retention,
+        # Few deployments have types with a time of their own.
+        "expire_at": at + (retention.of(job) if retention.by_type else retention.longest),
     }
     merged: JobChanges = {**ending, **changes}
     ended = job.enter_status(status, at, by=by, **merged)
@@ -147,7 +149,7 @@ def _update_account(tx: Transaction, account_id: str, increments: Mapping[str, i
 
 
 async def cancel_in_transaction(
-    tx: Transaction, job_id: str, at: datetime, by: str | None = None, *, retention: timedelta
+    tx: Transaction, job_id: str, at: datetime, by: str | None = None, *, retention: Retention
 ) -> Job | None:
     """Cancel the job unless it has ended; the job as it is then, None when there is none.
 

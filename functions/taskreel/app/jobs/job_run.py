@@ -198,7 +198,9 @@ class JobRun:
         now, retention = self._services.clock.now(), self._services.rules.retention
         changes = self._unit_changes(outcome.units)
         if failures := self._pool.failures:
-            changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention)
+            changes["failed_attempts"] = record_failures(
+                tx, job, failures, now, now + retention.longest
+            )
         match outcome:
             case Completed():
                 changes |= {"progress": 100, "error": None}

@@ -44,7 +44,8 @@ async def _store_output(
         raise error.with_file_named(file.name, f"The provider's result {stem}") from error
     name = stem + (output.suffix or _file_suffix(info.content_type))
     path = artifact_path(job.job_id, job.fence, name)
-    await services.blobs.put(path, file, content_type=info.content_type)
+    age_from = services.rules.retention.count_age_from(job, services.clock.now())
+    await services.blobs.put(path, file, content_type=info.content_type, age_from=age_from)
     return Artifact(
         name=name,
         path=path,

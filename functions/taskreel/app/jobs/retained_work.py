@@ -59,7 +59,7 @@ async def retain_adopted_jobs(services: Services, pipeline: Job, adopted: Sequen
         if job.steps:
             jobs += await _find_shown_children(services, job)  # the loop comes to them too
     now = services.clock.now()
-    until = max(now + _LONGEST_RUN, pipeline.finish_by or now) + services.rules.retention
+    until = max(now + _LONGEST_RUN, pipeline.finish_by or now) + services.rules.retention.longest
     ids = [job.job_id for job in jobs if job.expire_at is not None and job.expire_at < until]
     for start in range(0, len(ids), _JOBS_PER_COMMIT):
         some = ids[start : start + _JOBS_PER_COMMIT]

@@ -47,9 +47,9 @@ async def remove_expired(services: Services) -> dict[str, int]:
     stays. Entries of the ledger never expire.
     """
     now = services.clock.now()
-    oldest = now - services.rules.retention
     removed: Counter[str] = Counter()
     for job_type in (*JOB_TYPES, ANSWERED):
+        oldest = now - services.rules.retention.of_type(job_type)
         async for found in _list_expired(services, _query_old_jobs(job_type, oldest), now):
             ids = [row.id for row in found if not await _is_replayed(services, row)]
             gone = await _delete_expired(services, JOBS.name, ids, now)

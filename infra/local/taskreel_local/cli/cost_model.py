@@ -10,7 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from taskreel_local.cli.cost_operations import KINDS, SWEEP, Kind, Numbers, Operations, count_job
-from taskreel_local.cli.declared_services import ServiceSize, load_services
+from taskreel_local.cli.declared_services import (
+    ServiceSize,
+    load_services,
+    load_type_retention,
+)
 from taskreel_local.cli.price_list import DAYS, LOCATION, Price, list_prices
 
 _GIB_IN_KIB = 1024 * 1024
@@ -80,6 +84,7 @@ def monthly_bill(
     """
     numbers = numbers or Numbers()
     sizes = load_services()
+    kinds = _declare_retention(kinds)
     done = count_month(jobs, mix, numbers, kinds)
     listed = list_prices(location, free_tiers=free_tiers)
     control, work = _price_operations(done, numbers, sizes, listed)
@@ -99,6 +104,15 @@ def monthly_bill(
     )
 
 
+def _declare_retention(kinds: Mapping[str, Kind]) -> Mapping[str, Kind]:
+    """Return the kinds with the days of their type in services.yaml, unless they have their own."""
+    days = load_type_retention()
+    return {
+        name: replace(kind, keep_days=kind.keep_days or days.get(kind.job_type, 0))
+        for name, kind in kinds.items()
+    }
+
+
 def _price_operations(
     done: Operations,
     numbers: Numbers,
@@ -107,7 +121,7 @@ def _price_operations(
 ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     """Return the lines of the control plane, and those of the work and its files."""
     api, processor = services["jobs-api"], services["task-processor"]
-    documents_gib = done.stored_kib * numbers.keep_days / DAYS / _GIB_IN_KIB
+    documents_gib = done.stored_kib_days / DAYS / _GIB_IN_KIB
     control = {
         "Firestore reads": done.reads,
         "Firestore writes": done.writes,
@@ -121,16 +135,15 @@ def _price_operations(
         "Cloud Run memory": done.api_seconds * api.memory_gib,
         "Cloud Logging": done.log_kib / _GIB_IN_KIB,
     }
-    files = _store_files(done, numbers)
     work = {
         "Cloud Run CPU": done.processor_seconds * processor.cpus,
         "Cloud Run memory": done.processor_seconds * processor.memory_gib,
         "Storage uploads": done.uploads,
         "Storage downloads": done.downloads,
-        "Storage capacity": files.warm_gib_months,
-        "Nearline moves": done.uploads if files.cold_gib_months else 0,
-        "Nearline capacity": files.cold_gib_months,
-        "Nearline reads": files.read_gib,
+        "Storage capacity": done.warm_mib_days / DAYS / _GIB_IN_MIB,
+        "Nearline moves": done.cold_moves,
+        "Nearline capacity": done.cold_mib_days / DAYS / _GIB_IN_MIB,
+        "Nearline reads": done.cold_read_mib / _GIB_IN_MIB,
         _EGRESS: done.egress_mib / _GIB_IN_MIB,
     }
     # The control plane uses the free tiers first; the work gets the rest.
@@ -146,35 +159,6 @@ def _share_instances(seconds: float, service: ServiceSize) -> float:
     month = DAYS * 24 * 60 * 60
     open_at_a_time = seconds / month
     return month * max(-math.expm1(-open_at_a_time), open_at_a_time / service.concurrency)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _StoredFiles:
-    """The storage of a month's files until they are gone, and what is read of them in Nearline."""
-
-    warm_gib_months: float
-    cold_gib_months: float
-    read_gib: float
-
-
-def _store_files(done: Operations, numbers: Numbers) -> _StoredFiles:
-    """Return the storage of files; videos become Nearline after a time of their own.
-
-    A deleted file is billed until it can no longer be restored.
-    """
-    parts = (
-        (done.video_mib, min(numbers.video_cold_after_days, numbers.cold_after_days)),
-        (done.artifact_mib - done.video_mib, numbers.cold_after_days),
-    )
-    days = numbers.keep_days + numbers.soft_delete_days
-    warm = cold = read = 0.0
-    for mib, cold_after in parts:
-        gib = mib / _GIB_IN_MIB
-        warm_days = days if cold_after >= numbers.keep_days else cold_after
-        warm += gib * warm_days / DAYS
-        cold += gib * (days - warm_days) / DAYS
-        read += gib * numbers.late_reads if warm_days < days else 0
-    return _StoredFiles(warm_gib_months=warm, cold_gib_months=cold, read_gib=read)
 
 
 def _bill_lines(

@@ -34,12 +34,16 @@ class Operations:
     processor_cpu_seconds: float = 0
     #: Those of `processor_seconds` that occupy a place of the type's queue.
     start_seconds: float = 0
-    stored_kib: float = 0
+    stored_kib_days: float = 0
     uploads: float = 0
     downloads: float = 0
     artifact_mib: float = 0
-    #: Those of files that are videos, which become Nearline earlier.
-    video_mib: float = 0
+    #: Files until they can no longer be restored: in Standard storage, and in Nearline.
+    warm_mib_days: float = 0
+    cold_mib_days: float = 0
+    cold_moves: float = 0
+    #: Read from Nearline.
+    cold_read_mib: float = 0
     #: Sent to the internet: files, and answers of the API.
     egress_mib: float = 0
     log_kib: float = 0
@@ -129,6 +133,8 @@ class Kind:
     #: True for a provider that has webhooks here.
     webhook: bool = False
     is_video: bool = False
+    #: 0: as long as all.
+    keep_days: float = 0
 
 
 #: Polls are those of Black Forest Labs for images, of Replicate for upscaling, of Veo for videos.
@@ -185,7 +191,7 @@ def set_numbers(
 
 
 _NUMBERS = tuple(each.name for each in fields(Numbers))
-_KIND_NUMBERS = ("file_mib", "seconds", "poll_every")
+_KIND_NUMBERS = ("file_mib", "seconds", "poll_every", "keep_days")
 
 
 # ── Counted operations ───────────────────────────────────────────────────────────────────────────
@@ -246,9 +252,9 @@ def count_job(kind: Kind, numbers: Numbers) -> Operations:
             uploads=1,
             downloads=numbers.downloads,
             artifact_mib=kind.file_mib,
-            video_mib=kind.file_mib if kind.is_video else 0,
             egress_mib=kind.file_mib * numbers.downloads,
         )
+        done += _store_file(kind, numbers)
     every = numbers.client_poll_seconds
     reads = 1 + math.floor((kind.seconds + numbers.delivery_seconds) / every) if every else 1
     done += STATUS_READ * reads
@@ -259,7 +265,31 @@ def count_job(kind: Kind, numbers: Numbers) -> Operations:
         processor_cpu_seconds=(numbers.job_cpu_ms + numbers.poll_cpu_ms * done.polls) / 1000,
         start_seconds=start_seconds,
         processor_seconds=start_seconds + numbers.poll_seconds * done.polls,
-        stored_kib=numbers.document_kib,
+        stored_kib_days=numbers.document_kib * (kind.keep_days or numbers.keep_days),
         egress_mib=answers * numbers.answer_kib / 1024,
         log_kib=numbers.log_kib * (done.starts + done.polls),
+    )
+
+
+#: What is deleted earlier is billed as if it had been in Nearline so long.
+_LEAST_COLD_DAYS = 30
+
+
+def _store_file(kind: Kind, numbers: Numbers) -> Operations:
+    """Return the storage of a job's file; videos become Nearline after a time of their own.
+
+    A deleted file is billed until it can no longer be restored.
+    """
+    kept = kind.keep_days or numbers.keep_days
+    days = kept + numbers.soft_delete_days
+    after = numbers.cold_after_days
+    if kind.is_video:
+        after = min(after, numbers.video_cold_after_days)
+    if after >= kept:
+        return Operations(warm_mib_days=kind.file_mib * days)
+    return Operations(
+        warm_mib_days=kind.file_mib * after,
+        cold_mib_days=kind.file_mib * max(days - after, _LEAST_COLD_DAYS),
+        cold_moves=1,
+        cold_read_mib=kind.file_mib * numbers.late_reads,
     )

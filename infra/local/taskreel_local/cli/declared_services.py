@@ -47,6 +47,13 @@ def load_index_shards(path: Path = SERVICES) -> tuple[int, int]:
     return shards, shards if "sharded-types" in env["STORE_URL"].partition("?")[2] else 1
 
 
+def load_type_retention(path: Path = SERVICES) -> Mapping[str, float]:
+    """Read the days for which the jobs of some types are stored."""
+    text = yaml.safe_load(path.read_text("utf-8"))["defaults"]["env"]["TYPE_RETENTION_DAYS"]
+    parts = (part.partition(":") for part in text.split(",") if part)
+    return {job_type.strip(): float(days) for job_type, _, days in parts}
+
+
 def _parse_gib(text: str) -> float:
     """Parse `512Mi` or `2Gi`."""
     amount, unit = text[:-2], text[-2:]

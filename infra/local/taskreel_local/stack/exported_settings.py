@@ -18,6 +18,7 @@ OVERRIDABLE = frozenset(
         "RESCUE_AFTER_SECONDS",
         "RETENTION_DAYS",
         "STAND_IN_PROVIDER",
+        "TYPE_RETENTION_DAYS",
         "WEBHOOK_PRIVATE_ORIGINS",
     }
 )

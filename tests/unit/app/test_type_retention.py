@@ -1,0 +1,92 @@
+"""A job type may be stored for a shorter time than others, with its files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.job_requests import submit_job
+from simulation.world import World, running, settings
+from taskreel.app.worker.expiry import remove_expired
+from taskreel.config import ConfigurationError
+from taskreel.ports import Query
+from taskreel.service_building import build_rules
+from taskreel.store_collections import JOBS
+
+AUDIO = "/api/jobs/audio-synthesis"
+
+
+@pytest.fixture
+async def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """Images are stored for a week."""
+    days = "image-generation:7"
+    async with running(tmp_path, monkeypatch, type_retention_days=days) as world:
+        yield world
+
+
+async def read_days(world: World) -> dict[str, set[int]]:
+    """The days between a job's end and its removal, by type, of steps too."""
+    rows = await world.services.store.query(Query(collection=JOBS))
+    found: dict[str, set[int]] = {}
+    for job in (row.value for row in rows):
+        assert job.expire_at is not None
+        name = job.job_type if job.parent_id is None else f"{job.job_type} of a pipeline"
+        found.setdefault(name, set()).add(
+            round((job.expire_at - world.now()).total_seconds() / 86400)
+        )
+    return found
+
+
+async def test_a_type_of_its_own_retention_is_removed_earlier(short: World) -> None:
+    ada = short.as_user("ada")
+    await submit_job(ada)
+    await submit_job(ada, {"text": "Hello"}, AUDIO)
+    step = {"type": "image-generation", "payload": {"prompt": "a kite"}}
+    await ada.post("/api/jobs/pipeline", json={"steps": {"first": step}})
+    for _ in range(6):
+        await short.advance(10)
+    assert await read_days(short) == {
+        "image-generation": {7},
+        "audio-synthesis": {90},
+        "pipeline": {90},
+        # Its file is the pipeline's too.
+        "image-generation of a pipeline": {90},
+    }
+    await short.advance(8 * 86_400)
+    await remove_expired(short.services)
+    rows = await short.services.store.query(Query(collection=JOBS))
+    assert len(rows) == 3
+    assert "image-generation" not in await read_days(short)
+
+
+async def test_the_age_of_its_files_counts_from_earlier(
+    short: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ages: list[Any] = []
+    put = short.services.blobs.put
+
+    async def note_age(*args: Any, **given: Any) -> None:
+        ages.append(given["age_from"] and short.now() - given["age_from"])
+        await put(*args, **given)
+
+    monkeypatch.setattr(short.services.blobs, "put", note_age)
+    ada = short.as_user("ada")
+    for body, path in (
+        ({"prompt": "a kite"}, "/api/jobs/image-generation"),
+        ({"text": "Hi"}, AUDIO),
+    ):
+        await submit_job(ada, body, path)
+        await short.settle()
+    assert ages == [timedelta(days=90 - 7), None]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["image:7", "image-generation", "image-generation:0", "pipeline:91"]
+)
+def test_a_retention_that_cannot_be_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"TYPE_RETENTION_DAYS: '{wrong}'"):
+        build_rules(settings(tmp_path, type_retention_days=wrong))
