@@ -49,7 +49,8 @@ def load_index_shards(path: Path = SERVICES) -> tuple[int, int]:
 
 def load_type_retention(path: Path = SERVICES) -> Mapping[str, float]:
     """Read the days for which the jobs of some types are stored."""
-    text = yaml.safe_load(path.read_text("utf-8"))["defaults"]["env"]["TYPE_RETENTION_DAYS"]
+    env = yaml.safe_load(path.read_text("utf-8"))["defaults"]["env"]
+    text = env.get("TYPE_RETENTION_DAYS", "")
     parts = (part.partition(":") for part in text.split(",") if part)
     return {job_type.strip(): float(days) for job_type, _, days in parts}
 
