@@ -51,6 +51,7 @@ VEO: dict[str, Check] = {
     "resolution": one_of("720p", "1080p"),
     "aspect_ratio": one_of("16:9", "9:16"),
 }
+RAY_FRAMES = {"start_image", "end_image"}
 #: The voices of the models' schemas.
 MINIMAX_VOICES = frozenset(
     """
@@ -97,6 +98,16 @@ MODELS: dict[str, dict[str, Check]] = {
         "duration": between(2, 12, multiple=1),
         "resolution": one_of("480p", "720p", "1080p"),
         "aspect_ratio": one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16", "9:21"),
+    },
+    "luma/ray-3.2": {
+        "prompt": str,
+        "start_image": str,
+        "end_image": str,
+        "duration": one_of(5, 10),
+        "resolution": one_of("540p", "720p", "1080p"),
+        "aspect_ratio": one_of("9:16", "3:4", "1:1", "4:3", "16:9", "21:9"),
+        "loop": bool,
+        "hdr": bool,
     },
     "minimax/speech-2.6-hd": {
         "text": lambda value: 1 <= len(value) <= 10_000,
@@ -208,6 +219,9 @@ class FakeReplicate(FakeProvider):
             raise self.build_invalid_error("Cancel-After has a wrong value")
         if model in MODELS:
             self.check_fields(body["input"], MODELS[model])
+        given = body["input"]
+        if given.get("duration") == 10 and given.keys() & {"hdr", "loop", *RAY_FRAMES}:
+            raise self.build_invalid_error("10s is not supported with pictures, hdr or loop")
         id_ = self.accept_create(known=model in MODELS)
         version = model.rpartition(":")[2] if community else "hidden"
         self.requests[id_] = {"model": model, "version": version, "input": body["input"]}

@@ -83,6 +83,7 @@ MODELS: Mapping[Service, tuple[NamedModel, ...]] = {
         _video("runwayml/gen4-turbo", model="gen4_turbo"),
         _video("runwayml/gen-4.5", model="gen4.5"),
         _video("bytedance/seedance-1-pro-fast", model="seedance-1-pro-fast"),
+        _video("luma/ray-3.2", model="ray-3.2"),
         _upscale("nightmareai/real-esrgan", model="real-esrgan"),
         _cutout("bria/remove-background", model="bria-remove-background"),
         _speech("minimax/speech-2.6-hd", model="minimax-speech-2.6-hd"),

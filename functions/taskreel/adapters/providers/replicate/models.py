@@ -15,12 +15,14 @@ from taskreel.adapters.providers.model_row import (
     FOUR_MEGAPIXELS,
     HD_SIZES,
     HOSTED_VEO_FIELDS,
+    RAY_SIZES,
     SHAPE_OPTIONS,
     WIDE_OR_TALL,
     ModelRow,
     PricePage,
     PriceUnit,
     SecondsForm,
+    price_sizes,
 )
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
@@ -32,6 +34,7 @@ OPEN_FLUX_FIELDS = FLUX_FIELDS | {"numImages": "num_outputs", "steps": "num_infe
 FLUX_2_RATIOS = ("16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
 SEEDREAM_RATIOS = ("21:9", "16:9", "3:2", "4:3", "1:1", "3:4", "2:3", "9:16")
 SEEDANCE_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16", "9:21")
+LUMA_RATIOS = ("21:9", "16:9", "4:3", "1:1", "3:4", "9:16")
 MINIMAX_VOICES = (
     *("Wise_Woman", "Friendly_Person", "Inspirational_girl", "Deep_Voice_Man", "Calm_Woman"),
     *("Casual_Guy", "Lively_Girl", "Patient_Man", "Young_Knight", "Determined_Man", "Lovely_Girl"),
@@ -53,10 +56,10 @@ def _build_row(
     )
 
 
-#: The hardware sets the price.
+#: The hardware sets the price, and so does HDR.
 RESERVED_OPTIONS = RESERVED_IN_PRICE | {
     *("input", "hardware", "deployment", "prompt", "text", "music_length_ms"),
-    *("sequential_image_generation", "composition_plan"),
+    *("sequential_image_generation", "composition_plan", "hdr"),
 }
 
 PICTURES: tuple[ModelRow, ...] = (
@@ -190,6 +193,25 @@ CLIPS: tuple[ModelRow, ...] = (
         input_fields=("image",),
         fields={"prompt": "prompt", "seed": "seed"},
         computed=SHAPE_OPTIONS | {"duration"},
+    ),
+    # Schema and price as a public client quotes its page of 2026-09-25. It makes ten seconds too,
+    # but not from a picture.
+    _build_row(
+        "ray-3.2",
+        "luma/ray-3.2",
+        0.06,
+        capability=Capability.VIDEO,
+        unit=PriceUnit.SECOND,
+        usd_by_side=price_sizes(RAY_SIZES, (0.03, 0.06, 0.24)),
+        quality="best",
+        ratios=LUMA_RATIOS,
+        durations=(5,),
+        sizes=RAY_SIZES,
+        max_inputs=2,
+        input_fields=("start_image", "end_image"),
+        fields={"prompt": "prompt"},
+        computed=SHAPE_OPTIONS | {"duration"},
+        aliases=("luma-ray", "luma-ray-3.2", "ray"),
     ),
 )
 
