@@ -75,7 +75,8 @@ def fuzz(name: str, seeds: Sequence[bytes], seconds: int, corpus: Path | None) -
     if done.returncode == 0:
         return True
     again = f"scripts/fuzz --coverage-guided --target {name} --repeat {failures}…"
-    sys.stdout.write(f"{done.stderr[-6000:]}\nrepeat it: {again}\n")
+    # The exception's traceback is atheris' standard output, the bytes are in libFuzzer's error.
+    sys.stdout.write(f"{done.stdout[-4000:]}\n{done.stderr[-1500:]}\nrepeat it: {again}\n")
     return False
 
 

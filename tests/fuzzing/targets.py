@@ -33,6 +33,7 @@ from taskreel.web.file_links import FileLinks
 from taskreel.web.http import parse_idempotency_key, parse_model, parse_wait_seconds
 from taskreel.web.stream_tokens import StreamTokens
 from taskreel_cloud_tasks.api_errors import ApiError
+from taskreel_cloud_tasks.codec_field import FieldValueError
 from taskreel_cloud_tasks.message_codec import from_json, from_pb
 from taskreel_cloud_tasks.messages import Queue, Task
 from taskreel_cloud_tasks.page_tokens import decode_position
@@ -283,6 +284,7 @@ TARGETS: dict[str, Target] = {
             b'q{"rateLimits": {"maxDispatchesPerSecond": 5}, "retryConfig": {"minBackoff": "1s"}}',
             b"p\n\x03abc",
         ],
+        (ApiError, FieldValueError),
     ),
     "cloud-tasks-names": Target(
         _read_names,

@@ -123,6 +123,7 @@ def open_stream(path: Path, *, need: Need | None = None) -> Iterator[InputContai
         )
         raise PermanentError(message, code="not_a_recording", file=path.name)
     with _translate_errors(path), _open_container(path, kind) as container:
+        _require_decoders(path, container)
         _require_tracks(path, container, need)
         for stream in container.streams.video:
             _require_size(path, stream.width or 0, stream.height or 0, MAX_VIDEO_PIXELS)
@@ -142,6 +143,18 @@ def find_video_stream(container: InputContainer) -> VideoStream | None:
 def _open_container(path: Path, kind: Kind) -> InputContainer:
     # Only local files: a playlist inside a media file must not make libav open addresses.
     return av.open(str(path), format=kind.reader, options={"protocol_whitelist": "file"})
+
+
+def _require_decoders(path: Path, container: InputContainer) -> None:
+    """Refuse pictures, and the first sound, for which there is no decoder: they have no size."""
+    for stream in (*container.streams.video, *container.streams.audio[:1]):
+        # Its type says that there is always one; of an unknown codec it is None.
+        if getattr(stream, "codec_context", None) is None:
+            message = (
+                f"The {stream.type} track of {path.name} is in a format that cannot be decoded; "
+                "export it again with a usual codec, such as H.264, AAC or PCM."
+            )
+            raise PermanentError(message, code="unsupported_media", file=path.name)
 
 
 def _require_tracks(path: Path, container: InputContainer, need: Need | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -295,3 +296,19 @@ def test_a_png_whose_compressed_text_is_huge_is_unreadable(tmp_path: Path) -> No
         + chunk(b"IEND", b"")
     )
     assert refused(lambda: open_picture(path)).code == "unreadable_media"
+
+
+def test_sound_of_an_unknown_codec_is_refused_by_name(tmp_path: Path) -> None:
+    """The fuzzer found it: a track without a decoder has no rate and no size."""
+    file = tmp_path / "odd.wav"
+    with wave.open(str(file), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(160))
+    data = bytearray(file.read_bytes())
+    data[20:24] = b"\1\1\0\0"  # the codec's number, and the channels
+    file.write_bytes(data)
+    with pytest.raises(PermanentError, match=r"The audio track of odd\.wav is in a format") as it:
+        probe_file(file)
+    assert it.value.code == "unsupported_media"
