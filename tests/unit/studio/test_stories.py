@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskreel_local.studio.stories.genres import GENRES
 from taskreel_local.studio.stories.noun_phrases import (
     with_definite_article,
     with_indefinite_article,
@@ -22,7 +23,6 @@ from taskreel_local.studio.stories.story_writer import (
     tell_story,
     write_script,
 )
-from taskreel_local.studio.stories.word_lists import GENRES
 
 PROMPTS = (
     "a lighthouse keeper finds a message",

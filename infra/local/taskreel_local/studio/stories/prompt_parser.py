@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
+from taskreel_local.studio.stories.genres import GENRES, Genre
 from taskreel_local.studio.stories.noun_phrases import (
     head_noun,
     is_plural,
@@ -16,29 +17,25 @@ from taskreel_local.studio.stories.noun_phrases import (
     with_indefinite_article,
     without_article,
 )
+from taskreel_local.studio.stories.scenery import LIGHT_NOUNS, LIGHT_WORDS, PLACE_WORDS
 from taskreel_local.studio.stories.word_lists import (
     AGENT_ENDINGS,
     AGENTS,
     BEING,
     DETERMINERS,
     FOREIGN_WORDS,
-    GENRES,
     HE,
     HER_WORDS,
     HIS_WORDS,
-    LIGHT_NOUNS,
-    LIGHT_WORDS,
     MODALS,
     NAMES,
     NOT_AGENTS,
     NUMBERS,
-    PLACE_WORDS,
     PREPOSITIONS,
     SHE,
     STOP_WORDS,
     THINGS_TO_DO,
     VERBS,
-    Genre,
 )
 
 THEY = ("they", "them", "their")

@@ -23,8 +23,8 @@ from taskreel_local.studio.stories.prompt_parser import (
     list_keywords,
     read_premise,
 )
+from taskreel_local.studio.stories.scenery import LIGHTS, LIGHTS_OF, VISTAS
 from taskreel_local.studio.stories.story_grammar import Beat, choose_beats
-from taskreel_local.studio.stories.word_lists import LIGHTS, LIGHTS_OF, VISTAS
 
 ENGLISH_ONLY = "The local writer knows English only; a text provider writes other languages."
 WORDS_A_SECOND = 2.5
