@@ -17,8 +17,8 @@ from taskreel_local.studio.stories.noun_phrases import (
     with_indefinite_article,
 )
 from taskreel_local.studio.stories.prompt_parser import read_premise
+from taskreel_local.studio.stories.script_formats import FORMATS
 from taskreel_local.studio.stories.story_writer import (
-    FORMATS,
     dream_world,
     tell_story,
     write_script,

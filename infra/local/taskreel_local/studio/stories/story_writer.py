@@ -6,7 +6,7 @@ The same prompt and seed give the same text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
@@ -24,6 +24,13 @@ from taskreel_local.studio.stories.prompt_parser import (
     read_premise,
 )
 from taskreel_local.studio.stories.scenery import LIGHTS, LIGHTS_OF, VISTAS
+from taskreel_local.studio.stories.script_formats import FORMATS
+from taskreel_local.studio.stories.sentences import (
+    as_sentence,
+    capitalize_first,
+    fill_template,
+    in_title_case,
+)
 from taskreel_local.studio.stories.story_grammar import Beat, choose_beats
 
 ENGLISH_ONLY = "The local writer knows English only; a text provider writes other languages."
@@ -58,7 +65,7 @@ def tell_story(params: Mapping[str, Any]) -> dict[str, Any]:
         scenes = [{**scene, "description": f"{scene['description']}, {style}"} for scene in scenes]
     story = {
         "title": _make_title(premise, random),
-        "logline": _as_sentence(
+        "logline": as_sentence(
             f"{_introduce_hero(premise)} {premise.deed}, and {words['has']} to face {words['foe']}"
         ),
         "genre": premise.genre_name,
@@ -102,7 +109,7 @@ def dream_world(params: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "name": name,
-        "concept": _as_sentence(
+        "concept": as_sentence(
             f"{name} is {_name_subject(premise)}, where {words['foe']} is never far"
         ),
         "genre": premise.genre_name,
@@ -139,21 +146,21 @@ def _fill_in_words(premise: Premise, random: Random) -> dict[str, str]:
     return {
         "Name": premise.name,
         "hero": premise.the_hero,
-        "Hero": _capitalize_first(premise.the_hero),
+        "Hero": capitalize_first(premise.the_hero),
         "a_hero": premise.a_hero,
         "thing": with_definite_article(premise.thing),
-        "The_thing": _capitalize_first(with_definite_article(premise.thing)),
+        "The_thing": capitalize_first(with_definite_article(premise.thing)),
         "a_thing": with_indefinite_article(premise.thing),
         "name_deed": f"{premise.name} {premise.deed}",
         "friend": premise.friend,
         "Friend": premise.friend,
         "foe": (foe := random.choice(premise.genre.foes)),
-        "Foe": _capitalize_first(foe),
+        "Foe": capitalize_first(foe),
         "feeling": random.choice(premise.genre.feelings),
         "the_place": place,
         "has": "have" if premise.plural else "has",
         "she": she,
-        "She": _capitalize_first(she),
+        "She": capitalize_first(she),
         "her": her,
         "his": his,
         "it_is": "they were" if several else "it was",
@@ -196,12 +203,12 @@ def _write_scene(
     place, heading = vista
     light, hour = _choose_light(beat, premise, random)
     narration = " ".join(
-        _fill_template(_choose_unused(choices, random, taken), words)
+        fill_template(_choose_unused(choices, random, taken), words)
         for choices in (beat.first, beat.second)
     )
-    pose = _fill_template(random.choice(beat.poses), words)
+    pose = fill_template(random.choice(beat.poses), words)
     told = _add_details(premise, shown="thing}" in "".join((*beat.poses, *beat.first)))
-    seen = _as_sentence(f"{premise.a_hero} {pose} {place} {light}{told}").rstrip(".")
+    seen = as_sentence(f"{premise.a_hero} {pose} {place} {light}{told}").rstrip(".")
     return {
         "title": _choose_unused(beat.titles, random, taken),
         "heading": f"EXT. {heading.upper()} - {hour}",
@@ -210,7 +217,7 @@ def _write_scene(
         "dialogue": [
             {
                 "speaker": premise.name if who == "hero" else premise.friend,
-                "line": _fill_template(line, words),
+                "line": fill_template(line, words),
             }
             for who, line in beat.lines
         ],
@@ -250,46 +257,8 @@ def _choose_unused(choices: tuple[str, ...], random: Random, taken: set[str]) ->
     return chosen
 
 
-def _fill_template(template: str, words: Mapping[str, str]) -> str:
-    text = template.format_map(words)
-    return text[:1].upper() + text[1:] if template[:1] == "{" and template[-1:] in ".?!" else text
-
-
-def _as_sentence(text: str) -> str:
-    return f"{_capitalize_first(' '.join(text.split()))}."
-
-
-def _capitalize_first(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _in_title_case(text: str) -> str:
-    small = {
-        "of",
-        "the",
-        "a",
-        "an",
-        "in",
-        "on",
-        "and",
-        "to",
-        "at",
-        "with",
-        "from",
-        "that",
-        "for",
-        "by",
-        "without",
-    }
-    words = text.split()
-    return " ".join(
-        word if index and word.lower() in small else _capitalize_first(word)
-        for index, word in enumerate(words)
-    )
-
-
 def _make_title(premise: Premise, random: Random) -> str:
-    hero, thing = _in_title_case(without_article(premise.hero)), _in_title_case(premise.thing)
+    hero, thing = in_title_case(without_article(premise.hero)), in_title_case(premise.thing)
     patterns = [f"{premise.name if premise.named else f'The {hero}'} and the {thing}"]
     if len(thing.split()) <= 4:
         patterns += [f"The {thing}", f"{premise.name} and the {thing}"]
@@ -307,63 +276,15 @@ def _describe_characters(premise: Premise, random: Random) -> list[dict[str, str
         {
             "name": premise.name,
             "role": "hero",
-            "description": _as_sentence(f"{premise.a_hero}, {trait}"),
+            "description": as_sentence(f"{premise.a_hero}, {trait}"),
         },
         {
             "name": premise.friend,
             "role": "friend",
-            "description": _as_sentence(f"a stranger who {other}"),
+            "description": as_sentence(f"a stranger who {other}"),
         },
     ]
 
-
-# ── Scripts ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _format_screenplay(story: Mapping[str, Any]) -> str:
-    lines = [story["title"].upper(), "", story["logline"], "", "FADE IN:"]
-    for scene in story["scenes"]:
-        lines += ["", scene["heading"], "", _as_sentence(scene["description"].rstrip("."))]
-        lines += ["", f"{'NARRATOR (V.O.)':^40}", scene["narration"]]
-        for spoken in scene["dialogue"]:
-            lines += ["", f"{spoken['speaker'].upper():^40}", f"          {spoken['line']}"]
-    return "\n".join([*lines, "", "FADE OUT."])
-
-
-def _format_fountain(story: Mapping[str, Any]) -> str:
-    """fountain.io: plain text that screenwriting programs read."""
-    parts = [f"Title: {story['title']}\nCredit: Written by\nAuthor: Taskreel's local studio\n"]
-    for scene in story["scenes"]:
-        parts += [
-            f"{scene['heading']}\n",
-            f"{scene['description']}.\n",
-            f"NARRATOR (V.O.)\n{scene['narration']}\n",
-        ]
-        parts += [
-            f"{spoken['speaker'].upper()}\n{spoken['line']}\n" for spoken in scene["dialogue"]
-        ]
-    return "\n".join([*parts, "> THE END <"])
-
-
-def _format_prose(story: Mapping[str, Any]) -> str:
-    chapters = [f"{scene['title']}\n\n{scene['narration']}" for scene in story["scenes"]]
-    return "\n\n".join([story["title"], *chapters])
-
-
-def _format_outline(story: Mapping[str, Any]) -> str:
-    scenes = [
-        f"{number}. {scene['title']}: {scene['narration']}"
-        for number, scene in enumerate(story["scenes"], 1)
-    ]
-    return "\n".join([story["title"], story["logline"], *scenes])
-
-
-FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "screenplay": _format_screenplay,
-    "fountain": _format_fountain,
-    "prose": _format_prose,
-    "outline": _format_outline,
-}
 
 # ── Worlds ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -423,7 +344,7 @@ def _invent_world_name(premise: Premise, random: Random) -> str:
     root = random.choice(_FIRST) + random.choice(_LAST)
     word = random.choice(premise.keywords or ("far",))
     return random.choice(
-        (root, f"The {_capitalize_first(word)} Reach", f"{root} of the {_capitalize_first(word)}")
+        (root, f"The {capitalize_first(word)} Reach", f"{root} of the {capitalize_first(word)}")
     )
 
 
@@ -456,8 +377,8 @@ def _describe_place(
         )
     )
     return {
-        "name": f"{random.choice(_EPITHETS)} {_in_title_case(heading)}",
-        "description": f"{_as_sentence(rumour)} It lies {place.split(',')[0]}.",
+        "name": f"{random.choice(_EPITHETS)} {in_title_case(heading)}",
+        "description": f"{as_sentence(rumour)} It lies {place.split(',')[0]}.",
         "picture": (
             f"Wide view {place} {light}, {', '.join(premise.keywords[:4])}, "
             f"{premise.genre.look}, {world}"
@@ -487,10 +408,10 @@ def _make_cast(premise: Premise, random: Random, count: int) -> list[dict[str, s
     first = {
         "name": premise.name,
         "role": premise.hero,
-        "description": _as_sentence(f"{premise.name} {wants[0]}"),
+        "description": as_sentence(f"{premise.name} {wants[0]}"),
     }
     more = [
-        {"name": name, "role": role, "description": _as_sentence(f"{name} {want}")}
+        {"name": name, "role": role, "description": as_sentence(f"{name} {want}")}
         for name, role, want in zip(
             _invent_people(premise, random, count), roles, (*wants[1:], *wants), strict=False
         )
