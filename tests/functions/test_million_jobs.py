@@ -1,7 +1,8 @@
-"""What flow control asks of the store costs the same beside a thousand jobs and beside a million.
+"""The cost of flow control's calls to the store: the same beside a thousand jobs and a million.
 
-Counted are the steps of SQLite's machine; times are printed (`-s`; infra/guides/flow.md has them). The jobs are copies of two that
-the product has made, written past it: half of them wait for room, the others have ended.
+Counted are the steps of SQLite's machine; `-s` also prints times (infra/guides/flow.md has them).
+The jobs are copies of two that the product has made, written past it: half of them wait for room,
+the others have ended.
 """
 
 from __future__ import annotations
