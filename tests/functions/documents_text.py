@@ -86,7 +86,7 @@ def list_items(number: str, heading: str) -> list[str]:
 
 
 def type_descriptions() -> dict[str, str]:
-    """What document 2 says of each of its job types, by `2 job-type: sentence`."""
+    """The sentences of document 2 on each of its job types, by `2 job-type: sentence`."""
     found: dict[str, str] = {}
     job_type = ""
     for item in list_items("2", "Job Types"):

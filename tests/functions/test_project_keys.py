@@ -27,7 +27,7 @@ async def make_key(admin: httpx.AsyncClient, project: str, **order: Any) -> dict
 
 
 def use_key(world: World, token: str) -> httpx.AsyncClient:
-    client = world.as_user("nobody")
+    client = world.as_user("stranger")
     client.headers["authorization"] = f"Bearer {token}"
     return client
 
@@ -73,7 +73,7 @@ async def test_a_keys_jobs_are_its_projects_and_paid_by_it(
     await expect_sound_books(world)
 
 
-async def test_a_key_without_a_paying_project_is_told_who_must_grant(
+async def test_the_refusal_of_a_key_whose_project_does_not_pay_names_the_way_out(
     world: World, ada: httpx.AsyncClient, film: str
 ) -> None:
     server = use_key(world, (await make_key(ada, film))["token"])
@@ -216,7 +216,7 @@ async def test_no_other_text_is_taken_for_a_key(
     world: World, ada: httpx.AsyncClient, film: str, spoil: Any
 ) -> None:
     spoiled = spoil((await make_key(ada, film))["token"]).encode()
-    client = world.as_user("nobody")
+    client = world.as_user("stranger")
     client.headers = httpx.Headers([(b"authorization", b"Bearer " + spoiled)])
     problem = expect_problem(await client.get("/api/jobs"), 401, "unauthenticated")
     assert spoiled.decode()[3:] not in problem["detail"] or spoiled == b"tk_"
@@ -244,7 +244,7 @@ async def test_a_key_is_accepted_by_the_apis_of_other_services(
 ) -> None:
     await grant(admin, film, 10)
     token = (await make_key(ada, film))["token"]
-    client = world.as_user("nobody")
+    client = world.as_user("stranger")
     for scheme, path, body in (
         ("Key", "/fal/taskreel/image-generation", {"prompt": "a kite"}),
         (
@@ -324,7 +324,7 @@ async def test_the_roles_of_an_erased_creator_go_and_their_keys_stay(
     assert key["createdBy"].startswith("erased-")
 
 
-async def test_operators_limit_a_keys_jobs_and_nobody_signs_in_as_one(
+async def test_operators_limit_a_keys_jobs_and_no_token_signs_in_as_one(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, film: str
 ) -> None:
     await grant(admin, film, 10)
