@@ -20,15 +20,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from taskreel.domain.value import record
 
 #: How long room is promised to a refused job. It is tried again after at most 20 seconds, perhaps
 #: in another instance, so a promise does not last much longer.
 _PROMISE_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Promise:
     """The room that a refused job needs, and the time until which it is promised."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from taskreel.domain.ids import key_of_user
 from taskreel.domain.job import Job
+from taskreel.domain.value import record
 
 
 class ProjectRole(IntEnum):
@@ -21,7 +22,7 @@ class ProjectRole(IntEnum):
     ADMIN = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Caller:
     """The user of a request, with the claims of their token."""
 

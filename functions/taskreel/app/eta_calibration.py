@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from taskreel.domain.eta import Estimate
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import ETA_SCALE, EtaOutcome
 from taskreel.domain.job_status import Status
+from taskreel.domain.value import record
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import METRICS
 
@@ -32,7 +32,7 @@ _NARROWEST, _WIDEST = math.log(0.25), math.log(8.0)
 _MOST_PREDICTIONS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Prediction:
     job_type: str
     p50_at: datetime

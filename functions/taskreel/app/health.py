@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
@@ -27,6 +27,7 @@ from taskreel.domain.health import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import ALERTS, HEALTH, JOBS
@@ -49,7 +50,7 @@ _SECONDS = 3.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class DependencyHealth:
     """A dependency, and the milliseconds after which it answered; None if it did not."""
 
@@ -57,7 +58,7 @@ class DependencyHealth:
     latency_ms: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class QueueHealth:
     """A queue; `facts` is None when it could not be asked."""
 
@@ -68,7 +69,7 @@ class QueueHealth:
     facts: QueueFacts | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ProviderHealth:
     """A configured provider, and its models that are paused."""
 
@@ -77,7 +78,7 @@ class ProviderHealth:
     paused_models: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class HealthReport:
     """The health of all parts at a time. `reasons` begin with the part's name."""
 
@@ -91,7 +92,7 @@ class HealthReport:
     providers: tuple[ProviderHealth, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _EndedJobs:
     """The jobs of a type that ended in the last hour; see QueueFacts."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from taskreel.domain.job import Job, WaitsFor
 from taskreel.domain.job_status import Status
+from taskreel.domain.value import record
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import JOBS
 
@@ -57,7 +58,7 @@ class _RoomCount:
     changes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class ProjectPlaces:
     """The jobs at a time that a stored project allows, and when that was read."""
 
@@ -65,7 +66,7 @@ class ProjectPlaces:
     read_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class KnownKeys:
     """The API keys of a project, and when that was read. There may be no such project."""
 

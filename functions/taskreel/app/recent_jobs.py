@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job, Priority
 from taskreel.domain.job_status import Status
+from taskreel.domain.value import record
 from taskreel.ports import Operator, Query, Row, Store
 from taskreel.store_collections import JOBS
 
@@ -23,7 +24,7 @@ _MOST_JOBS = 300
 _RECENT_AGE = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class RecentTimes:
     """Of recent completed jobs of a type, the seconds in a place, and those of the run."""
 

@@ -17,6 +17,7 @@ from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
 from taskreel.domain.job import Job
+from taskreel.domain.value import record
 from taskreel.domain.webhook import WebhookDelivery
 from taskreel.ports import (
     Blobs,
@@ -36,7 +37,7 @@ CHECKED_EVERY = timedelta(seconds=50)
 SWEEP_LATE_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Retention:
     """How long ended jobs are stored with their files: each type as long as all, or shorter."""
 
@@ -65,7 +66,7 @@ class Retention:
         return now - early if early else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Rules:
     """Settings of a deployment: times, amounts and limits."""
 
@@ -160,7 +161,7 @@ class OperatorAlerts:
             await asyncio.gather(*self.sends, return_exceptions=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Services:
     """The ports and the rules that use cases depend on."""
 

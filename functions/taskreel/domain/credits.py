@@ -11,7 +11,6 @@ reads no account, gives back to the period of its hold, however late it comes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -178,7 +177,7 @@ class CappedSpend(StoredValue):
         return {name for name in extra if name.startswith(_SPENT) and name < oldest[len(name)]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SpendCap:
     """A limit on the credits of a period, and what is held and captured of it."""
 

@@ -8,15 +8,16 @@ a short history of departures carries ±18 %.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import sqrt
+
+from taskreel.domain.value import record
 
 #: 90 % of a normal distribution lie below the mean and so many deviations.
 _P90_DEVIATIONS = 1.2816
 _ROUNDS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Estimate:
     """Half of the jobs take at most `p50` seconds, nine of ten at most `p90`."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from taskreel.domain.errors import PermanentError
+from taskreel.domain.value import record
 
 #: Error code of a job whose input files are beyond a limit.
 INPUT_TOO_LARGE = "input_too_large"
@@ -26,7 +27,7 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class InputLimits:
     """Limits on the input files of one job, and on the size of each file."""
 

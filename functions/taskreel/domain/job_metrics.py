@@ -16,7 +16,7 @@ from taskreel.domain.errors import AMBIGUOUS
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.value import StoredValue
+from taskreel.domain.value import StoredValue, record
 
 #: A bucket is so much wider than the one before: a quantile is within 5 % of the true value.
 _GROWTH = 1.1
@@ -77,7 +77,7 @@ class MetricsTally:
         self.sums[name] = self.sums.get(name, 0.0) + amount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class EtaOutcome:
     """A start beside its estimate, and the step of the band's scale (a logarithm) for it."""
 

@@ -5,14 +5,13 @@ The stored time is the theoretical arrival time: when the bucket of the caller w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
 from pydantic import Field
 
 from taskreel.domain.errors import RateExceededError
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, record
 
 #: The policies, as a problem and the header fields name them.
 READS, WRITES, REFUSALS = "reads", "writes", "refusals"
@@ -39,7 +38,7 @@ class Rate(Value):
         return self.burst * self.interval
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class RateDecision:
     """The decision on one request."""
 

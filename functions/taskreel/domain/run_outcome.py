@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -21,7 +20,7 @@ class Completed:
     units: tuple[UnitRun, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Failed:
     """No unit is done and none is open."""
 
@@ -29,7 +28,7 @@ class Failed:
     error: JobError
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Again:
     """Another delivery is needed at `at`: to try again, or ("poll") to ask the provider."""
 

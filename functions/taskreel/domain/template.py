@@ -7,7 +7,6 @@ has a limit.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
@@ -18,7 +17,7 @@ from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.domain.value import Location, format_path
+from taskreel.domain.value import Location, format_path, record
 
 LONGEST = 1000
 _LARGEST = 1 << 20
@@ -36,7 +35,7 @@ _CHAINS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Expression:
     """A parsed expression.
 

@@ -7,7 +7,7 @@ and settings. No phrase of pydantic's own reaches a caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.value import Location, format_path
+from taskreel.domain.value import Location, format_path, record
 
 #: A wrong field of a request, and the sentence about it.
 FieldError = tuple[Location, str]
@@ -64,7 +64,7 @@ def invalid_model(error: ValidationError, model: Any, at: Location = ()) -> Inva
 # ── Places ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Place:
     """A location in the request, and the declarations that apply there."""
 
@@ -78,7 +78,7 @@ class _Place:
     noun: str = "field"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Described:
     at: Location
     message: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -170,7 +170,7 @@ def build_params(options: Value, *without: str, **more: Any) -> dict[str, Any]:
     return {**params, **drop_none(**more)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class JobType(Generic[P]):
     """A job type, declared in one file of this folder and named in `JOB_TYPES`.
 

@@ -5,10 +5,10 @@ A type names its own by `queue=` in its declaration; `scripts/declare-queues` wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from taskreel.domain.value import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class QueueLimits:
     """Limits of one queue: tasks dispatched per second, and tasks that run at a time."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from taskreel.domain.value import record
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class BlobInfo:
     """An object's size and type."""
 
@@ -97,7 +98,7 @@ class Fetch(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class FileFacts:
     """Type, size and checksum of a media file; pixels and seconds where they apply."""
 

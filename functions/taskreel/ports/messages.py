@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Task:
     trace_parent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class QueueStats:
     """The state of a queue; `depth` counts tasks that wait or run.
 
@@ -75,7 +75,7 @@ class TaskQueue(Protocol):
         """Close all connections."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WebhookMessage:
     """A body for an address that a user named, signed for the time `at` with every key."""
 

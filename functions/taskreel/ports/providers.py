@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -44,7 +44,7 @@ class Capability(StrEnum):
     PIPELINE = "pipeline"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Input:
     """A file that the work starts from, downloaded to `path`; a provider may fetch `url` itself.
 
@@ -89,7 +89,7 @@ class Generation:
         return self.open_folder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Output:
     """A file that a provider made: on disk, or at a URL that expires and needs no key.
 
@@ -112,7 +112,7 @@ class Done:
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Pending:
     """Accepted work: poll with `operation` (JSON) after the wait."""
 

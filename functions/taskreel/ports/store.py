@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ V = TypeVar("V")
 SEALED = "sealed"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Collection(Generic[V]):
     """The documents of one kind, and the codec between them and the values that use cases see.
 
@@ -56,7 +56,7 @@ class Collection(Generic[V]):
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Row(Generic[V]):
     """A document that a query found; `data` is what is stored.
 
@@ -76,7 +76,7 @@ class Row(Generic[V]):
         return self.collection.read(self.id, self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Changes(Generic[V]):
     """Documents in the order of their commits.
 
@@ -109,7 +109,7 @@ MOST_IN = 30
 Condition = tuple[str, Operator, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Query(Generic[V]):
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
 
@@ -155,7 +155,7 @@ def _read_path(data: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Index:
     """A composite index for one shape of query: equality fields first, then the ordered one."""
 

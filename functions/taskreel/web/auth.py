@@ -10,7 +10,6 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -49,7 +48,7 @@ _OUTAGE_SECONDS = 3600
 _FETCH_SECONDS = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TokenRules:
     """Verify tokens by the first of `jwks_url`, `public_key` (PEM) and `secret` that is set."""
 
@@ -240,7 +239,7 @@ def _is_list_of_texts(value: Any) -> bool:
 _CONTEXT = "taskreel.api"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ApiContext:
     """The parts of the API that every request needs; `base_url` has no slash at the end."""
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.app.jobs.queries import find_job
 from taskreel.domain.job import Job
+from taskreel.domain.value import record
 from taskreel.web.auth import AuthenticatedRequest, authenticate
 from taskreel.web.http import JsonResponse, parse_wait_seconds
 from taskreel.web.responses import build_job_view
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class JobInPath:
     """The authenticated request for a job, and the seconds that it may wait for the job's end."""
 

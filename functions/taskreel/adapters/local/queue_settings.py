@@ -6,10 +6,11 @@ The rules and their numbers are Cloud Tasks' own; all times are in seconds.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from taskreel.domain.value import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class QueueSettings:
     """The settings of a queue, by Cloud Tasks' names and with its defaults."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, record
 from taskreel.ports import Capability, Clock, MediaWorkers, Provider
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class InProcessProvider:
     """A provider that calls no service: it needs no key, costs nothing and has no breaker."""
 

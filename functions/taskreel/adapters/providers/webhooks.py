@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from taskreel.domain.errors import UnauthenticatedError
+from taskreel.domain.value import record
 
 #: The accepted difference between a webhook's time and ours; older ones may be replays.
 TOLERANCE = timedelta(minutes=5)
@@ -28,7 +28,7 @@ def choose_poll_after(webhook: WebhookTarget | None, usual: timedelta) -> timede
     return max(usual, WEBHOOK_POLL_AFTER) if webhook else usual
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class WebhookTarget:
     """Our address for a provider's webhooks, and the secret to sign with where we choose it."""
 

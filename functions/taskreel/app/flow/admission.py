@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 
@@ -28,6 +28,7 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job, WaitsFor
 from taskreel.domain.job_status import Status
+from taskreel.domain.value import record
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
@@ -74,7 +75,7 @@ class _Outcome(Enum):
     FULL = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Admission:
     outcome: _Outcome
     job: Job | None = None

@@ -5,8 +5,6 @@ Cheap at any number of jobs: one capped count, and the recent jobs of a type onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskreel.app.flow.slots import active_limit, has_window, list_rooms
 from taskreel.app.job_counts import MOST_COUNTED
 from taskreel.app.recent_jobs import RecentTimes
@@ -14,12 +12,13 @@ from taskreel.app.services import Services
 from taskreel.domain.eta import NOW, Estimate, estimate_run, estimate_wait
 from taskreel.domain.job import Job, WaitsFor
 from taskreel.domain.job_status import Status
+from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Operator, Query
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class QueuePosition:
     """The position of a job; None where there is none, or nothing to estimate it from."""
 

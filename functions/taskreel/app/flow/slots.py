@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from taskreel.app.job_counts import RoomKey
@@ -25,6 +24,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.rank import compute_rank, next_pass
 from taskreel.domain.unit import UnitRun
+from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES
 
 #: The codes of a waiting job's `error`.
@@ -39,7 +39,7 @@ _CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Room:
     """The room that there was for a job; `full` names what had none.
 
@@ -65,7 +65,7 @@ def has_window(job_type: str) -> bool:
     return known is not None and known.pipeline is None
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class RoomLimit:
     """A room that a job needs: the jobs that share it, and how many of them it takes."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +29,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun
+from taskreel.domain.value import record
 from taskreel.ports import Collection, Transaction
 from taskreel.store_collections import JOBS
 
@@ -46,7 +46,7 @@ _UNDECODED_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dic
 _WAITING = frozenset({Status.BLOCKED, Status.SCHEDULED, Status.THROTTLED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CrashedRun:
     """A run that crashed: its fencing token, the attempt before it, and its units at the end."""
 

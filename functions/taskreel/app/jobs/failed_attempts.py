@@ -7,7 +7,6 @@ may see is in a collection of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from taskreel.domain.job import Job
@@ -18,11 +17,12 @@ from taskreel.domain.job_history import (
     ProviderAnswer,
     RunAnswers,
 )
+from taskreel.domain.value import record
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class FailedCall:
     """A failed call, and the provider's answer, or the exception, where there is one."""
 

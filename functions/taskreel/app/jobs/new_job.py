@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +25,7 @@ from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ChildPlace:
     """The pipeline that a child job belongs to, its step, and its index in the step."""
 

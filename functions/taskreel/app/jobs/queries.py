@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +19,7 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, record
 from taskreel.jobtypes import canonical_name
 from taskreel.ports import Query, Row
 from taskreel.store_collections import LEDGER
@@ -36,7 +36,7 @@ MAX_SCANNED = 500
 V = TypeVar("V", bound=Value)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Page(Generic[V]):
     """Rows, newest first, and the cursor of the next page (None on the last)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,7 @@ class Submitted:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class JobQuote:
     """The price of a submission, with nothing created."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskreel.app.caller import Caller
@@ -20,6 +19,7 @@ from taskreel.domain.upload import (
     build_upload_path,
     read_upload_id,
 )
+from taskreel.domain.value import record
 from taskreel.ports import Input, Query, Transaction
 from taskreel.store_collections import UPLOADS
 
@@ -28,7 +28,7 @@ _LONGEST_ID = 100
 _SAME_FAMILIES = {"audio": "stream", "video": "stream"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class NewUpload:
     """The announcement of a file; `origin` is that of the page which will send it."""
 

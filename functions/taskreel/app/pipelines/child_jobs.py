@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
+from taskreel.domain.value import record
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import STORED, Submission
 from taskreel.ports import Operator, Query, Transaction
@@ -105,7 +106,7 @@ async def give_turn(done: int) -> None:
         await asyncio.sleep(0)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class StepPlace:
     """The place of a child job: step, index, and the jobs that it replays, the newest first.
 

@@ -14,12 +14,13 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
+from taskreel.domain.value import record
 from taskreel.ports import Query, Row, Store, Transaction
 from taskreel.store_collections import BREAKERS
 
@@ -33,7 +34,7 @@ _MAX_UNWRITTEN = 500
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class _Result:
     failed: bool
     begun_at: datetime
