@@ -273,6 +273,9 @@ class SimulatedCloud:
             counts=counts,
             recent_jobs=RecentJobs(),
             count_sweep=recorder.count_sweep,
+            count_event=recorder.count_event,
+            # Their memory is a process', and of this value there is one for all.
+            alerts=None,
             flush_records=recorder.flush,
             random=TapeRandom(self.tape),
         )

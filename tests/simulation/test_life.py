@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from nightly_tests import skip_by_day
@@ -52,6 +52,12 @@ def live_through_every_fault(life: type[Life], faults: set[str], *, max_examples
     run_state_machine_as_test(
         life,
         # The same lives each time: among others one of the faults may be missing.
-        settings=settings(max_examples=max_examples, stateful_step_count=50, derandomize=True),
+        settings=settings(
+            max_examples=max_examples,
+            stateful_step_count=50,
+            derandomize=True,
+            # A life takes seconds, and longer beside other work.
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
     )
     assert {name for name in faults if not life.happened[name]} == set()

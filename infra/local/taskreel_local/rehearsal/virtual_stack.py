@@ -171,7 +171,9 @@ async def running_stack(
             return await process_delivery(made[0], delivery.task.job_id)
 
         tasks = MemoryTasks(load_queue_settings(QUEUES), time, deliver)
-        services = replace(services, store=in_flight, tasks=tasks, random=random.Random(seed))
+        services = replace(
+            services, store=in_flight, tasks=tasks, alerts=None, random=random.Random(seed)
+        )
         services = change(services)
         made.append(Processor(services))
         stack = VirtualStack(services, time, in_flight, providers)
