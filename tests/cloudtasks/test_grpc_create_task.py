@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.cloud import tasks_v2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +25,7 @@ from taskreel_cloud_tasks.journal import SqliteJournal
 from taskreel_cloud_tasks.messages import Attempt, HttpRequest, RetryConfig, Task, View
 from taskreel_cloud_tasks.method_messages import CreateTaskRequest
 
+Create = Callable[[Bench, Any], Awaitable[Any]]
 TASK, REQUEST = tasks_v2.Task.pb(), tasks_v2.CreateTaskRequest.pb()
 URLS = st.sampled_from(["http://worker.test/run", "HTTPS://worker.test/ä b"])
 HEADERS = st.dictionaries(st.sampled_from(["user-AGENT", "User-Agent", "x-mine"]) | TEXT, TEXT)
@@ -54,27 +57,15 @@ REQUESTS = st.builds(
 )
 
 
-async def bench_of_a_paused_queue() -> Bench:
+async def create_in_a_paused_queue(create: Create, request: Any) -> Any:
     made = await make_bench(EngineConfig(seed=1))  # the same ids
     await made.engine.pause_queue(QUEUE)
-    return made
+    return await create(made, request)
 
 
-async def in_the_general_way(request: Any) -> Any:
-    made = await bench_of_a_paused_queue()
-    read = message_codec.from_pb(CreateTaskRequest, request)
-    created = await ApiMethods(made.engine).call("CreateTask", read)
-    return TASK(**message_codec.to_pb_fields(created))
-
-
-async def in_its_own_way(request: Any) -> Any:
-    made = await bench_of_a_paused_queue()
-    return await create_http_task(made.engine, request, TASK)
-
-
-def outcome(made: Any) -> Any:
+def outcome(create: Create, request: Any) -> Any:
     try:
-        return asyncio.run(made)
+        return asyncio.run(create_in_a_paused_queue(create, request))
     except (ApiError, FieldValueError) as error:
         return type(error), str(error)
 
@@ -84,13 +75,24 @@ def outcome(made: Any) -> Any:
 def test_the_response_is_that_of_the_general_way(request: CreateTaskRequest, more: bytes) -> None:
     sent = REQUEST(**message_codec.to_pb_fields(request))
     sent.task.http_request.MergeFromString(more)
-    assert outcome(in_its_own_way(sent)) == outcome(in_the_general_way(sent))
+    assert outcome(create_over_grpc, sent) == outcome(create_by_any_method, sent)
 
 
-async def test_a_task_that_is_due_is_shown_as_created(tmp_path: Path) -> None:
+async def create_by_any_method(made: Bench, request: Any) -> Any:
+    read = message_codec.from_pb(CreateTaskRequest, request)
+    created = await ApiMethods(made.engine).call("CreateTask", read)
+    return TASK(**message_codec.to_pb_fields(created))
+
+
+async def create_over_grpc(made: Bench, request: Any) -> Any:
+    return await create_http_task(made.engine, request, TASK)
+
+
+@pytest.mark.parametrize("create", [create_by_any_method, create_over_grpc])
+async def test_a_task_that_is_due_is_shown_as_created(create: Create, tmp_path: Path) -> None:
     made = await make_bench(journal=SqliteJournal(tmp_path / "tasks.db"))
     request = REQUEST(parent=QUEUE, task={"http_request": {"url": "http://worker.test/run"}})
-    created = await create_http_task(made.engine, request, TASK)
+    created = await create(made, request)
     await made.advance(1)
     assert len(made.worker.sent) == 1
     assert created.dispatch_count == 0

@@ -173,8 +173,15 @@ class ApiMethods:
         return _task_response(self.engine.get_task(request.name), request)
 
     async def _create_task(self, request: CreateTaskRequest) -> Task:
-        stored = await self.engine.create_task(request.parent, request.task or Task())
-        return stored.to_message(request.parent, request.response_view)
+        return await self._add_task(request.parent, request.task or Task(), request.response_view)
+
+    async def _add_task(self, queue: str, task: Task, view: View) -> Task:
+        """Create a task; return it as created, though an attempt may begin during the wait."""
+        stored = self.engine.add_task(queue, task)
+        created = stored.to_message(queue, view)
+        await self.engine.journal.wait_until_written()
+        self.engine.maybe_fail_after_create(stored)
+        return created
 
     async def _delete_task(self, request: NameRequest) -> Empty:
         await self.engine.delete_task(request.name)
@@ -200,8 +207,7 @@ class ApiMethods:
                 body=request.body,
             ),
         )
-        stored = await self.engine.create_task(request.queue, task)
-        return BufferTaskResponse(task=stored.to_message(request.queue, View.BASIC))
+        return BufferTaskResponse(task=await self._add_task(request.queue, task, View.BASIC))
 
     async def _get_cmek(self, request: NameRequest) -> CmekConfig:
         self.engine.config.check_location(request.name.removesuffix("/cmekConfig"))

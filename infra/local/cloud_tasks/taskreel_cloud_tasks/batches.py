@@ -96,10 +96,11 @@ class BatchOperations:
                 made.append((stored, item))
             except ApiError as error:
                 failed[place] = Status(code=error.code, message=error.message)
-        await self._engine.journal.wait_until_written()
+        # As created: an attempt may begin during the wait.
         tasks = tuple(
             stored.to_message(request.parent, item.response_view) for stored, item in made
         )
+        await self._engine.journal.wait_until_written()
         metadata = BatchCreateTasksMetadata(
             start_time=start,
             end_time=self._engine.clock.now(),
