@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import httpx
 import numpy as np
@@ -38,7 +39,7 @@ async def test_make_it_blue_makes_the_given_picture_blue(
     file = io.BytesIO()
     build_half().save(file, "PNG")
     url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    bodies = {
+    bodies: dict[str, dict[str, Any]] = {
         "ai-processing": {
             "task": "image-to-image",
             "input": {"prompt": "make it blue", "imageUrl": url},
