@@ -58,6 +58,8 @@ def test_a_story_keeps_to_the_nouns_of_its_prompt(prompt: str) -> None:
     [
         ("The last train through the desert", None, "last train"),
         ("A dragon is afraid of fireworks at the harbour festival", "dragon", "fireworks"),
+        ("A shy dragon who is afraid of fire", "shy dragon", "fire"),
+        ("A sailor who repairs the old ship", "sailor", "old ship"),
         ("Two foxes train a young wolf", "Two foxes", "young wolf"),
         ("A sailor must repair the old ship", "sailor", "old ship"),
         ("Children build a raft", "children", "raft"),
@@ -68,6 +70,12 @@ def test_a_word_that_names_a_thing_is_no_deed(prompt: str, hero: str | None, thi
     premise = read_premise(prompt, None, Random(1))
     assert premise.thing == thing
     assert hero is None or premise.hero.lower() == hero.lower()
+
+
+def test_several_heroes_were_not_the_same() -> None:
+    told_texts = [str(told("Pirates race a storm to an island", seed=seed)) for seed in range(12)]
+    assert any("the pirates were not" in text for text in told_texts)
+    assert not any("the pirates was" in text for text in told_texts)
 
 
 def test_weather_is_named_by_its_noun() -> None:

@@ -304,6 +304,8 @@ def _find_name(subject: list[str]) -> str:
 def _parse_object(rest: list[str]) -> str:
     """The object of the deed: the first noun phrase behind the verb."""
     start = 1
+    if len(rest) > 1 and rest[0].lower() in {"who", "that"}:
+        rest = rest[1:]
     if rest and rest[0].lower() in BEING:
         # "is afraid of fireworks" is about fireworks; "is a detective" about a detective.
         reach = [place for place, word in enumerate(rest[:4]) if word.lower() in PREPOSITIONS]

@@ -184,7 +184,7 @@ RETURN = Beat(
     "warm",
     ("standing in the quiet light", "walking home", "smiling at the horizon"),
     (
-        "When {Name} came home, {the_place} was the same, and {hero} was not.",
+        "When {Name} came home, {the_place} was the same, and {hero} {was} not.",
         "To this day {the_place} speaks of {Name}, {hero}.",
         "Today anyone may see {thing}, and hear the story from {Name}.",
     ),

@@ -159,6 +159,7 @@ def _fill_in_words(premise: Premise, random: Random) -> dict[str, str]:
         "feeling": random.choice(premise.genre.feelings),
         "the_place": place,
         "has": "have" if premise.plural else "has",
+        "was": "were" if premise.plural else "was",
         "she": she,
         "She": capitalize_first(she),
         "her": her,
