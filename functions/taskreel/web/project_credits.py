@@ -61,7 +61,7 @@ async def create_project_grant(
 
 
 class PayerOrder(Value):
-    """Who pays the project's new jobs: its own account, or each member theirs."""
+    """The payer of the project's new jobs: its own account, or the members, each of theirs."""
 
     payer: Literal["project", "members"]
     reason: str = Field(default="", max_length=500)
