@@ -100,6 +100,12 @@ def test_a_prompt_in_another_language_is_drawn(prompt: str, things: set[str], pl
     assert plan.place == place
 
 
+def test_a_bus_is_drawn_as_the_vehicle_that_there_is() -> None:
+    plan = read("the last bus through the desert", Dice("plan").of("plan"))
+    assert "car" in plan.things
+    assert plan.place == "desert"
+
+
 def test_a_colour_after_its_noun_belongs_to_it() -> None:
     assert "black cat" in translate_prompt("un gato negro en una ciudad")
     assert "red dragon" in translate_prompt("ein roter Drache")

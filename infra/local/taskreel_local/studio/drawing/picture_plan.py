@@ -94,7 +94,7 @@ THING_WORDS = {
     "oven": "oven$|ovens|stove|fireplace|hearth|bakery|furnace",
     "horse": "horse|pony|ponies|stallion|mare$|foal|unicorn|knight",
     "dragon": "dragon|wyvern",
-    "car": "car$|cars|sports car|automobile|taxi|truck|jeep|limousine|race car|vehicle",
+    "car": "car$|cars|sports car|automobile|taxi|truck|jeep|limousine|race car|vehicle|bus$|buses",
     "train": "train$|trains|locomotive|railway|railroad|steam engine|tram$",
     "kite": "kite$|kites",
     "ball": "ball$|balls|football|basketball|soccer",
