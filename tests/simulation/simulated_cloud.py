@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,6 +84,8 @@ _KEYS = {name: KEY_VARIABLES[name] for name in PROVIDERS}
 _SWEEP_SECONDS = 60.0
 _IDLE_MINUTES = 10
 _CLOCKS_DIFFER = timedelta(seconds=20)
+#: After the end of every simulation.
+_FAR = EPOCH + timedelta(days=100_000)
 #: Whatever has a wake time, of which the sweep takes care.
 _SWEPT: tuple[Collection[Any], ...] = (
     JOBS,
@@ -197,6 +199,9 @@ class SimulatedCloud:
     sales_book: SalesBook
     receiver: Receiver
     base: Services
+    #: The earliest wake time in the store, and the number of its commits when that was read.
+    _due_next: datetime | None = None
+    _known_commits: int = -1
     store_outage: Outage = field(default_factory=Outage)
     queue_outage: Outage = field(default_factory=Outage)
     instances: list[Instance] = field(default_factory=list)
@@ -417,12 +422,21 @@ class SimulatedCloud:
                 await self.sweep()
 
     async def _is_anything_due(self) -> bool:
+        # Each minute of days without work: what is due next is asked of the store only if that
+        # has changed.
+        if self.watch.commits != self._known_commits:
+            self._known_commits = self.watch.commits
+            self._due_next = await self._find_due_next()
         # The clock of the machine that sweeps may be ahead.
         until = EPOCH + timedelta(seconds=self.loop.time()) + _CLOCKS_DIFFER
+        return self._due_next is not None and self._due_next <= until
+
+    async def _find_due_next(self) -> datetime | None:
+        found: list[datetime] = []
         for collection in _SWEPT:
-            if await self.store.query(build_due_query(collection, until, page=1)):
-                return True
-        return False
+            rows = await self.store.query(build_due_query(collection, _FAR, page=1))
+            found += [row.data["wakeAt"] for row in rows]
+        return min(found, default=None)
 
     async def sweep(self) -> bool:
         """Sweep once; False if it failed."""

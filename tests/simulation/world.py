@@ -28,11 +28,11 @@ from functions_framework.aio import create_asgi_app
 from taskreel import service_building, wiring
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.external_synchrony import DurableBlobs
-from taskreel.adapters.local import sqlite
+from taskreel.adapters.local import queues_yaml, sqlite
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.adapters.local.memory_tasks import MemoryTasks
-from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.task_target import TaskTarget
@@ -51,6 +51,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
 T = TypeVar("T")
 _build_fastapi = web_app.build_fastapi
+_load_queues = queues_yaml.load_queue_settings
 #: No work in these tests takes that long; a worker that hangs fails the test.
 WORKER_SECONDS = 120.0
 QUEUES = ROOT / "infra" / "queues.yaml"
@@ -288,9 +289,10 @@ async def running(
             return await made[0].deliver(delivery)
 
         time = VirtualTime(clock)
-        tasks = MemoryTasks(load_queue_settings(QUEUES), time, deliver)
+        tasks = MemoryTasks(_load_settings(QUEUES), time, deliver)
         stack.push_async_callback(tasks.close)
         patch.setattr(service_building, "WorkerPool", WatchedWorkers)
+        patch.setattr(queues_yaml, "load_queue_settings", _load_settings)
         # A commit that gathers others waits for real time, which virtual time does not wait for.
         patch.setattr(sqlite, "_GATHER_SECONDS", 0.0)
         services = _services(chosen, time, tasks)
@@ -335,6 +337,16 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
         wiring.maintenance,
     ):
         app.cache_clear()
+
+
+@cache
+def _load_declared_queues() -> dict[str, QueueSettings]:
+    return _load_queues(QUEUES)
+
+
+def _load_settings(path: Path) -> dict[str, QueueSettings]:
+    """The settings of a file of queues; those of infra/ are read once in a process."""
+    return dict(_load_declared_queues()) if path == QUEUES else _load_queues(path)
 
 
 @cache
