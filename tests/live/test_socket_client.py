@@ -23,6 +23,8 @@ Connect = Callable[..., Awaitable[Client]]
 
 #: At night (.ci/nightly), a minute each; forty are made by day too.
 CUTS = 300
+#: So many jobs are stored at most that the client has not read.
+MOST_BEHIND = 30
 FIELDS = ["jobId", "status", "progress", "resultUrl", "error"]
 
 
@@ -179,8 +181,11 @@ async def cut_while_jobs_are_stored(
                 # again, falls so far behind that it rightly gets a snapshot. Most cuts still come
                 # in the middle of what it reads. (ASYNC110: the client is another process.)
                 seen, until = len(client.updates), time.monotonic() + 0.2
-                while len(client.updates) == seen and time.monotonic() < until:  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
+                async with asyncio.timeout(60):
+                    while number - len(client.updates) > MOST_BEHIND or (  # noqa: ASYNC110
+                        len(client.updates) == seen and time.monotonic() < until
+                    ):
+                        await asyncio.sleep(0.005)
             await asyncio.sleep(0.02)  # the client connects again in real time
         number += 1
         await live.put(make_job(live, number))
