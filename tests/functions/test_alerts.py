@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -21,14 +22,17 @@ from functions.test_webhooks import Receiver
 from simulation.world import World, running, settings
 from streamed_answers import StreamedAnswers
 from taskreel import service_building, wiring
+from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.webhook_sender import WebhookSender
+from taskreel.app.alerts import watch
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain import health
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import StoreError
+from taskreel.domain.job_metrics import AMBIGUOUS_PURCHASES, SPEND_CAPS, SWEPT
 from taskreel.log import _JsonFormatter
 from taskreel.ports import Query
-from taskreel.store_collections import ACCOUNTS, ALERTS, BREAKERS, WEBHOOK_DELIVERIES
+from taskreel.store_collections import ACCOUNTS, ALERTS, BREAKERS, METRICS, WEBHOOK_DELIVERIES
 
 SECRET = "T012/B345/a-secret-path"
 URL = f"https://93.184.216.34/services/{SECRET}"
@@ -203,6 +207,56 @@ async def test_a_late_sweep_is_announced_by_whoever_reads_the_health(watched: Wa
         await watched.sweep_after(60)
     assert "✅ Resolved: The sweep is late" in watched.texts[-1]
     assert len(watched.texts) == 2
+
+
+async def test_counts_beyond_their_thresholds_are_alerts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"deadLetters": 1, "spendUsd": 2, "ambiguousPurchases": 1}
+    async with watching(tmp_path, monkeypatch, alert_thresholds=limits) as watched:
+        services = watched.world.services
+        await watched.fail_jobs(2)
+        for event in (AMBIGUOUS_PURCHASES, AMBIGUOUS_PURCHASES, SPEND_CAPS, f"{SWEPT}.rescued.X"):
+            services.count_event("image-generation", event, watched.world.now())
+        await services.flush_records()
+        (metrics,) = await services.store.query(Query(collection=METRICS))
+        spent = metrics.value.model_copy(update={"sums": {"costUsd": 2.5}})
+        await watched.write(lambda tx: tx.set(METRICS, metrics.id, spent))
+        await watched.sweep_after(60)
+        texts = {one["kind"]: one["text"] for one in await watched.list_active()}
+        assert texts == {
+            "dead-letters": "2 jobs failed for good.",
+            "ambiguous-purchase": "2 purchases in the last 20 minutes have no answer.",
+            "spend-cap": "1 caps in the last 20 minutes.",
+            "repairs": "1 in the last 20 minutes.",
+            "spend": "$2.50 since midnight (UTC); the threshold is $2.00.",
+        }
+
+
+async def test_a_bucket_that_refuses_is_an_alert(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise OSError("no such folder")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileBlobs, "info", refuse)
+        await watched.sweep_after(60)
+        assert [one["kind"] for one in await watched.list_active()] == ["bucket-unreachable"]
+    await watched.sweep_after(400)
+    assert await watched.list_active() == []
+
+
+async def test_a_check_that_fails_or_crashes_ends_no_sweep(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error, action in (
+        (StoreError("the store is away"), "alerts_unchecked"),
+        (ZeroDivisionError(), "alerts_crashed"),
+    ):
+        monkeypatch.setattr(watch, "find_conditions", AsyncMock(side_effect=error))
+        await watched.sweep_after(60)
+        assert action in [vars(record).get("action") for record in caplog.records]
 
 
 class LostStore:

@@ -69,9 +69,12 @@ async def test_the_document_says_which_bodies_may_be_empty(ada: httpx.AsyncClien
         if not operation.get("requestBody", {"required": True}).get("required", False)
     }
     assert empty == {
+        "/api/jobs/queues/locations/{location}/drain",
+        "/api/jobs/queues/locations/{location}/resume",
         "/api/jobs/queues/{job_type}/pause",
         "/api/jobs/queues/{job_type}/resume",
         "/api/jobs/queues/{job_type}/clear",
         "/api/jobs/{job_type}/{job_id}/replay",
+        "/api/projects/{project_id}/keys/{key_id}/rotate",
         "/api/webhook-endpoints/{endpoint_id}/keys",
     }

@@ -129,6 +129,25 @@ async def test_a_result_of_ones_own_is_priced_exactly_at_submission(
     assert (await read_job(ada, job))["credits"]["held"] == 1
 
 
+async def test_a_result_longer_than_the_request_allows_is_refused_at_submission(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("elevenlabs")
+    ada = setup.user()
+    effect = await complete_job(setup.world, ada, "sound-effect", {"prompt": "a slow wave"})
+    job = await setup.world.job(effect["jobId"])
+    file = job.units[0].artifacts[0].model_copy(update={"duration_seconds": 5.1})
+    unit = job.units[0].with_changes(artifacts=(file,))
+    await setup.world.put(job.model_copy(update={"units": (unit,)}))
+    url = f"job:{job.job_id}/effect.wav"
+    answer = await ada.post(TRANSCRIPTION, json={"url": url, "options": {"maxSeconds": 1}})
+    assert refused_paths(answer) == {"options.maxSeconds"}
+    assert "must be at least 5" in answer.text
+    # What it says is enough, though the file is a little longer.
+    least = {"url": build_long_wav(2), "options": {"maxSeconds": 5}}
+    assert (await ada.post(TRANSCRIPTION, json=least)).status_code == 202
+
+
 async def test_a_step_is_charged_by_the_length_of_its_file(
     start_providers: StartProviders,
 ) -> None:

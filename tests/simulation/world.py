@@ -339,14 +339,12 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
         app.cache_clear()
 
 
-@cache
-def _load_declared_queues() -> dict[str, QueueSettings]:
-    return _load_queues(QUEUES)
+_load_once = cache(_load_queues)
 
 
 def _load_settings(path: Path) -> dict[str, QueueSettings]:
-    """The settings of a file of queues; those of infra/ are read once in a process."""
-    return dict(_load_declared_queues()) if path == QUEUES else _load_queues(path)
+    """The settings of a file of queues, which is read once in a process."""
+    return dict(_load_once(path))
 
 
 @cache

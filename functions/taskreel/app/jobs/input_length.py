@@ -6,6 +6,7 @@ exactly at submission; all others when they have arrived, before anything is bou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,8 +39,8 @@ async def price_own_files(services: Services, caller: Caller, plan: JobPlan) -> 
         needed = price.price_seconds(seconds)
         if _is_beyond(unit, seconds):
             message = (
-                f"must be at least {seconds:.0f}, the length of the file; {needed} credits are "
-                "then held. Without it the price of that file is held"
+                f"must be at least {_find_limit(seconds)}, the length of the file, which holds "
+                f"{format_credits(needed)}. Without it the price of that file is held"
             )
             raise InvalidError.at("options.maxSeconds", message)
         prices[place] = needed
@@ -74,6 +75,11 @@ def _is_beyond(unit: Unit, seconds: float) -> bool:
     return unit.max_seconds is not None and seconds > unit.max_seconds + FREE_SECONDS
 
 
+def _find_limit(seconds: float) -> int:
+    """The least `maxSeconds` that allows the file."""
+    return math.ceil(seconds - FREE_SECONDS)
+
+
 async def _read_stored_length(
     services: Services, caller: Caller, unit: Unit, price: LengthPrice
 ) -> float | None:
@@ -101,7 +107,7 @@ def _refuse_length(
         advice = f"A file of at most {price.most_seconds:,} s is taken: send it in parts."
     else:
         advice = (
-            f"Submit it with options.maxSeconds of {seconds:.0f} or more, which holds "
+            f"Submit it with options.maxSeconds of {_find_limit(seconds)} or more, which holds "
             f"{format_credits(needed)}, or send it in parts."
         )
     return PermanentError(f"{asked}; {paid}. Nothing was bought. {advice}", code=INPUT_TOO_LARGE)
