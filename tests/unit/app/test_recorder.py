@@ -158,3 +158,20 @@ async def test_a_flood_of_kinds_of_failures_is_counted_and_its_first_kinds_are_d
         "kind 0": (2, ("job_0", "job_4")),
         "kind 1": (1, ("job_1",)),
     }
+
+
+async def test_a_reader_whose_time_is_up_loses_no_numbers_and_doubles_none(
+    recording: Recording,
+) -> None:
+    recording.fail("job_1")
+    recording.store.awake.clear()
+    reading = asyncio.create_task(recording.recorder.flush())
+    await recording.rest()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    recording.store.awake.set()
+    await recording.rest()
+    await recording.recorder.flush()
+    assert await recording.count_failed() == 1
+    assert await recording.read_groups() == {"kind": (1, ("job_1",))}

@@ -61,6 +61,7 @@ class Recorder:
         self._groups: dict[str, DeadLetterGroup] = {}
         self._timer: Timer | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._storing: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
     def note_change(self, before: Job | None, job: Job) -> None:
@@ -115,11 +116,21 @@ class Recorder:
         self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
 
     async def flush(self) -> None:
-        """Store what has been counted. What cannot be stored now is stored with the next."""
+        """Store what has been counted. What cannot be stored now is stored with the next.
+
+        A caller that is cancelled, as a reader by its time limit, does not end it: nobody could
+        tell if the numbers under way were stored.
+        """
         self._count_changes()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        storing = asyncio.create_task(self._store_numbers())
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+        await asyncio.shield(storing)
+
+    async def _store_numbers(self) -> None:
         async with self._one_at_a_time:
             tallies, self._tallies = self._tallies, {}
             groups, self._groups = self._groups, {}
