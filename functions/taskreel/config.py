@@ -118,7 +118,7 @@ class Settings(Value):
     #: Steps of pipelines are stored as long as all.
     type_retention_days: str = ""
     #: The parts of the index by which the sweep finds jobs: Firestore takes about 500 writes a
-    #: second in each. Raise it at any time; lower it when no job with a higher number is open.
+    #: second in each. Raise it at any time. Lowered, what has a higher number is not found.
     wake_shards: int = Field(default=8, ge=8, le=30)
     scratch_dir: Path = Path("/tmp/taskreel")  # noqa: S108 - Cloud Run's only writable place
     #: Room for the files of running jobs in this instance; a job waits for it. On Cloud Run it is
