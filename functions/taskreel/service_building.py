@@ -67,7 +67,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
     Queues in this process deliver to `deliver`.
     """
     sender = _build_webhook_sender(chosen)
-    alerts = _build_alerts(chosen, sender)
+    alerts = _build_alerts(chosen, sender, clock)
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
     counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
     rules = build_rules(chosen)
@@ -103,7 +103,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
     )
 
 
-def _build_alerts(chosen: Settings, sender: SendWebhook) -> OperatorAlerts:
+def _build_alerts(chosen: Settings, sender: SendWebhook, clock: Clock) -> OperatorAlerts:
     """The receiver of operators' alerts. Raises ConfigurationError for a wrong setting."""
     url = chosen.alert_webhook_url.get_secret_value() if chosen.alert_webhook_url else None
     if chosen.alert_thresholds:
@@ -115,7 +115,13 @@ def _build_alerts(chosen: Settings, sender: SendWebhook) -> OperatorAlerts:
             found = describe_errors(error.errors(include_input=False), AlertThresholds)
             wrong = "; ".join(f"{format_path(at)} {message}" for at, message in found)
             raise ConfigurationError(f"ALERT_THRESHOLDS: {wrong}") from None
-    return OperatorAlerts(url=url, thresholds=chosen.alert_thresholds, sender=sender)
+    is_alone = urlsplit(chosen.tasks_url).scheme == "embedded"
+    return OperatorAlerts(
+        url=url,
+        thresholds=chosen.alert_thresholds,
+        sender=sender,
+        runs_since=clock.now() if is_alone else None,
+    )
 
 
 def _build_webhook_sender(chosen: Settings) -> SendWebhook:

@@ -175,7 +175,9 @@ async def test_an_open_breaker_and_wrong_credits_are_named(watched: Watched) -> 
     await watched.sweep_after(60)
     (text,) = watched.texts
     assert "CRITICAL: Credits do not add up" in text
-    assert "Accounts: ada." in text
+    # No user's id leaves for a chat.
+    assert "Of one account." in text
+    assert "ada" not in text
     assert "A provider's model is paused after failures (bfl flux-2-pro)" in text
     assert [one["kind"] for one in await watched.list_active()] == ["credits", "breaker-open"]
 

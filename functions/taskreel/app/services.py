@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.job_counts import JobCounts
@@ -30,6 +30,9 @@ from taskreel.ports import (
     TaskQueue,
     WorkDirs,
 )
+
+if TYPE_CHECKING:
+    from taskreel.domain.alerts import AlertState  # of the sweep alone: cold start
 
 #: The sweep of one machine runs every few seconds: the conditions are checked less often.
 CHECKED_EVERY = timedelta(seconds=50)
@@ -148,12 +151,24 @@ class OperatorAlerts:
     #: Without the store nothing can be stored: this process alone remembers that it is away.
     store_lost_at: datetime | None = None
     store_announced_at: datetime | None = None
+    #: The last try to announce it.
+    store_tried_at: datetime | None = None
+    #: The start of this process where it has the queues and the sweep too: while it did not run,
+    #: nothing was late. None where they are services of their own.
+    runs_since: datetime | None = None
     #: Messages that are being sent.
     sends: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def is_due(self, last: datetime | None, now: datetime) -> bool:
         """True when the last check was long enough ago; in either direction of the clock."""
         return last is None or abs(now - last) >= CHECKED_EVERY
+
+    def discount_absence(self, state: AlertState) -> AlertState:
+        """The state with the last sweep no earlier than the start of a process that has it all."""
+        since, swept_at = self.runs_since, state.swept_at
+        if since is None or swept_at is None or swept_at >= since:
+            return state
+        return state.model_copy(update={"swept_at": since})
 
     async def finish_sends(self) -> None:
         """Wait for the messages that are being sent; each takes half a minute at most."""

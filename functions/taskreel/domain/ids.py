@@ -13,12 +13,14 @@ _OPERATION = "op_"
 _PROJECT_ACCOUNT = "project:"
 #: The beginning of the user that the callers of a project's API key are. Nor with this one.
 _KEY_USER = "key:"
+#: The beginning of the user whose messages operators' alerts are.
+_OPERATORS = "operators:"
 #: The ids that begin so are no persons'.
-RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER)
+RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER, _OPERATORS)
 #: The rule of `is_user_id` in words.
 USER_ID = (
     "1 to 256 characters without a slash, other than `.`, `..`, `__…__` and what begins with "
-    f"`{_PROJECT_ACCOUNT}` or `{_KEY_USER}`"
+    f"`{_PROJECT_ACCOUNT}`, `{_KEY_USER}` or `{_OPERATORS}`"
 )
 
 

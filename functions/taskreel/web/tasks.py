@@ -218,11 +218,14 @@ def build_maintenance_app(keys: InternalKeys, services: Services) -> InternalApp
     async def sweep(_request: Request) -> Response:
         from taskreel.app.worker.sweep import sweep_jobs  # not in the task processor: cold start
 
-        swept = await sweep_jobs(services)
         # Between requests the instance may have no processor, and no timer runs.
-        await services.flush_records()
-        if services.alerts is not None:
-            await services.alerts.finish_sends()
+        try:
+            swept = await sweep_jobs(services)
+            await services.flush_records()
+        finally:
+            # Also of a sweep that could not use the store, which is what its message says.
+            if services.alerts is not None:
+                await services.alerts.finish_sends()
         return JsonResponse(SweepAnswer(swept=dict(swept)))
 
     async def audit(request: Request) -> Response:

@@ -1,13 +1,12 @@
 """Find the conditions of alerts that hold now.
 
-A check costs some ten reads, however many jobs there are: the rollups of the day, one job for each
-type that had jobs today, the breakers, and a page of accounts.
+A check costs the same reads however many jobs there are: of each type that had jobs today up to
+four rollups and one job, the breakers, and a page of accounts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from taskreel.app.query_pages import read_values
 from taskreel.app.records.statistics import RECENT, load_metrics, sum_recent
 from taskreel.app.services import Services
 from taskreel.domain.alerts import AlertKind, AlertState, AlertThresholds, Finding
-from taskreel.domain.breaker import BreakerState
+from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import TaskreelError
 from taskreel.domain.job import Job
@@ -37,8 +36,8 @@ from taskreel.store_collections import ACCOUNTS, JOBS
 _EVENTS = SLOT
 _PAGE = 10
 _MOST_WRONG = 20
-_MOST_NAMED = 3
 _BUCKET_SECONDS = 5.0
+_UNASKED = timedelta(hours=1)
 _RESCUED = f"{SWEPT}.rescued."
 
 
@@ -61,11 +60,14 @@ async def find_conditions(
 ) -> Reading:
     """The conditions that hold. Raises StoreError."""
     days = await load_metrics(services, now - RECENT, now)
+    # A job may wait on its queue for days, on which no other job of its type comes.
+    waited = {one.subject for one in state.active if one.kind is AlertKind.OLDEST_WAITING}
+    types = sorted({*_list_types(days), *waited})
     waiting, breakers, bucket, accounts = await asyncio.gather(
-        asyncio.gather(*(_find_waiting(services, name, limits, now) for name in _list_types(days))),
-        _find_breakers(services, now),
+        asyncio.gather(*(_find_waiting(services, name, limits, now) for name in types)),
+        _find_breakers(services, state, now),
         _check_bucket(services),
-        _check_accounts(services, state) if days else _pass_accounts(state),
+        _check_accounts(services, state, had_jobs=bool(days)),
     )
     up_to, wrong = accounts
     late = find_late_sweep(state, limits, now)
@@ -80,9 +82,9 @@ async def find_conditions(
         *bucket,
     ]
     if wrong:
-        named = ", ".join(wrong[:_MOST_NAMED])
-        more = f" and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
-        found.append(Finding(kind=AlertKind.CREDITS, text=f"Accounts: {named}{more}."))
+        # Not their names: a chat is no place for users' ids, and who erases a user cannot reach it.
+        text = "Of one account." if len(wrong) == 1 else f"Of {len(wrong)} accounts."
+        found.append(Finding(kind=AlertKind.CREDITS, text=text))
     return Reading(tuple(found), up_to, wrong)
 
 
@@ -181,17 +183,30 @@ def _find_spend(
         yield Finding(kind=AlertKind.SPEND, text=text)
 
 
-async def _find_breakers(services: Services, now: datetime) -> list[Finding]:
+async def _find_breakers(services: Services, state: AlertState, now: datetime) -> list[Finding]:
     breakers = await services.providers.breakers.load_breakers(now)
-    return [
-        Finding(
-            kind=AlertKind.BREAKER_OPEN,
-            subject=_name_model(id_),
-            text="Held open by an administrator." if breaker.forced else "It failed too often.",
-        )
-        for id_, breaker in sorted(breakers.items())
-        if breaker.state_at(now) is BreakerState.OPEN
-    ]
+    announced = {one.subject for one in state.active if one.kind is AlertKind.BREAKER_OPEN}
+    found = []
+    for id_, breaker in sorted(breakers.items()):
+        subject = _name_model(id_)
+        if breaker.state_at(now) is BreakerState.OPEN:
+            by_hand = breaker.forced is not None
+            text = "Held open by an administrator." if by_hand else "It failed too often."
+        elif subject in announced and _awaits_probe(breaker, now):
+            text = "It failed too often, and has not been tried since."
+        else:
+            continue
+        found.append(Finding(kind=AlertKind.BREAKER_OPEN, subject=subject, text=text))
+    return found
+
+
+def _awaits_probe(breaker: Breaker, now: datetime) -> bool:
+    """True for a breaker that the next job probes: only its success ends the pause.
+
+    A model that no job has asked for in an hour holds up nobody.
+    """
+    is_half_open = breaker.state_at(now) is BreakerState.HALF_OPEN
+    return is_half_open and breaker.probe_at is not None and now - breaker.probe_at < _UNASKED
 
 
 def _name_model(breaker_id: str) -> str:
@@ -209,27 +224,25 @@ async def _check_bucket(services: Services) -> list[Finding]:
     return []
 
 
-async def _pass_accounts(state: AlertState) -> tuple[str | None, tuple[str, ...]]:
-    """Check none: on a day without jobs no balance changes but by grants."""
-    return state.checked_up_to, state.wrong_accounts
-
-
 async def _check_accounts(
-    services: Services, state: AlertState
+    services: Services, state: AlertState, *, had_jobs: bool
 ) -> tuple[str | None, tuple[str, ...]]:
     """Check the next few accounts, and those that were wrong; the last id, and all that are wrong.
 
-    One after the other, a page at each check: a scan of all would cost a read for each.
+    One after the other, a page at each check: a scan of all would cost a read for each. On a day
+    without jobs no balance changes but by grants and repairs: only the wrong ones are checked.
     """
-    after = state.checked_up_to
-    query = Query(collection=ACCOUNTS, limit=_PAGE, after=(after,) if after else None)
-    rows = await services.store.query(query)
-    accounts = list(read_values(rows))
+    up_to = state.checked_up_to
+    accounts: list[Account] = []
+    if had_jobs:
+        query = Query(collection=ACCOUNTS, limit=_PAGE, after=(up_to,) if up_to else None)
+        rows = await services.store.query(query)
+        accounts += read_values(rows)
+        up_to = rows[-1].id if len(rows) == _PAGE else None
     for id_ in state.wrong_accounts:
         account = await services.store.get(ACCOUNTS, id_)
         accounts += [account] if account is not None else []
-    wrong = Counter(one.user_id for one in accounts if not _adds_up(one))
-    up_to = rows[-1].id if len(rows) == _PAGE else None
+    wrong = {one.user_id for one in accounts if not _adds_up(one)}
     return up_to, tuple(sorted(wrong)[:_MOST_WRONG])
 
 

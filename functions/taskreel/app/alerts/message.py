@@ -28,6 +28,7 @@ _GOOGLE_CHAT = "chat.googleapis.com"
 _MOST_SHOWN = 5
 _LONGEST_HEADER = 150
 _LONGEST_TEXT = 300
+_LONGEST_MESSAGE = 2000
 _SIGNS = {Severity.WARNING: "🟡", Severity.ERROR: "🟠", Severity.CRITICAL: "🔴"}
 _WORDS = {Change.BEGUN: "new", Change.LASTS: "still active", Change.ENDED: "resolved"}
 
@@ -79,7 +80,10 @@ def _write_body(
 ) -> str:
     foot = " · ".join(part for part in (_write_time(at), base_url) if part)
     lines = [title, *(f"{head}\n{rest}".strip() for head, rest in rows), foot]
-    body: dict[str, Any] = {"text": _escape("\n".join(lines))}
+    text = _escape("\n".join(lines))
+    if len(text) > _LONGEST_MESSAGE:
+        text = f"{text[: _LONGEST_MESSAGE - 1]}…"
+    body: dict[str, Any] = {"text": text}
     if urlsplit(url).hostname != _GOOGLE_CHAT:
         body["blocks"] = [
             {

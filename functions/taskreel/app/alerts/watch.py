@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from taskreel.app.alerts.findings import find_conditions, find_late_sweep
 from taskreel.app.alerts.message import build_alert_body, build_test_body
+from taskreel.app.jobs.enqueue import enqueue_tasks
+from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import OperatorAlerts, Services
 from taskreel.app.webhooks.sending import process_delivery_task
@@ -30,7 +33,7 @@ from taskreel.domain.alerts import (
     Change,
     Finding,
 )
-from taskreel.domain.errors import ConflictError, StoreError
+from taskreel.domain.errors import ConflictError, StoreError, UnreadableDocumentError
 from taskreel.domain.ids import hashed_delivery_id, random_id
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
@@ -39,18 +42,20 @@ from taskreel.domain.webhook import (
     WebhookAnswer,
     WebhookDelivery,
 )
-from taskreel.ports import SendWebhook, Transaction, WebhookMessage
+from taskreel.ports import SendWebhook, Store, Transaction, WebhookMessage
 from taskreel.store_collections import ALERTS, WEBHOOK_DELIVERIES
 
 log = logging.getLogger(__name__)
 
-#: The endpoint of alerts' deliveries, and the user: no id of either can have a colon.
+#: The endpoint of alerts' deliveries, and the user: no id of either begins so (`domain.ids`).
 _RECEIVER = "operators:alerts"
 _EVENT = "operators.alert"
 #: A state in which nothing has changed is written so often, for the time of the last sweep.
 _WRITTEN_EVERY = timedelta(seconds=100)
 #: A check that takes longer is given up: the sweep does not wait for it.
 _CHECK_SECONDS = 20.0
+#: The time for storing that a sweep has ended, where its check was given up.
+_NOTE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,7 @@ async def check_alerts(services: Services, overdue_seconds: float) -> None:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             await _announce_store_again(services, alerts)
-            state = await services.store.get(ALERTS, ALERT_STATE) or AlertState()
+            state = alerts.discount_absence(await _load_state(services.store))
             reading = await find_conditions(
                 services, state, _read_limits(alerts), overdue_seconds=overdue_seconds, now=now
             )
@@ -92,8 +97,38 @@ async def check_alerts(services: Services, overdue_seconds: float) -> None:
             "the conditions of alerts could not be checked; the next sweep does so",
             extra={"action": "alerts_unchecked", "error": str(error)},
         )
+        await _note_sweep(services, now)
     except Exception:
         log.exception("the check of alerts crashed", extra={"action": "alerts_crashed"})
+        await _note_sweep(services, now)
+
+
+async def _load_state(reader: Store | Transaction) -> AlertState:
+    """The stored state; an empty one for one that cannot be read: the next commit replaces it."""
+    try:
+        return await reader.get(ALERTS, ALERT_STATE) or AlertState()
+    except UnreadableDocumentError:
+        log.exception(
+            "the state of the alerts cannot be read and is replaced",
+            extra={
+                "action": "document_unreadable",
+                "collection": ALERTS.name,
+                "document_id": ALERT_STATE,
+            },
+        )
+        return AlertState()
+
+
+async def _note_sweep(services: Services, now: datetime) -> None:
+    """Store that a sweep has ended although its check failed: it is not late. Raises nothing."""
+
+    async def write(tx: Transaction) -> None:
+        state = await _load_state(tx)
+        tx.set(ALERTS, ALERT_STATE, state.model_copy(update={"swept_at": now}))
+
+    with suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(_NOTE_SECONDS):
+            await services.store.transaction(write)
 
 
 def _read_limits(alerts: OperatorAlerts) -> AlertThresholds:
@@ -109,10 +144,15 @@ async def announce_late_sweep(services: Services) -> None:
     if alerts is None:
         return
     now = services.clock.now()
-    state = await services.store.get(ALERTS, ALERT_STATE) or AlertState()
+    state = alerts.discount_absence(await _load_state(services.store))
     finding = find_late_sweep(state, _read_limits(alerts), now)
-    if finding is not None:
-        await _advance(services, alerts, (finding,), None, now)
+    if finding is None:
+        return
+    delivery = await _advance(services, alerts, (finding,), None, now)
+    if delivery is not None:
+        # No sweep would find the message, should this process end before it is sent.
+        task = replace(build_delivery_task(delivery), at=now + WAKE_AFTER)
+        await enqueue_tasks(services, [task])
 
 
 async def _advance(
@@ -121,20 +161,23 @@ async def _advance(
     findings: Sequence[Finding],
     changes: Mapping[str, object] | None,
     now: datetime,
-) -> None:
+) -> WebhookDelivery | None:
     """Store the next state and its message in one commit, and make the message's first try.
 
-    Without `changes` it is no sweep: the other alerts stay as they are.
+    Without `changes` it is no sweep: the other alerts stay as they are. Returns the message.
     """
 
     async def write(tx: Transaction) -> tuple[tuple[Announcement, ...], WebhookDelivery | None]:
-        before = await tx.get(ALERTS, ALERT_STATE) or AlertState()
+        before = await _load_state(tx)
         if changes is None:
-            if any(one.kind is AlertKind.SWEEP_LATE for one in before.active):
+            late = [one for one in before.active if one.kind is AlertKind.SWEEP_LATE]
+            if late and now - late[0].announced_at < REMINDED_AFTER:
                 return (), None
-            found = before.model_copy(update={"active": ()})
-            found, announced = found.advance(findings, now)
-            state = before.model_copy(update={"active": (*before.active, *found.active)})
+            others = [one for one in before.active if one.kind is not AlertKind.SWEEP_LATE]
+            found, announced = before.model_copy(update={"active": tuple(late)}).advance(
+                findings, now
+            )
+            state = before.model_copy(update={"active": (*others, *found.active)})
         else:
             state, announced = before.advance(findings, now)
             state = state.model_copy(update=changes)
@@ -149,6 +192,7 @@ async def _advance(
     _log_changes(announced)
     if delivery is not None:
         _start_send(services, alerts, delivery.delivery_id)
+    return delivery
 
 
 def _is_worth_a_write(before: AlertState, state: AlertState) -> bool:
@@ -239,7 +283,10 @@ async def announce_store_lost(services: Services, error: StoreError) -> None:
     last = alerts.store_announced_at
     if last is not None and now - last < REMINDED_AFTER:
         return
-    alerts.store_announced_at = now
+    # A message that is refused is in no document, so that a later sweep has to send it again.
+    if not alerts.is_due(alerts.store_tried_at, now):
+        return
+    alerts.store_tried_at = now
     change = Change.BEGUN if last is None else Change.LASTS
     alert = _build_store_alert(alerts.store_lost_at, now, error.message)
     await _post_unstored(services, alerts, Announcement(change, alert), now)
@@ -247,13 +294,23 @@ async def announce_store_lost(services: Services, error: StoreError) -> None:
 
 async def _announce_store_again(services: Services, alerts: OperatorAlerts) -> None:
     """Announce that the store can be used again, if this process has announced the contrary."""
-    since, announced_at = alerts.store_lost_at, alerts.store_announced_at
-    alerts.store_lost_at = alerts.store_announced_at = None
-    if since is None or announced_at is None:
-        return
-    now = services.clock.now()
-    alert = _build_store_alert(since, now, "")
-    await _post_unstored(services, alerts, Announcement(Change.ENDED, alert), now)
+    since = alerts.store_lost_at
+    if since is not None and alerts.store_tried_at is not None:
+        now = services.clock.now()
+        announced = Announcement(Change.ENDED, _build_store_alert(since, now, ""))
+        _log_changes([announced])
+        delivery = _build_delivery(services, alerts, [announced], now)
+        if delivery is not None:
+            await _store_delivery(services, delivery)
+            _start_send(services, alerts, delivery.delivery_id)
+    alerts.store_lost_at = alerts.store_announced_at = alerts.store_tried_at = None
+
+
+async def _store_delivery(services: Services, delivery: WebhookDelivery) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.create(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
+
+    await services.store.transaction(write)
 
 
 def _build_store_alert(since: datetime, now: datetime, text: str) -> ActiveAlert:
@@ -265,11 +322,20 @@ def _build_store_alert(since: datetime, now: datetime, text: str) -> ActiveAlert
 async def _post_unstored(
     services: Services, alerts: OperatorAlerts, announced: Announcement, now: datetime
 ) -> None:
+    """Post the message beside the sweep; what the receiver has taken counts as announced."""
     _log_changes([announced])
-    if alerts.url is None or alerts.sender is None:
+    url, sender = alerts.url, alerts.sender
+    if url is None or sender is None:
+        alerts.store_announced_at = now
         return
-    body = build_alert_body(alerts.url, [announced], now, services.rules.api_base_url)
-    task = asyncio.create_task(_post(services, alerts.sender, alerts.url, body))
+    body = build_alert_body(url, [announced], now, services.rules.api_base_url)
+
+    async def post() -> None:
+        answer = await _post(services, sender, url, body)
+        if answer.succeeded and alerts.store_lost_at is not None:
+            alerts.store_announced_at = now
+
+    task = asyncio.create_task(post())
     alerts.sends.add(task)
     task.add_done_callback(alerts.sends.discard)
 
@@ -296,11 +362,12 @@ async def read_alerts(services: Services) -> AlertReport:
     alerts = services.alerts or OperatorAlerts()
     now = services.clock.now()
     limits = _read_limits(alerts)
-    state = await services.store.get(ALERTS, ALERT_STATE) or AlertState()
+    state = await _load_state(services.store)
+    watched = alerts.discount_absence(state)
     active = [one for one in state.active if one.kind != AlertKind.SWEEP_LATE]
-    late = find_late_sweep(state, limits, now)
-    if late is not None and state.swept_at is not None:
-        since = state.swept_at
+    late = find_late_sweep(watched, limits, now)
+    if late is not None and watched.swept_at is not None:
+        since = watched.swept_at
         active.insert(
             0,
             ActiveAlert(
