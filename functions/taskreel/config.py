@@ -293,7 +293,9 @@ class Settings(Value):
     def _may_get_alerts(self, url: str) -> bool:
         """True for an address that messages may go to, as far as it can be told without DNS."""
         parts = urlsplit(url)
+        # The sender refuses a user and a password, too.
         is_complete = _has_origin(url) and url.isprintable() and " " not in url
+        is_complete = is_complete and "@" not in parts.netloc
         origin = f"{parts.scheme}://{parts.netloc}"
         return is_complete and (parts.scheme == "https" or origin in self.private_webhook_origins)
 

@@ -325,7 +325,10 @@ async def test_without_a_receiver_alerts_are_listed_alone(
         assert "ALERT_WEBHOOK_URL is not set" in problem["detail"]
 
 
-@pytest.mark.parametrize("url", ["http://hooks.example.com/x", "hooks.example.com/x", "https://"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://hooks.example.com/x", "hooks.example.com/x", "https://", "https://u:p@example.com/x"],
+)
 def test_an_address_that_cannot_get_alerts_stops_the_start_and_is_not_shown(url: str) -> None:
     with pytest.raises(ConfigurationError, match="ALERT_WEBHOOK_URL: must be a complete") as raised:
         Settings.from_environment({"ALERT_WEBHOOK_URL": url}, {})
