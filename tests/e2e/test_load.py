@@ -15,7 +15,7 @@ from taskreel_local.load.job_mix import KINDS
 def run_load(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "taskreel_local.load", "--json", *options]
     return subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=300, env=environment()
+        command, check=False, capture_output=True, text=True, timeout=600, env=environment()
     )
 
 

@@ -1,21 +1,28 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
 import random
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from click.testing import CliRunner
 
 from taskreel_local.bench.line_chart import LineChart, draw_lines, round_up
+from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.load import __main__ as command
+from taskreel_local.load import load_run, load_target
 from taskreel_local.load.arrivals import ARRIVALS, BURST_SECONDS
 from taskreel_local.load.job_mix import (
     MixError,
@@ -25,6 +32,7 @@ from taskreel_local.load.job_mix import (
 )
 from taskreel_local.load.load_figures import build_charts, find_figures
 from taskreel_local.load.load_report import LoadReport, store_report
+from taskreel_local.load.load_run import LoadRun
 from taskreel_local.load.load_samples import (
     EndedJob,
     Samples,
@@ -33,6 +41,7 @@ from taskreel_local.load.load_samples import (
     find_percentile,
     read_ended_job,
 )
+from taskreel_local.load.load_target import find_local_stack
 from taskreel_local.load.soak_verdicts import judge_soak
 from taskreel_local.load.stack_usage import StackUsage
 
@@ -243,3 +252,112 @@ def test_the_processor_time_of_an_ended_worker_stays_in_the_sum(
     assert after is not None
     assert spent > 0
     assert after.cpu_seconds >= before.cpu_seconds
+
+
+@contextlib.contextmanager
+def grant_server(*statuses: int) -> Iterator[tuple[str, list[str | None]]]:
+    """Answers with each status in turn, then with 201: its URL, and the key of each request."""
+    keys: list[str | None] = []
+    answers = iter(statuses)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            keys.append(self.headers["Idempotency-Key"])
+            self.send_response(next(answers, 201))
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", keys
+        server.shutdown()
+        thread.join()
+
+
+def test_a_stack_that_cannot_take_a_grant_yet_is_sent_it_again_and_grants_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_target, "_GRANT_WAIT_SECONDS", 0)
+    with grant_server(503, 503) as (url, keys):
+        assert find_local_stack(tmp_path, 2, url=url).url == url
+    assert keys[0] is not None
+    assert [key == keys[0] for key in keys] == [True, True, True, False]
+
+
+def test_a_grant_that_is_refused_is_not_sent_again(tmp_path: Path) -> None:
+    with grant_server(403) as (url, keys), pytest.raises(BenchmarkError, match="answered 403"):
+        find_local_stack(tmp_path, 2, url=url)
+    assert len(keys) == 1
+
+
+async def follow_events(*answers: httpx.Response | httpx.HTTPError) -> int:
+    """Begin and end a load of one user, whose events are answered so; count the requests."""
+    given = iter(answers)
+    count = 0
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        nonlocal count
+        count += 1
+        found = next(given, None) or httpx.Response(200, json={"position": "a", "events": []})
+        if isinstance(found, httpx.HTTPError):
+            raise found
+        return found
+
+    transport = httpx.MockTransport(answer)
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://stack.test") as client,
+        LoadRun([client], parse_mix("plain=1"), 1),
+    ):
+        return count
+
+
+async def test_a_load_begins_when_a_slow_stack_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_run, "_READ_SECONDS", 0.001)
+    slow = httpx.Response(503, json={"code": "store_unavailable"})
+    assert await follow_events(slow, httpx.ReadTimeout(""), slow) >= 4
+
+
+async def test_a_load_does_not_begin_without_rights_or_without_an_answer_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        await follow_events(httpx.Response(401))
+    monkeypatch.setattr(load_run, "_READY_SECONDS", 0)
+    with pytest.raises(httpx.HTTPStatusError, match="503"):
+        await follow_events(httpx.Response(503))
+    with pytest.raises(httpx.ReadTimeout):
+        await follow_events(httpx.ReadTimeout(""))
+
+
+def test_a_report_is_printed_even_if_its_stack_does_not_end_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextlib.contextmanager
+    def open_target(*_: object) -> Iterator[None]:
+        yield None
+        raise OSError("the folder is not empty")
+
+    async def measure(*_: object) -> LoadReport:
+        return LoadReport(description={}, samples=build_samples(), seconds=100)
+
+    monkeypatch.setattr(command, "_open_target", open_target)
+    monkeypatch.setattr(command, "run_load", measure)
+    run = CliRunner().invoke(command.main, ["--json"])
+    assert json.loads(run.stdout)["figures"]["accepted"] == 1000
+    assert isinstance(run.exception, OSError)
+
+
+def test_a_failure_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_target(*_: object) -> None:
+        raise httpx.ReadTimeout("")
+
+    monkeypatch.setattr(command, "_open_target", open_target)
+    run = CliRunner().invoke(command.main, ["--json"])
+    assert run.exit_code == 1
+    assert "ReadTimeout" in run.stderr

@@ -28,6 +28,8 @@ SUBMIT = "/api/jobs/image-generation"
 _USER = "bench"
 _GRANT = 1_000_000
 _START_SECONDS = 60.0
+#: The stack says itself why it cannot start: gcloud, an emulator and the servers have a limit each.
+_STACK_START_SECONDS = 180.0
 #: The request of all contenders. Taskreel's also has the option to generate nothing.
 _BODY: Mapping[str, Any] = {
     "prompt": "A lighthouse in a storm, the lamp lit, waves over the rocks",
@@ -116,7 +118,7 @@ def start_stack(
     with ProcessTree(folder / "bench.log") as tree:
         command = [sys.executable, "-m", "taskreel_local.cli.main", "dev", *common, *options]
         tree.start(command, environ=clean_environ(PYTHONPATH=path, **environ))
-        for _ in wait_for(_START_SECONDS, "starting the stack", tree):
+        for _ in wait_for(_STACK_START_SECONDS, "starting the stack", tree):
             url = data.read_url()
             if url is not None:
                 yield url, tree

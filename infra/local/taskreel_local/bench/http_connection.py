@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from taskreel_local.bench.process_tree import BenchmarkError
+from taskreel_local.bench.process_tree import BenchmarkError, NoAnswerError
 
 
 class Connection:
@@ -33,14 +34,20 @@ class Connection:
     def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """Return the JSON response. Raises BenchmarkError unless it is 2xx."""
+        """Return the JSON response.
+
+        Raises BenchmarkError unless it is 2xx; of that NoAnswerError, where another try may help.
+        """
         text = None if body is None else json.dumps(body)
         try:
             status, answer = self._exchange(method, path, text, headers or {})
         except (OSError, http.client.HTTPException) as error:
-            raise BenchmarkError(f"{method} {path}: no response ({error!r})") from None
+            # A late answer must not be read as that of the next request.
+            self._http.close()
+            raise NoAnswerError(f"{method} {path}: no response ({error!r})") from None
         if not 200 <= status < 300:
-            raise BenchmarkError(
+            kind = NoAnswerError if status == HTTPStatus.SERVICE_UNAVAILABLE else BenchmarkError
+            raise kind(
                 f"{method} {path} answered {status}: {answer[:300].decode(errors='replace')}"
             )
         return json.loads(answer)

@@ -25,6 +25,10 @@ class BenchmarkError(Exception):
     """This benchmark cannot run; the message says why, or what to install. Others continue."""
 
 
+class NoAnswerError(BenchmarkError):
+    """A server has not answered, or says that it cannot at this time: another try may succeed."""
+
+
 class ProcessTree:
     """The processes started with `start`, and their children. Their output goes to `log`."""
 
@@ -91,6 +95,8 @@ class ProcessTree:
             for process in remaining:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     end(process)
+        # A killed process may still write into the folder that its caller removes.
+        psutil.wait_procs(everything, timeout=_LEAVE_SECONDS)
         self._log.close()
 
     def _list_processes(self) -> Iterator[psutil.Process]:

@@ -194,9 +194,10 @@ def main(  # noqa: PLR0913 - one parameter an option
     try:
         with _open_target(target, data, users, token, tokens_file, google_emulators) as found:
             report = asyncio.run(run_load(found, options, console))
+            # Before the stack ends: what has been measured is not lost with its end.
+            _print_report(report, console, save, as_json=as_json)
     except (TargetError, BenchmarkError, httpx.HTTPError) as error:
-        raise click.ClickException(str(error)) from None
-    _print_report(report, console, save, as_json=as_json)
+        raise click.ClickException(str(error) or repr(error)) from None
     sys.exit(not report.holds)
 
 

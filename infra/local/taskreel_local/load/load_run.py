@@ -23,6 +23,9 @@ from taskreel_local.load.load_samples import Samples, Submission, Usage, read_en
 
 #: A follower reads the changes of its user's jobs so often.
 _READ_SECONDS = 0.5
+#: A stack that has just started, or measured its peak, may answer 503 or nothing for so long: its
+#: emulators are slow at first on a machine that other work shares.
+_READY_SECONDS = 60.0
 #: An answer with so many events has more behind it.
 _FULL_ANSWER = 100
 _TIMEOUT = httpx.Timeout(30.0)
@@ -184,10 +187,13 @@ class LoadRun:
                     "/api/jobs/events", params=query, headers={"Prefer": "wait=10"}
                 )
             except httpx.HTTPError:
+                if not ready.is_set() and self.seconds > _READY_SECONDS:
+                    raise
                 await asyncio.sleep(_READ_SECONDS)
                 continue
             if not answer.is_success:
-                if not ready.is_set():
+                may_pass = answer.is_server_error and self.seconds <= _READY_SECONDS
+                if not ready.is_set() and not may_pass:
                     answer.raise_for_status()
                 await asyncio.sleep(_READ_SECONDS)
                 continue

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskreel_local.bench.contenders import start_stack
 from taskreel_local.bench.http_connection import Connection
+from taskreel_local.bench.process_tree import NoAnswerError
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 
 #: More than a load spends.
 _GRANT = 1_000_000_000
+#: A stack that has just started may not answer, or answer 503, for so long.
+_GRANT_SECONDS = 60.0
+_GRANT_WAIT_SECONDS = 1.0
 
 
 class TargetError(Exception):
@@ -34,7 +40,11 @@ class LoadTarget:
 @contextlib.contextmanager
 def start_own_stack(users: int, *options: str) -> Iterator[LoadTarget]:
     """Run a stack without limits a user in a folder of its own, which is removed after it."""
-    with tempfile.TemporaryDirectory(prefix="taskreel-load-") as text:
+    with tempfile.TemporaryDirectory(
+        # Of a process that was killed, a file may still be written while the folder is removed.
+        prefix="taskreel-load-",
+        ignore_cleanup_errors=True,
+    ) as text:
         folder = Path(text)
         with start_stack(folder, *options) as (url, _tree):
             yield find_local_stack(folder, users, url=url, name="a stack of its own")
@@ -51,14 +61,30 @@ def find_local_stack(
     names = [f"load-{number}" for number in range(users)]
     with Connection(found, make_token(data, user="load-admin", role="admin")) as admin:
         for user in names:
-            grant = {"amount": _GRANT, "reason": "scripts/load"}
-            admin.call("POST", f"/api/credits/{user}/grants", grant)
+            _grant_credits(admin, user)
     return LoadTarget(
         url=found,
         name=name or f"the stack on {folder}",
         tokens=[make_token(data, user=user, tier="enterprise") for user in names],
         data=folder,
     )
+
+
+def _grant_credits(admin: Connection, user: str) -> None:
+    """Grant credits once, with as many tries as a slow start needs. Raises BenchmarkError."""
+    grant = {"amount": _GRANT, "reason": "scripts/load"}
+    # A try without an answer may have been carried out.
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    end = time.monotonic() + _GRANT_SECONDS
+    while True:
+        try:
+            admin.call("POST", f"/api/credits/{user}/grants", grant, headers)
+        except NoAnswerError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_GRANT_WAIT_SECONDS)
+        else:
+            return
 
 
 def find_deployment(url: str, token: str | None, tokens_file: Path | None) -> LoadTarget:
