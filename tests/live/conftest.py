@@ -78,6 +78,9 @@ class Client:
                 self._news.clear()
                 await self._news.wait()
 
+    async def wait_until_any(self, seconds: float) -> None:
+        await self.wait_for(lambda: bool(self.printed), seconds)
+
     async def wait_until_printed(self, key: str) -> dict[str, Any]:
         await self.wait_for(lambda: any(key in one for one in self.printed))
         return next(one for one in self.printed if key in one)
