@@ -184,11 +184,15 @@ def _build_fetch(own: Sequence[str]) -> Fetch:
     return fetch
 
 
-async def _probe_file(workers: MediaWorkers, file: Path, /) -> FileFacts:
+async def _probe_file(
+    workers: MediaWorkers, file: Path, /, *, every_packet: bool = False
+) -> FileFacts:
     """`ProbeFile` in a worker process: a damaged file must not take this process with it."""
     from taskreel.media.probe import probe_file
 
-    info = await workers.run(probe_file, file, timeout_seconds=_PROBE_SECONDS)
+    info = await workers.run(
+        probe_file, file, every_packet=every_packet, timeout_seconds=_PROBE_SECONDS
+    )
     return FileFacts(
         content_type=info.content_type,
         bytes=info.bytes,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 import wave
+from datetime import timedelta
 from typing import Any
 
+import av
 import pytest
 
 from functions.fake_providers import ProviderSetup, StartProviders
@@ -37,6 +40,23 @@ def build_long_wav(seconds: int) -> str:
         file.setframerate(50)
         file.writeframes(b"\x80" * (50 * seconds))
     return "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def build_lying_webm(seconds: int, stated: float) -> bytes:
+    """Silence whose header states another length than it has."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="webm") as container:
+        stream = container.add_stream("libopus", rate=48_000, layout="mono")
+        for number in range(seconds * 50):
+            frame = av.AudioFrame(format="s16", layout="mono", samples=960)
+            frame.planes[0].update(bytes(1920))
+            frame.sample_rate, frame.pts = 48_000, number * 960
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    content = bytearray(file.getvalue())
+    at = content.index(b"\x44\x89\x88") + 3  # Duration, eight bytes, in milliseconds
+    content[at : at + 8] = struct.pack(">d", stated * 1000)
+    return bytes(content)
 
 
 async def transcribe(setup: ProviderSetup, seconds: int, **options: Any) -> dict[str, Any]:
@@ -146,6 +166,96 @@ async def test_a_result_longer_than_the_request_allows_is_refused_at_submission(
     # What it says is enough, though the file is a little longer.
     least = {"url": build_long_wav(2), "options": {"maxSeconds": 5}}
     assert (await ada.post(TRANSCRIPTION, json=least)).status_code == 202
+
+
+async def test_a_result_of_ones_own_is_priced_exactly_where_the_job_waits_for_another(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("elevenlabs")
+    ada = setup.user()
+    effect = await complete_job(setup.world, ada, "sound-effect", {"prompt": "a slow wave"})
+    job = await setup.run_job(
+        {
+            "url": f"job:{effect['jobId']}/effect.wav",
+            "dependsOn": [{"jobId": effect["jobId"]}],
+        },
+        TRANSCRIPTION,
+    )
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"] == {"held": 0, "captured": 1, "released": 0}
+
+
+async def test_a_result_that_was_made_again_longer_is_not_bought_for_the_price_of_the_former(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("fal")
+    ada, world = setup.user(), setup.world
+
+    async def stitch(count: int) -> str:
+        body = {"operation": "video-stitch", "inputFiles": [CLIP] * count}
+        path = "/api/jobs/media-processing"
+        made = await ada.post(path, json=body, headers={"Idempotency-Key": "clip"})
+        await world.advance(60)
+        job = await read_job(ada, made.json())
+        assert job["status"] == "COMPLETED", job["error"]
+        return f"job:{job['jobId']}/{job['result']['artifacts'][0]['name']}"
+
+    url = await stitch(2)
+    edit = {
+        "videoUrl": url,
+        "prompt": "in snow",
+        "options": {"maxSeconds": 600},
+        "scheduleAt": (world.now() + timedelta(hours=1)).isoformat(),
+    }
+    job = await submit_job(ada, edit, "/api/jobs/video-edit")
+    assert job["credits"]["held"] == VIDEO_EDIT_PRICE.credits
+    removed = await ada.delete(f"/api/jobs/media-processing/{url[4:].partition('/')[0]}")
+    assert removed.status_code == 204
+    assert await stitch(12) == url
+    await world.advance(3600)
+    found = await read_job(ada, job)
+    assert (found["status"], found["error"]["code"]) == ("FAILED", "input_too_large")
+    assert found["credits"]["captured"] == 0
+    assert setup.fakes["fal"].creates == 0
+
+
+async def test_a_file_whose_header_states_less_than_it_plays_is_charged_for_what_it_plays(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("fal")
+    setup.fakes["fal"].files["mp4"] = mp4()
+    sound = "data:audio/webm;base64," + base64.b64encode(build_lying_webm(40, 1.0)).decode()
+    request = {"videoUrl": CLIP, "audioUrl": sound}
+    job = await setup.run_job(request, "/api/jobs/lip-sync")
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"]["captured"] == 2 * LIP_SYNC_PRICE.credits
+
+
+async def test_a_provider_gets_the_very_file_that_was_measured(
+    start_providers: StartProviders,
+) -> None:
+    """The user's own server might send it another one, and a longer."""
+    setup = await start_providers("fal", api_base_url="https://taskreel.example")
+    fake = setup.fakes["fal"]
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(1)
+        file.setframerate(8000)
+        file.writeframes(b"\x80" * (8000 * 650))
+    fake.files["wav"] = buffer.getvalue()
+    job = await setup.run_job({"url": f"{fake.delivery}/files/voice.wav"}, TRANSCRIPTION)
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"]["captured"] == 2
+    (sent,) = [call.body["audio_url"] for call in fake.calls if call.method == "POST"]
+    assert sent.startswith("https://taskreel.example/")
+    # The copy goes with the job.
+    ada, blobs = setup.user(), setup.world.services.blobs
+    folder = f"artifacts/{job['jobId']}/"
+    assert [path async for path in blobs.list_paths(folder) if path.endswith(".measured")]
+    assert (await ada.delete(f"{TRANSCRIPTION}/{job['jobId']}")).status_code == 204
+    await setup.world.advance(60)
+    assert not [path async for path in blobs.list_paths(folder)]
 
 
 async def test_a_step_is_charged_by_the_length_of_its_file(

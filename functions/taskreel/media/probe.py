@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
+#: Encoders pad the end of a sound, which headers may leave out.
+_HEADER_SLACK_SECONDS = 0.5
 #: Types of containers without pictures.
 SOUND_ONLY = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}
 
@@ -42,8 +45,11 @@ class MediaInfo:
     channels: int | None = None
 
 
-def probe_file(path: Path) -> MediaInfo:
-    """Read a file's facts from its content. Raises PermanentError for an unreadable file."""
+def probe_file(path: Path, *, every_packet: bool = False) -> MediaInfo:
+    """Read a file's facts from its content. Raises PermanentError for an unreadable file.
+
+    With `every_packet` its length is that of its packets, where the header states a shorter one.
+    """
     kind = detect_kind(path)
     file = MediaInfo(
         content_type=kind.content_type, bytes=path.stat().st_size, sha256=_hash_file(path)
@@ -52,7 +58,7 @@ def probe_file(path: Path) -> MediaInfo:
         case "image":
             return _read_image(path, file)
         case "stream":
-            return _read_stream(path, file)
+            return _read_stream(path, file, every_packet=every_packet)
         case "text":
             return file
 
@@ -69,6 +75,22 @@ def read_duration(container: InputContainer) -> float | None:
     return max(ends, default=None)
 
 
+def _read_whole_duration(container: InputContainer) -> float | None:
+    """The seconds of the header, or those of the packets where these are clearly more.
+
+    A header may state less than a service plays, and bills.
+    """
+    if not container.duration:
+        return read_duration(container)
+    stated = container.duration / av.time_base
+    first, last = math.inf, -math.inf
+    for packet in container.demux([*container.streams.video, *container.streams.audio]):
+        if packet.pts is not None:
+            first = min(first, float(packet.pts * packet.time_base))
+            last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    return last - first if last - first > stated + _HEADER_SLACK_SECONDS else stated
+
+
 def _read_image(path: Path, file: MediaInfo) -> MediaInfo:
     with open_image_header(path) as image:
         width, height = image.size
@@ -77,7 +99,7 @@ def _read_image(path: Path, file: MediaInfo) -> MediaInfo:
         return replace(file, width=width, height=height, codecs=((image.format or "").lower(),))
 
 
-def _read_stream(path: Path, file: MediaInfo) -> MediaInfo:
+def _read_stream(path: Path, file: MediaInfo, *, every_packet: bool) -> MediaInfo:
     with open_stream(path) as container:
         video = find_video_stream(container)
         audio = next(iter(container.streams.audio), None)
@@ -96,7 +118,7 @@ def _read_stream(path: Path, file: MediaInfo) -> MediaInfo:
             sample_rate=audio.rate if audio else None,
             channels=audio.channels if audio else None,
             codecs=tuple(stream.codec_context.name for stream in (video, audio) if stream),
-            duration_seconds=read_duration(container),
+            duration_seconds=(_read_whole_duration if every_packet else read_duration)(container),
         )
 
 

@@ -113,8 +113,11 @@ class FileFacts:
 class ProbeFile(Protocol):
     """Reads the facts of a media file from its content."""
 
-    async def __call__(self, file: Path, /) -> FileFacts:
-        """Probe `file`. Raises PermanentError when it is not a readable media file."""
+    async def __call__(self, file: Path, /, *, every_packet: bool = False) -> FileFacts:
+        """Probe `file`. Raises PermanentError when it is not a readable media file.
+
+        With `every_packet` its length is no less than what is in it, whatever its header states.
+        """
 
 
 class MediaWorkers(Protocol):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import struct
 from pathlib import Path
 
 import av
@@ -66,6 +67,21 @@ def test_a_webm_with_sound_has_both_codecs(sounding_clip: Path) -> None:
     assert info.content_type == "video/webm"
     assert info.codecs == ("vp9", "opus")
     assert info.has_audio
+
+
+def test_a_header_that_states_too_little_is_seen_through_where_every_packet_counts(
+    sounding_clip: Path, tmp_path: Path
+) -> None:
+    content = bytearray(sounding_clip.read_bytes())
+    at = content.index(b"\x44\x89\x88") + 3  # the Duration of Matroska, in milliseconds
+    content[at : at + 8] = struct.pack(">d", 100.0)
+    lying = tmp_path / "lying.webm"
+    lying.write_bytes(content)
+    assert probe_file(lying).duration_seconds == pytest.approx(0.1)
+    whole = probe_file(lying, every_packet=True).duration_seconds
+    assert whole == pytest.approx(1.2, abs=0.1)
+    honest = probe_file(sounding_clip).duration_seconds
+    assert probe_file(sounding_clip, every_packet=True).duration_seconds == honest
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs
@@ -223,16 +224,21 @@ async def _prepare_job(services: Services, job: Job, others: Sequence[_Dependenc
     job_type = find_job_type(job.job_type)
     submission: Submission = job_type.submission.model_validate(payload)
 
-    # The hold was computed before the payload was known, and is not raised behind the user's back.
+    plan = await plan_job(services, job_type, submission)
     needed = compute_credits(job_type, submission)
+    if any(call.length_price is not None for call in plan.calls):
+        from taskreel.app.jobs.input_length import price_own_files  # of few jobs: cold start
+
+        # As at the submission, which may have held no more than the price of these very files.
+        plan = await price_own_files(services, Caller(user_id=job.user_id), plan)
+        needed = sum(plan.unit_credits)
+    # The hold was computed before the payload was known, and is not raised behind the user's back.
     if needed > job.credits.held:
         message = (
             f"It would cost {needed} credits now that its payload is known, "
             f"and {job.credits.held} are held."
         )
         raise PermanentError(message, code="budget_exceeded")
-
-    plan = await plan_job(services, job_type, submission)
     return unblock_job(services, job, submission, payload, plan, job_type.deadline)
 
 

@@ -48,11 +48,14 @@ class InputFiles:
         """The counts of all files so far, by the names that they have in the folder."""
         return self._totals
 
-    async def fetch(self, urls: tuple[str, ...], name: str, *, measured: bool) -> tuple[Input, ...]:
+    async def fetch(
+        self, urls: tuple[str, ...], name: str, *, measured: bool, by_length: bool = False
+    ) -> tuple[Input, ...]:
         """Fetch every input of a unit, in order; `name` is the unit's own name in the folder.
 
         A URL is `https:`, `data:`, or a file of the same user: `job:{jobId}/{artifact}` or
-        `upload:{uploadId}`. With `measured`, pixels and seconds are read from the files. Raises
+        `upload:{uploadId}`. With `measured`, pixels and seconds are read from the files;
+        with `by_length` so that no header makes one cheaper, for its seconds are paid for. Raises
         PermanentError for a file that cannot be used or is beyond a limit, RateLimitedError while
         the instance has no room, and TemporaryError for a file that may work later.
         """
@@ -76,8 +79,10 @@ class InputFiles:
             else:
                 fetched = await self._fetch_input(url, target, artifacts.get(target))
             inputs.append(fetched)
-            if measured and target not in artifacts:
-                await self._measure_file(fetched)
+            # Old results have no length, and those of today have one.
+            known = artifacts.get(target)
+            if measured and (known is None or (by_length and not known.duration_seconds)):
+                await self._measure_file(fetched, by_length=by_length)
         return tuple(inputs)
 
     async def _fetch_input(self, url: str, target: Path, artifact: Artifact | None) -> Input:
@@ -123,10 +128,10 @@ class InputFiles:
             raise _no_room_error(self._services)
         self._reserved += missing
 
-    async def _measure_file(self, fetched: Input) -> None:
+    async def _measure_file(self, fetched: Input, *, by_length: bool) -> None:
         """Count the pixels and seconds of a file; one that is unreadable is left to its use."""
         try:
-            facts = await self._services.probe_file(fetched.path)
+            facts = await self._services.probe_file(fetched.path, every_packet=by_length)
         except PermanentError:
             return
         self._count_size(

@@ -14,13 +14,19 @@ from taskreel.app.caller import Caller
 from taskreel.app.jobs.input_files import find_artifact
 from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.services import Services
+from taskreel.domain.artifact import artifact_path
 from taskreel.domain.credits import format_credits
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.input_limits import INPUT_TOO_LARGE, InputTotals
+from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitRun
+from taskreel.domain.upload import is_upload_reference
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.length_price import FREE_SECONDS, LengthPrice
 from taskreel.ports import Input
+
+#: No provider fetches a smaller file by its address: it goes in the request.
+_MOST_INLINE_BYTES = 150_000
 
 
 async def price_own_files(services: Services, caller: Caller, plan: JobPlan) -> JobPlan:
@@ -48,8 +54,10 @@ async def price_own_files(services: Services, caller: Caller, plan: JobPlan) -> 
     return replace(plan, units=tuple(units), unit_credits=tuple(prices))
 
 
-def price_inputs(run: UnitRun, unit: Unit, inputs: Sequence[Input], totals: InputTotals) -> UnitRun:
-    """The unit with the price of its files, which were measured as they arrived.
+def price_inputs(
+    job: Job, run: UnitRun, unit: Unit, inputs: Sequence[Input], totals: InputTotals
+) -> UnitRun:
+    """The unit of `job` with the price of its files, which were measured as they arrived.
 
     Raises PermanentError, before anything is bought, for files beyond what is held: a hold is not
     raised behind the user's back.
@@ -58,16 +66,43 @@ def price_inputs(run: UnitRun, unit: Unit, inputs: Sequence[Input], totals: Inpu
     assert price is not None  # noqa: S101 - only called for such units
     lengths = [totals.get_seconds(one.path.name) for one in inputs]
     for one, length in zip(inputs, lengths, strict=True):
-        if not length:
+        if not 0 < length < math.inf:
             message = f"{one.label}: its length cannot be read, and the price follows from it."
             raise PermanentError(message, code="input_invalid")
     seconds = price.choose_seconds(lengths)
     needed = price.price_seconds(seconds)
     # A run before may have lowered the unit's price; a file of the web may have changed since.
     most = max(run.credits, unit.credits)
+    if job.parent_id is None:
+        # Never more than is held, which is less than the unit's price where its files were results
+        # of own jobs: one of those may have been removed and made again since, and be longer. The
+        # hold of a child job is its pipeline's, of that price.
+        most = min(most, job.credits.held)
     if needed > most or _is_beyond(unit, seconds):
         raise _refuse_length(inputs[lengths.index(seconds)], seconds, price, needed, most)
     return run.with_changes(credits=needed, input_seconds=round(seconds, 3))
+
+
+async def store_measured(
+    services: Services, job: Job, unit: Unit, inputs: Sequence[Input]
+) -> tuple[Input, ...]:
+    """The inputs of a unit, those of the web by the address of a copy in the bucket.
+
+    The copy is removed with the job. A provider fetches a large file by its address, and the user's
+    own server may send it another one than the one that was measured, and longer.
+    """
+    stored: list[Input] = []
+    for one, asked in zip(inputs, unit.input_urls, strict=True):
+        is_own = asked.startswith(("job:", "data:")) or is_upload_reference(asked)
+        if is_own or one.path.stat().st_size <= _MOST_INLINE_BYTES:
+            stored.append(one)
+            continue
+        path = artifact_path(job.job_id, job.fence, f"{one.path.name}.measured")
+        await services.blobs.put(path, one.path, content_type=one.content_type)
+        expires_in = services.rules.signed_url_lifetime
+        url = await services.blobs.signed_url(path, expires_in=expires_in)
+        stored.append(replace(one, url=url))
+    return tuple(stored)
 
 
 def _is_beyond(unit: Unit, seconds: float) -> bool:

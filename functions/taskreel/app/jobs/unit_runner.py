@@ -135,12 +135,18 @@ class UnitRunner:
             by_length = self._planned.length_price is not None
             measured = not self._is_paid() or by_length
             files = self._get_inputs()
-            inputs = await files.fetch(urls, request.name, measured=measured)
-            request = replace(request, inputs=inputs)
+            inputs = await files.fetch(urls, request.name, measured=measured, by_length=by_length)
             if by_length:
-                from taskreel.app.jobs.input_length import price_inputs  # of few: cold start
+                from taskreel.app.jobs import input_length  # of few units: cold start
 
-                self.unit = price_inputs(self.unit, self._planned, inputs, files.totals)
+                self.unit = input_length.price_inputs(
+                    self._job, self.unit, self._planned, inputs, files.totals
+                )
+                if self._is_paid():
+                    inputs = await input_length.store_measured(
+                        self._services, self._job, self._planned, inputs
+                    )
+            request = replace(request, inputs=inputs)
         if self._is_paid():
             await self._purchase(request)
         else:
