@@ -8,7 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.job_requests import IMAGE, NOOP, expect_problem, image_request, submit_job
+from functions.job_requests import (
+    IMAGE,
+    NOOP,
+    expect_problem,
+    image_request,
+    read_balance,
+    submit_job,
+)
+from functions.test_operations import follow, order
 from functions.test_project_account import expect_sound_books, grant, read_numbers
 from functions.test_projects import PROJECTS, make_project
 from functions.test_schedules import pass_minutes
@@ -290,6 +298,49 @@ async def test_a_recurring_job_of_a_key_ends_with_the_key(
     assert {one["result"] for one in history} == {"submitted", "refused"}
     assert await read_numbers(ada, film) == captured
     await expect_sound_books(world)
+
+
+async def test_a_bulk_operation_of_a_key_ends_with_the_key(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, film: str
+) -> None:
+    made = await make_key(ada, film)
+    server = use_key(world, made["token"])
+    at = (world.now() + timedelta(days=1)).isoformat()
+    jobs = [
+        str((await submit_job(ada, {**NOOP, "projectId": film, "scheduleAt": at}))["jobId"])
+        for _ in range(3)
+    ]
+    wanted = {"action": "cancel", "filter": {"projectId": film}, "limit": 100}
+    operation = await order(server, **wanted)
+    assert (await ada.delete(f"{PROJECTS}/{film}/keys/{made['keyId']}")).status_code == 204
+    ended = await follow(world, admin, operation)
+    assert (ended["state"], ended["changed"]) == ("aborted", 0)
+    assert {str((await world.job(job)).status) for job in jobs} == {"SCHEDULED"}
+    # One that is valid does what its project's members may.
+    other = use_key(world, (await make_key(ada, film))["token"])
+    ended = await follow(world, admin, await order(other, **wanted))
+    assert (ended["state"], ended["changed"]) == ("done", 3)
+
+
+async def test_a_revoked_key_spends_nothing_of_its_projects_members(
+    world: World, ada: httpx.AsyncClient, film: str
+) -> None:
+    made = await make_key(ada, film)
+    server = use_key(world, made["token"])
+    done = await submit_job(ada, {**NOOP, "projectId": film})
+    failed = await submit_job(ada, {**image_request("fail-permanent"), "projectId": film})
+    await world.advance(60)
+    assert (await server.get("/api/jobs")).status_code == 200
+    known = dict(world.services.counts.keys_of_project)
+    assert (await ada.delete(f"{PROJECTS}/{film}/keys/{made['keyId']}")).status_code == 204
+    # As at another process, which has it in memory still.
+    world.services.counts.keys_of_project.update(known)
+    before = await read_balance(ada)
+    replayed = await server.post(f"{IMAGE}/{done['jobId']}/replay")
+    expect_problem(replayed, 401, "unauthenticated")
+    retried = await server.post(f"{IMAGE}/{failed['jobId']}/retry")
+    expect_problem(retried, 403, "forbidden")
+    assert await read_balance(ada) == before
 
 
 async def test_a_key_that_was_just_verified_costs_no_read(

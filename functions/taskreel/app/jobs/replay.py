@@ -39,11 +39,17 @@ async def prepare_replay(
     """The request to submit, and its owner: a job whose lineage begins with the job `named`.
 
     `named` is its type and id. Raises ConflictError unless it has ended, ForbiddenError where work
-    may have been bought unless an admin asks, InvalidError for a step that it does not have, and
-    ValidationError when the edited payload does not fit.
+    may have been bought unless an admin asks, UnauthenticatedError for a key that was revoked,
+    InvalidError for a step that it does not have, and ValidationError when the edited payload does
+    not fit.
     """
     job_type, job_id = named
     original = await find_job_to_change(services, caller, job_id, job_type)
+    if caller.key_project is not None and caller.user_id != original.user_id:
+        from taskreel.app.projects.key_callers import check_key  # of few callers: cold start
+
+        # The hold is made as the owner's, so it does not see that the key was revoked.
+        await check_key(services, caller)
     _require_replayable(original)
     require_unambiguous(original, caller)
     if wanted.edit and not caller.admin and caller.user_id != original.user_id:

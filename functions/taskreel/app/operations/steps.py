@@ -16,6 +16,7 @@ from taskreel.app.operations.operation_tasks import build_operation_task
 from taskreel.app.operations.orders import read_page
 from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
+from taskreel.domain.errors import UnauthenticatedError
 from taskreel.domain.job import Job
 from taskreel.domain.operation import MOST_NAMED, BulkOperation, OperationState, RefusedJob
 from taskreel.ports import Transaction
@@ -76,7 +77,15 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         projects=None if operation.projects is None else frozenset(operation.projects),
         roles={project: ProjectRole(role) for project, role in operation.roles.items()},
     )
-    # Read again for each step: a member who has left changes nothing more.
+    # Read again for each step: a member who has left changes nothing more, and a key that was
+    # revoked nothing at all. Its role is no claim of a token, which would end by itself.
+    if caller.key_project is not None:
+        from taskreel.app.projects.key_callers import check_key  # of few orders: cold start
+
+        try:
+            await check_key(services, caller)
+        except UnauthenticatedError:
+            return await _abort(services, operation)
     caller = await add_stored_role(services, caller, operation.filter.project_id)
     left = operation.limit - operation.changed
     page = await read_page(
@@ -112,6 +121,20 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
             wake_at=now + _LEASE + services.rules.rescue_after,
         )
     return await services.store.transaction(lambda tx: _store(tx, operation, progressed))
+
+
+async def _abort(services: Services, operation: BulkOperation) -> BulkOperation | None:
+    """End the operation of a key that was revoked, or has expired, before its next jobs."""
+    log.warning(
+        "a bulk operation ends early: the API key that ordered it was revoked or has expired",
+        extra={
+            "action": "operation_aborted",
+            "operation_id": operation.operation_id,
+            "user_id": operation.user_id,
+        },
+    )
+    aborted = operation.finish(OperationState.ABORTED, services.clock.now())
+    return await services.store.transaction(lambda tx: _store(tx, operation, aborted))
 
 
 async def _store(

@@ -31,13 +31,14 @@ async def hold_in_project(
 
     A project that pays its jobs holds `cost` in its own account: `paid_by` of the job is set.
     `caller` must be an editor of it. A later round of a job is its owner's right, who may be no
-    member any more: there the caller must be one only where the project pays. Raises
-    ForbiddenError, SpendCapError and TooFewCreditsError. The owner of the project gets its alerts.
+    member any more: there the caller must be one only where the project pays, and a key always, for
+    its role was read some seconds ago. Raises ForbiddenError, SpendCapError and
+    TooFewCreditsError. The owner of the project gets its alerts.
     """
     project = await load_project(tx, job.project_id)
     if project is None:
         return job, None
-    if job.round == 1 or project.has_account:
+    if job.round == 1 or project.has_account or caller.key_project is not None:
         require_editor(caller, project, at)
     check_payer(project, job.user_id, cost)
     if project.account_id is not None:
