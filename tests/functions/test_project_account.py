@@ -152,6 +152,21 @@ async def test_members_pay_again_once_an_admin_says_so(
     ]
 
 
+async def test_a_repeated_grant_leaves_the_payer_as_it_is(
+    ada: httpx.AsyncClient, admin: httpx.AsyncClient, film: str
+) -> None:
+    path, key = f"{PROJECTS}/{film}", {"Idempotency-Key": "pilot"}
+    for payer, pays in (("project", True), ("members", False)):
+        first = await admin.post(f"{path}/grants", json={"amount": 10}, headers=key)
+        assert first.status_code == 201, first.text
+        assert (await admin.put(f"{path}/payer", json={"payer": payer})).status_code == 200
+        again = await admin.post(f"{path}/grants", json={"amount": 10}, headers=key)
+        assert (again.status_code, again.json()["available"]) == (201, 10)
+        assert (await ada.get(path)).json()["hasAccount"] is pays
+    await grant(admin, film, 1)
+    assert (await ada.get(path)).json()["hasAccount"] is True
+
+
 async def test_an_audit_reads_a_projects_ledger_once_for_all_members(
     world: World,
     monkeypatch: pytest.MonkeyPatch,

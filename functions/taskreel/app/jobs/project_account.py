@@ -15,7 +15,7 @@ from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import project_account_id, random_id
 from taskreel.domain.project import Project
 from taskreel.ports import Transaction
-from taskreel.store_collections import ACCOUNTS, AUDIT, PROJECTS
+from taskreel.store_collections import ACCOUNTS, AUDIT, LEDGER, PROJECTS
 
 
 async def grant_to_project(services: Services, project_id: str, order: GrantOrder) -> Account:
@@ -38,8 +38,10 @@ async def grant_to_project(services: Services, project_id: str, order: GrantOrde
         project = await load_project(tx, project_id)
         if project is None:
             raise NotFoundError(f"There is no project {project_id}: POST /api/projects makes one.")
+        # A grant that is repeated by its idempotency key is none: the payer may have changed since.
+        is_repeated = await tx.get(LEDGER, entry.entry_id) is not None
         account = await write_grant(services, tx, entry)
-        if not project.has_account:
+        if not project.has_account and not is_repeated:
             # In the commit of the grant: a project never pays from an account that has nothing.
             tx.set(PROJECTS, project_id, project.model_copy(update={"has_account": True}))
             tx.create(AUDIT, opening.entry_id, opening)
