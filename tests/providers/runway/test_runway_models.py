@@ -14,6 +14,7 @@ from taskreel.adapters.providers.model_limits import list_lacking
 from taskreel.adapters.providers.model_lookup import find_row, get_today, list_rows
 from taskreel.adapters.providers.model_prices import estimate_cost
 from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.ratios import count_pixels
 from taskreel.adapters.providers.runway.adapter import Runway
 from taskreel.ports import Capability
 
@@ -44,6 +45,32 @@ def test_every_size_of_a_row_is_one_that_the_sdk_knows(row: ModelRow) -> None:
     if row.max_inputs:
         sizes = [name for name, _ in row.input_sizes if row.size_field == "ratio"]
         assert {*row.ratios, *sizes} <= {*list_ratios(from_picture, row.name)}
+
+
+@pytest.mark.parametrize(
+    ("model", "capability", "size", "expected"),
+    [
+        ("gemini_image3_pro", Capability.IMAGE, (5056, 3392), 0.40),
+        ("gemini_image3_pro", Capability.IMAGE, (3584, 4800), 0.40),
+        ("gemini_image3_pro", Capability.IMAGE, (8192, 8192), 0.40),
+        ("grok_imagine_image_2", Capability.IMAGE, (3200, 1440), 0.08),
+        ("hailuo3", Capability.VIDEO, (3840, 2160), 5 * 0.15),
+        ("grok_imagine_1_5", Capability.VIDEO, (2560, 1440), 5 * 0.29),
+    ],
+)
+def test_the_largest_sizes_have_the_price_of_the_size_that_is_made(
+    model: str, capability: Capability, size: tuple[int, int], expected: float
+) -> None:
+    row = find_row("runway", model, capability, get_today())
+    params = {"width": size[0], "height": size[1], "duration": 5.0}
+    assert estimate_cost(row, params) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("row", SHAPED, ids=lambda row: f"{row.name} {row.capability}")
+def test_every_size_of_a_row_with_prices_by_pixels_is_within_them(row: ModelRow) -> None:
+    most = max((pixels for pixels, _ in row.usd_by_pixels), default=None)
+    sizes = [count_pixels(size) for size in (*row.ratios, *row.text_ratios)]
+    assert most is None or max(sizes) <= most
 
 
 @pytest.mark.parametrize(

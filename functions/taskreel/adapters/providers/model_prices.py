@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskreel.adapters.providers.model_row import ModelRow, PriceUnit, find_nearest
@@ -51,7 +51,7 @@ def count_token_cost(row: ModelRow, tokens_in: int | None, tokens_out: int | Non
 def _find_price_by_side(row: ModelRow, params: Mapping[str, Any], price: float) -> float:
     """The price of the size that the longest side makes of a picture or a clip."""
     longest = max(params.get("width") or _SIDE_PIXELS, params.get("height") or _SIDE_PIXELS)
-    return next((usd for most, usd in row.usd_by_side if longest <= most), price)
+    return _find_price_of_size(row.usd_by_side, longest, price)
 
 
 def _find_price_by_pixels(row: ModelRow, params: Mapping[str, Any], price: float) -> float:
@@ -59,7 +59,17 @@ def _find_price_by_pixels(row: ModelRow, params: Mapping[str, Any], price: float
     if not row.usd_by_pixels:
         return price
     pixels = count_pixels(choose_text_ratio(row, params))
-    return next((usd for most, usd in row.usd_by_pixels if pixels <= most), price)
+    return _find_price_of_size(row.usd_by_pixels, pixels, price)
+
+
+def _find_price_of_size(prices: Sequence[tuple[int, float]], size: int, price: float) -> float:
+    """The price of the least listed size that holds `size`; else `price`.
+
+    Beyond the last size nothing costs less than it: what is larger is made in that size.
+    """
+    if not prices:
+        return price
+    return next((usd for most, usd in prices if size <= most), max(price, prices[-1][1]))
 
 
 def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:

@@ -93,7 +93,7 @@ RECRAFT_RATIOS = (
     *("1152:896", "896:1152", "1280:896", "896:1280", "1536:768", "768:1536", "832:1344"),
 )
 #: The most pixels of a size that counts as 1K, 2K or 4K.
-P1K, P2K, P4K = 1_400_000, 4_600_000, 17_100_000
+P1K, P2K, P4K = 1_400_000, 4_700_000, 17_300_000
 
 
 def _build_picture(name: str, usd: float | None, **more: Any) -> ModelRow:
