@@ -48,6 +48,7 @@ class UnstartedJob(NamedTuple):
     next_attempt_at: datetime | None
     delivery: int
     request_hash: str | None
+    parent_id: str | None
     operations: tuple[dict[str, Any], ...] = ()
 
 
@@ -156,8 +157,9 @@ def find_attempt_limit(job: Job | UnstartedJob) -> timedelta:
 
 
 def _build_job_task(job: Job | UnstartedJob, task_number: str | None = None) -> Task:
-    if task_number is None and job.request_hash is not None:
-        # As in `name_entry`: the id may come again, and a queue takes a task's name once.
+    may_come_again = job.request_hash is not None or job.parent_id is not None
+    if task_number is None and may_come_again:
+        # As in `name_round`: the id may come again, and a queue takes a task's name once.
         task_number = f"{job.delivery}/{int(job.created_at.timestamp() * 1000)}"
     return build_task(
         find_queue(job),

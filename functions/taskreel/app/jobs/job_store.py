@@ -244,10 +244,10 @@ def _measure_text(text: str) -> int:
 def name_round(job: Job) -> str:
     """The name of a round of a job, which no round of any other job has, before or after it.
 
-    A job with an idempotency key may be removed, and then made again under the same id: its time
-    tells the two apart. The other ids are random.
+    A job with an idempotency key may be removed, and then made again under the same id, and so are
+    the child jobs of such a pipeline: its time tells the two apart. The other ids are random.
     """
     name = f"{job.job_id}.{job.round}"
-    if job.request_hash is None:
+    if job.request_hash is None and job.parent_id is None:
         return name
     return f"{name}.{int(job.created_at.timestamp() * 1000)}"

@@ -44,6 +44,7 @@ _TASK_FIELDS = (
     "nextAttemptAt",
     "delivery",
     "requestHash",
+    "parentId",
 )
 #: Jobs of which these fields alone are read: at a start there may be 100,000.
 _PARTS_OF_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
@@ -142,7 +143,7 @@ def _read_unstarted_job(row: Row[Mapping[str, Any]]) -> UnstartedJob | None:
     data = row.data
     if any(map(data.get, _MORE_TO_DO)):
         return None
-    job_type, own_limit, created_at, due_at, delivery, digest = [
+    job_type, own_limit, created_at, due_at, delivery, digest, parent_id = [
         data[name] for name in _TASK_FIELDS
     ]
     is_whole = (
@@ -151,6 +152,7 @@ def _read_unstarted_job(row: Row[Mapping[str, Any]]) -> UnstartedJob | None:
         and isinstance(due_at, datetime | None)
         and isinstance(delivery, int | None)
         and isinstance(digest, str | None)
+        and isinstance(parent_id, str | None)
     )
     if not is_whole:
         return None
@@ -162,6 +164,7 @@ def _read_unstarted_job(row: Row[Mapping[str, Any]]) -> UnstartedJob | None:
         due_at,
         1 if delivery is None else delivery,
         digest,
+        parent_id,
     )
 
 
