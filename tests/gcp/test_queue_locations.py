@@ -17,6 +17,7 @@ from taskreel.adapters.gcp.queue_locations import (
     Locations,
     parse_locations,
 )
+from taskreel.adapters.gcp.task_queues import _SINGLE_CALLS
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
@@ -144,6 +145,20 @@ async def test_a_location_that_fails_again_is_passed_over_for_longer(
         clock.now += FIRST_PAUSE_SECONDS
         await tasks.enqueue(make_task("job-4"))
         assert FIRST in outages.calls
+
+
+async def test_without_batches_a_location_that_is_down_is_called_a_few_times_only(
+    service: LocalCloudTasks, outages: Outages
+) -> None:
+    async with connect_both(service, outages) as tasks:
+        await tasks.pause(QUEUE)
+        tasks._connect()._has_batches = False
+        outages.lost[FIRST] = grpc.StatusCode.UNAVAILABLE
+        outages.calls.clear()
+        await tasks.enqueue_many([make_task(f"job-{number}") for number in range(100)])
+        # Twice for those under way at once, and not in five rounds of 2.5 s.
+        assert outages.calls.count(FIRST) <= 2 * _SINGLE_CALLS
+    assert await count_tasks(service) == (0, 100)
 
 
 async def test_a_lost_answer_may_double_a_task_and_loses_none(

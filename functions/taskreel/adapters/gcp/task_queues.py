@@ -13,14 +13,18 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
-from google.api_core.exceptions import AlreadyExists, MethodNotImplemented
+from google.api_core.exceptions import (
+    AlreadyExists,
+    GoogleAPICallError,
+    MethodNotImplemented,
+)
 from google.cloud.tasks_v2.services.cloud_tasks import CloudTasksAsyncClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 from google.cloud.tasks_v2.types import cloudtasks, target
 from google.longrunning import operations_pb2
 
 from taskreel.adapters.gcp.error_advice import Service, explain_error
-from taskreel.adapters.gcp.google_client import RetryBudget, build_client
+from taskreel.adapters.gcp.google_client import RetryBudget, build_client, is_temporary
 from taskreel.adapters.task_target import TaskTarget, await_all
 from taskreel.domain.errors import QueueError
 from taskreel.ports import QueueStats, Task
@@ -136,16 +140,27 @@ class TaskQueues:
     async def _create_singly(
         self, queue_name: str, tasks: Mapping[int, Task], *, hurried: bool
     ) -> Mapping[int, QueueError]:
-        """Create tasks by one call each, some at a time; return the errors by position."""
+        """Create tasks by one call each, some at a time; return the errors by position.
+
+        After a hurried call that a location did not answer no further one is begun: they would wait
+        for it in turn, and another location can take all of them.
+        """
         limit = asyncio.Semaphore(_SINGLE_CALLS)
         errors: dict[int, QueueError] = {}
+        unanswered: list[QueueError] = []
 
         async def create(position: int, task: Task) -> None:
             async with limit:
+                if unanswered:
+                    errors[position] = unanswered[0]
+                    return
                 try:
                     await self.create_task(queue_name, task, hurried=hurried)
                 except QueueError as error:
                     errors[position] = error
+                    cause = error.__cause__
+                    if hurried and isinstance(cause, GoogleAPICallError) and is_temporary(cause):
+                        unanswered.append(error)
 
         await await_all(create(position, task) for position, task in tasks.items())
         return errors
