@@ -281,7 +281,8 @@ async def close_ports() -> None:
     built = services()
     await built.flush_records()
     if built.alerts is not None:
-        await built.alerts.finish_sends()
+        # A receiver that hangs holds up no stop: who stops a process kills it after some seconds.
+        await built.alerts.finish_sends(within=3)
     await asyncio.gather(
         *(
             port.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from functions.stored_documents import store_documents
 from functions.test_alerts import LostStore, Watched, watching
 from simulation.world import KEY
 from taskreel.app.alerts import watch
+from taskreel.app.services import OperatorAlerts
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.errors import StoreError
 from taskreel.domain.ids import is_user_id
@@ -205,3 +207,12 @@ async def test_a_model_that_nobody_has_tried_again_is_not_resolved(watched: Watc
         await watched.sweep_after(60)
     assert "✅ Resolved: A provider's model" in watched.texts[-1]
     assert len(watched.texts) == 2
+
+
+async def test_a_receiver_that_hangs_holds_up_no_stop() -> None:
+    alerts = OperatorAlerts()
+    hanging = asyncio.create_task(asyncio.Event().wait())
+    alerts.sends.add(hanging)
+    await alerts.finish_sends(within=0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await hanging

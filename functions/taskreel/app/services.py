@@ -170,10 +170,15 @@ class OperatorAlerts:
             return state
         return state.model_copy(update={"swept_at": since})
 
-    async def finish_sends(self) -> None:
-        """Wait for the messages that are being sent; each takes half a minute at most."""
+    async def finish_sends(self, within: float | None = None) -> None:
+        """Wait for the messages that are being sent; each takes half a minute at most.
+
+        Those that are not sent `within` so many seconds are given up; a task sends them again.
+        """
         if self.sends:
-            await asyncio.gather(*self.sends, return_exceptions=True)
+            _, slow = await asyncio.wait(tuple(self.sends), timeout=within)
+            for task in slow:
+                task.cancel()
 
 
 @record(kw_only=True)
