@@ -166,9 +166,10 @@ def _log_status(before: Job | None, job: Job) -> None:
         "provider": job.served_by,
         "cost_usd": job.cost_usd,
         "credits": job.credits.captured or None,
+        # In this literal, of which the table of log events is made.
+        "code": job.error and job.error.code,
+        "error": job.error and job.error.message,
     }
-    if job.error is not None:
-        fields |= {"code": job.error.code, "error": job.error.message}
     # As `log.log` does with `extra`, which checks each name for one that every record has.
     build = logging.getLogRecordFactory()
     record = build(log.name, level, "", 0, f"{job.job_type} {job.status}", (), None)
