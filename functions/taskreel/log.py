@@ -21,6 +21,8 @@ _EMPTY = vars(logging.makeLogRecord({}))
 #: The attributes of every record; all others are fields that the caller passed as `extra`.
 _STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName", "color_message"}
 _SEVERITY = {"WARN": "WARNING", "FATAL": "CRITICAL"}
+#: The loggers of the server.
+_SERVER = "uvicorn"
 
 
 def configure_logging(*, level: str, style: str, project: str | None = None) -> None:
@@ -44,8 +46,9 @@ class _LineHandler(logging.StreamHandler[TextIO]):
     """Writes the lines of one turn of the event loop together: by one system call.
 
     A line of at least WARNING is written at once, with those before it, and so is any line outside
-    of an event loop. What is left at the end of the process `logging` writes then. A process that
-    is killed loses the lines of its present turn.
+    of an event loop, and each of the server's own: it ends by the signal that stopped it, in the
+    turn of its last line. What is left at another end of the process `logging` writes then. A
+    process that is killed loses the lines of its present turn.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -65,7 +68,8 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             return True
         with self._gathering:
             self._lines.append(line)
-            if record.levelno < logging.WARNING and self._is_written_soon():
+            is_last = record.levelno >= logging.WARNING or record.name.startswith(_SERVER)
+            if not is_last and self._is_written_soon():
                 return True
         self.flush()
         return True

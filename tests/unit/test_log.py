@@ -4,6 +4,9 @@ import asyncio
 import io
 import json
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -129,3 +132,35 @@ def test_lines_of_an_event_loop_that_ended_are_not_lost(stream: _Stream) -> None
     # As the interpreter does at its end.
     logging.getLogger().handlers[0].flush()
     assert [name for names in stream.calls for name in names] == ["one", "two"]
+
+
+_SERVER = """
+import os, signal, logging, uvicorn
+from taskreel.log import configure_logging
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        logging.getLogger("taskreel").info("the last of the application")
+        await send({"type": "lifespan.shutdown.complete"})
+
+class Server(uvicorn.Server):
+    async def main_loop(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await super().main_loop()
+
+configure_logging(level="INFO", style="json")
+Server(uvicorn.Config(app, port=0, log_config=None)).run()
+"""
+
+
+def test_the_last_lines_of_a_server_that_is_stopped_are_written() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _SERVER], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == -signal.SIGTERM, ended.stderr  # as uvicorn ends by default
+    messages = [json.loads(line)["message"] for line in ended.stderr.splitlines()]
+    assert "the last of the application" in messages
+    assert messages[-1].startswith("Finished server process")
