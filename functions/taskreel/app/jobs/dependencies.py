@@ -219,7 +219,10 @@ async def _prepare_job(services: Services, job: Job, others: Sequence[_Dependenc
     jobs = {other.job_id: view_step([other]) for _, other in others if other is not None}
     payload = fill_template(job.payload, {"jobs": jobs}, only={"jobs"})
     if is_larger(payload, MAX_PAYLOAD_BYTES):
-        message = f"The payload takes more than {MAX_PAYLOAD_BYTES:,} bytes once filled in."
+        message = (
+            f"The payload takes more than {MAX_PAYLOAD_BYTES:,} bytes once filled in, or would "
+            "encrypted."
+        )
         raise PermanentError(message, code="payload_too_large")
     job_type = find_job_type(job.job_type)
     submission: Submission = job_type.submission.model_validate(payload)

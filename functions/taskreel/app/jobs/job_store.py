@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -31,6 +32,12 @@ J = TypeVar("J", bound=Job | None)
 MAX_PAYLOAD_BYTES = 700_000
 #: The largest document that is written: Firestore takes up to 1 MiB (1,048,576 bytes).
 MAX_DOCUMENT_BYTES = 1_000_000
+#: The encrypted form of a document (adapters/encryption) may take so many bytes more than the limit
+#: of the document itself. It is counted where nothing is encrypted, too: otherwise encryption could
+#: not be turned on later, since Firestore would refuse what is encrypted then.
+MOST_SEALED_MORE_BYTES = 40_000
+#: More than the text around the encrypted form takes: its key's id, a nonce and a tag.
+_BYTES_AROUND_SEALED = 200
 #: Firestore counts a number as 8 bytes, which in JSON takes at least 2, with its comma.
 _JSON_FACTOR = 4
 #: More than all fields of a job take that have a largest size, its history included, and those of
@@ -74,7 +81,7 @@ def _shrink_job(job: Job) -> Job:
     if job.status not in _WITHOUT_SUCCESS:
         raise DocumentTooLargeError(
             "The job's request and its results together take more than "
-            f"{MAX_DOCUMENT_BYTES:,} bytes. Ask for less in one job."
+            f"{MAX_DOCUMENT_BYTES:,} bytes, or would encrypted. Ask for less in one job."
         )
     smaller = job.with_changes(job.updated_at, payload={})
     if not is_larger(smaller.document(), MAX_DOCUMENT_BYTES):
@@ -186,10 +193,23 @@ class CoalescedWriter:
 
 
 def is_larger(value: Any, most_bytes: int) -> bool:
-    """True when the value takes more than `most_bytes` in a document. Cheap for small ones."""
-    if (len(to_json(value)) + 1) * _JSON_FACTOR <= most_bytes:
+    """True when the value takes more than `most_bytes` in a document. Cheap for small ones.
+
+    Also when it would take more than MOST_SEALED_MORE_BYTES above that once it is encrypted.
+    """
+    text = to_json(value)
+    if (len(text) + 1) * _JSON_FACTOR <= most_bytes:
         return False
-    return measure_bytes(value) > most_bytes
+    most_sealed = most_bytes + MOST_SEALED_MORE_BYTES
+    return measure_bytes(value) > most_bytes or _is_sealed_larger(text, most_sealed)
+
+
+def _is_sealed_larger(text: bytes, most_bytes: int) -> bool:
+    """True when a JSON text takes more than `most_bytes` compressed, encrypted and in base64."""
+    most_compressed = (most_bytes - _BYTES_AROUND_SEALED) * 3 // 4
+    # Compressed at the same level as it is before it is encrypted; nearly all are short enough as
+    # they are.
+    return len(text) > most_compressed and len(zlib.compress(text, 1)) > most_compressed
 
 
 def _is_job_too_large(job: Job) -> bool:
@@ -214,7 +234,7 @@ def _is_job_too_large(job: Job) -> bool:
     others = _BYTES_OF_OTHER_FIELDS + len(job.units) * _BYTES_OF_A_UNIT
     if len(to_json(growing)) * _JSON_FACTOR + others <= MAX_DOCUMENT_BYTES:
         return False
-    return measure_bytes(job.document()) > MAX_DOCUMENT_BYTES
+    return is_larger(job.document(), MAX_DOCUMENT_BYTES)
 
 
 def measure_bytes(value: Any) -> int:

@@ -457,7 +457,8 @@ def _check_payload(submission: Submission, payload: dict[str, Any]) -> bool:
     is_small = len(text) <= SMALL_PAYLOAD_BYTES
     if not is_small and is_larger(payload, MAX_PAYLOAD_BYTES):
         raise TooLargeError(
-            f"The request takes more than {MAX_PAYLOAD_BYTES:,} bytes when it is stored. "
+            f"The request takes more than {MAX_PAYLOAD_BYTES:,} bytes when it is stored, or would "
+            "encrypted, as random text does, which does not compress. "
             "Pass large texts and files by URL, or split the job."
         )
     # Nearly every payload is decided by this search alone, which is a superset of the rule: no

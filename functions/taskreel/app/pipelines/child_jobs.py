@@ -199,7 +199,8 @@ def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submis
     """
     if is_larger(payload, MAX_PAYLOAD_BYTES):
         raise PermanentError(
-            f"Step {step}: its payload takes more than {MAX_PAYLOAD_BYTES:,} bytes once filled in.",
+            f"Step {step}: its payload takes more than {MAX_PAYLOAD_BYTES:,} bytes once filled in, "
+            "or would encrypted.",
             code="payload_too_large",
         )
     try:
