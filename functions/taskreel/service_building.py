@@ -77,7 +77,8 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
     observers: list[JobObserver] = [recorder.note_change]
     observers += [counts.note_change] if rules.limits else []
     calibration = EtaCalibration(recorder.count_eta, observe=observers.append)
-    store = LoggedStore(inner, observers)
+    check_key = partial(check_encryption, chosen, inner)
+    store = LoggedStore(inner, observers, check_key)
     webhooks = DurableWebhooks(sender, store)
     return Services(
         store=store,
@@ -98,7 +99,7 @@ def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services
         count_event=recorder.count_event,
         flush_records=recorder.flush,
         alerts=alerts,
-        check_encryption=partial(check_encryption, chosen, inner),
+        check_encryption=check_key,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
 

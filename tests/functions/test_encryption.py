@@ -175,6 +175,8 @@ async def test_without_its_key_a_store_says_that_it_is_encrypted(
                 continue
             for id_ in await read_stored(world, collection.name):
                 with pytest.raises(UnreadableDocumentError, match="ENCRYPTION_KEY is not set"):
+                    await world.sqlite.get(collection, id_)
+                with pytest.raises(EncryptionKeyError, match="ENCRYPTION_KEY is not set"):
                     await world.services.store.get(collection, id_)
 
 

@@ -1,5 +1,8 @@
 """A store that logs each change of a job's status, once its transaction has run: one line a change.
 
+Before its first use it has the key of the store checked: an encrypted store is neither read nor
+written without its key.
+
 Every write of a job passes a transaction, whichever part makes it: this place sees them all.
 On Firestore the change is committed then. The SQLite store commits some milliseconds later: the
 last lines of a process that died may tell of changes that were lost with it, as no answer and no
@@ -11,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from contextvars import Context, copy_context
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -28,22 +32,35 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class LoggedStore:
-    """`Store` that logs; all else is done by `inner`."""
+    """`Store` that logs; all else is done by `inner`.
+
+    Until `check_key` has once returned, it is called before each use; what it raises ends the use.
+    """
 
     def __init__(
-        self, inner: Store, observers: Sequence[Callable[[Job | None, Job], None]] = ()
+        self,
+        inner: Store,
+        observers: Sequence[Callable[[Job | None, Job], None]] = (),
+        check_key: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.inner = inner
         self._observers = observers
+        #: None once it has returned: a store is encrypted from one deployment to the next.
+        self._check_key = check_key
+        self._one_check_at_a_time = asyncio.Lock()
         #: The changes of this turn of the event loop, each with the request that made it.
         self._unlogged: list[tuple[Context, Job | None, Job]] = []
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         """Read one value."""
+        if self._check_key is not None:
+            await self._require_key()
         return await self.inner.get(collection, id_)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         """Run the transaction; then log the changes of its last try."""
+        if self._check_key is not None:
+            await self._require_key()
         watched: _WatchedTransaction | None = None
 
         def watch(tx: Transaction) -> Awaitable[T]:
@@ -77,16 +94,22 @@ class LoggedStore:
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
         """Read the matching documents."""
+        if self._check_key is not None:
+            await self._require_key()
         return await self.inner.query(query)
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         """Compute sums over a query."""
+        if self._check_key is not None:
+            await self._require_key()
         return await self.inner.aggregate(query, total=total)
 
     def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
         """Yield the value now and after each change."""
+        if self._check_key is not None:
+            return self._watch_with_key(lambda: self.inner.watch(collection, id_))
         return self.inner.watch(collection, id_)
 
     async def durable(self) -> None:
@@ -97,7 +120,25 @@ class LoggedStore:
         self, collection: Collection[V], field: str, value: str, /, *, since: datetime
     ) -> AsyncIterator[Changes[V]]:
         """Yield the documents with that value, then changes."""
+        if self._check_key is not None:
+            return self._watch_with_key(
+                lambda: self.inner.watch_changes(collection, field, value, since=since)
+            )
         return self.inner.watch_changes(collection, field, value, since=since)
+
+    async def _watch_with_key(self, watch: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
+        await self._require_key()
+        # The port says iterator; every store's is a generator, which is closed at once.
+        async with aclosing(cast("Any", watch())) as values:
+            async for value in values:
+                yield value
+
+    async def _require_key(self) -> None:
+        """Check the key, once for all callers that wait. Raises StoreError."""
+        async with self._one_check_at_a_time:
+            if self._check_key is not None:
+                await self._check_key()
+                self._check_key = None
 
     async def close(self) -> None:
         """Disconnect."""

@@ -348,8 +348,10 @@ def _find_seconds_left(expiring: ExpiringCaller) -> float:
 
 
 def _build_refusal(error: TaskreelError) -> Exception:
+    # As the API answers it: the names of keys are for operators alone.
+    text = error.caller_text if isinstance(error, StoreError) else None
     refusal: Exception = socketio.exceptions.ConnectionRefusedError(
-        error.message, {"code": error.code}
+        text or error.message, {"code": error.code}
     )
     return refusal
 
