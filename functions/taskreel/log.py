@@ -47,7 +47,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
 
     A line of at least WARNING is written at once, with those before it, and so is any line outside
     of an event loop, and each of the server's own: it ends by the signal that stopped it, in the
-    turn of its last line. What is left at another end of the process `logging` writes then. A
+    turn of its last line. At another end of the process `logging` writes the last lines. A
     process that is killed loses the lines of its present turn.
     """
 
@@ -60,7 +60,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
         self._writer: asyncio.AbstractEventLoop | None = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Take the record. Without what the class above does for filters: there are none."""
+        """Take the record. The filters of the class above are passed over: there are none."""
         try:
             line = f"{self.format(record)}\n"
         except Exception:  # noqa: BLE001 - as the class above: a log line never stops the work

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -195,7 +196,7 @@ async def test_jobs_that_were_repaired_and_a_paused_queue_are_announced(watched:
     assert "A job has waited long in its queue (image-generation)" in watched.texts[0]
 
 
-async def test_a_late_sweep_is_announced_by_whoever_reads_the_health(watched: Watched) -> None:
+async def test_a_late_sweep_is_announced_when_the_health_is_read(watched: Watched) -> None:
     world = watched.world
     await world.sweep()
     await world.advance(1200)
@@ -204,6 +205,7 @@ async def test_a_late_sweep_is_announced_by_whoever_reads_the_health(watched: Wa
         await world.advance(60)
     (text,) = watched.texts
     assert "CRITICAL: The sweep is late" in text
+    assert re.search(r"The last sweep ended at \d\d:\d\d UTC, 20 minutes ago\.", text)
     assert [one["kind"] for one in await watched.list_active()] == ["sweep-late"]
     for _ in range(8):
         await watched.sweep_after(60)

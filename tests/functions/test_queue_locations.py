@@ -62,10 +62,21 @@ async def test_the_last_location_cannot_be_drained(admin: httpx.AsyncClient) -> 
     assert "only location that gets tasks" in refused["detail"]
 
 
-async def test_an_unknown_location_is_not_found(admin: httpx.AsyncClient) -> None:
+async def test_queues_in_memory_have_no_location_to_drain(admin: httpx.AsyncClient) -> None:
     assert (await admin.get(PATH)).json() == {"locations": []}
     refused = await order(admin, FIRST, "drain")
     assert refused["status"] == 404
+    assert "memory of a process, which has no location" in refused["detail"]
+
+
+@pytest.mark.usefixtures("located")
+async def test_the_refusal_of_an_unknown_location_names_those_there_are(
+    admin: httpx.AsyncClient,
+) -> None:
+    refused = await order(admin, "mars-north1", "drain")
+    assert refused["status"] == 404
+    assert "'mars-north1'" in refused["detail"]
+    assert f"they have {FIRST}, {SECOND}." in refused["detail"]
     assert "infra/queues.yaml" in refused["detail"]
 
 

@@ -132,7 +132,7 @@ class HealthMonitor:
             return report
 
     async def _watch_sweep(self) -> None:
-        """Announce to operators that the sweep is late: it is the one that it cannot announce."""
+        """Announce a late sweep: the only alert that the sweep cannot announce itself."""
         services, now = self._services, self._services.clock.now()
         alerts = services.alerts
         if alerts is None or not alerts.is_due(alerts.watched_at, now):

@@ -23,6 +23,16 @@ export function countOpen(queues, own, admin) {
   return { waiting: sum(numbers(WAITING), own.countedUpTo), active: sum(numbers(ACTIVE), own.countedUpTo) };
 }
 
+/** The page that shows the cause of an alert, and the text of its link; the queues for all others. @type {Record<string, [string, string]>} */
+const PLACES = {
+  "error-rate": ["/failures", "See failures"],
+  "dead-letters": ["/failures", "See failures"],
+  "ambiguous-purchase": ["/failures", "See failures"],
+  spend: ["/credits", "See the money"],
+  "spend-cap": ["/users", "See the accounts"],
+  credits: ["/users", "See the accounts"],
+};
+
 /**
  * What does not go away by itself, the worst first.
  * @param {{health: any, providers: any[] | undefined, failures: FailureKind[], alerts?: any[]}} facts
@@ -31,9 +41,10 @@ export function countOpen(queues, own, admin) {
 export function findPersonalWork({ health, providers, failures, alerts = [] }) {
   const items = [];
   for (const alert of alerts) {
-    // What follows shows the paused models, with their names.
+    // The providers below show the paused models, with their names.
     if (alert.kind === "breaker-open") continue;
-    items.push({ key: `${alert.kind} ${alert.subject}`, tone: alert.severity === "WARNING" ? "warn" : "bad", title: `${alert.title}${alert.subject ? ` (${alert.subject})` : ""}`, detail: `${alert.text} ${alert.advice}`, href: `${ROOT}/queues`, link: "See the queues" });
+    const [page, link] = PLACES[alert.kind] ?? ["/queues", "See the queues"];
+    items.push({ key: `${alert.kind} ${alert.subject}`, tone: alert.severity === "WARNING" ? "warn" : "bad", title: `${alert.title}${alert.subject ? ` (${alert.subject})` : ""}`, detail: `${alert.text} ${alert.advice}`, href: `${ROOT}${page}`, link });
   }
   const ambiguous = failures.filter((kind) => kind.code === "ambiguous_create");
   if (ambiguous.length) {
@@ -62,7 +73,7 @@ export function findPersonalWork({ health, providers, failures, alerts = [] }) {
 
 /**
  * An admin's failures of the last day: those that wait for a redrive. What a request explains is its
- * user's to mend: it is only counted.
+ * user's to correct: it is only counted.
  * @param {any[]} groups the API's dead letters @param {string} since
  * @returns {{failures: FailureKind[], explained: number}}
  */
@@ -77,7 +88,7 @@ export function sortDeadLetters(groups, since) {
 }
 
 /**
- * A user's own failures, whoever can mend them.
+ * A user's own failures, also those that only an operator can correct.
  * @param {any[]} failed the newest failed jobs, `most` of them at most @param {number} most @returns {FailureKind[]}
  */
 export const sortFailedJobs = (failed, most) => groupErrors(failed).map((group) => {

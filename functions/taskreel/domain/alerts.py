@@ -100,7 +100,7 @@ CONDITIONS: Mapping[AlertKind, Condition] = {
     AlertKind.AMBIGUOUS_PURCHASE: Condition(
         "A provider may have been paid twice or for nothing",
         Severity.WARNING,
-        "Look for the job at the provider (dead letters, code ambiguous_create). Only an "
+        "Search for the job at the provider (dead letters, code ambiguous_create). Only an "
         "administrator may run it again, since that may buy the work once more.",
     ),
     AlertKind.DEAD_LETTERS: Condition(

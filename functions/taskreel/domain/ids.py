@@ -11,11 +11,11 @@ _DELIVERY = "msg_"
 _OPERATION = "op_"
 #: The beginning of the id of a project's account. No user's id begins with it.
 _PROJECT_ACCOUNT = "project:"
-#: The beginning of the user that the callers of a project's API key are. Nor with this one.
+#: The beginning of the user id of an API key's callers. No person's id begins with it either.
 _KEY_USER = "key:"
 #: The beginning of the user whose messages operators' alerts are.
 _OPERATORS = "operators:"
-#: The ids that begin so are no persons'.
+#: No id of a person begins with one of these.
 RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER, _OPERATORS)
 #: The rule of `is_user_id` in words.
 USER_ID = (

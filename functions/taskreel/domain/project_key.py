@@ -47,7 +47,7 @@ class ProjectKey(StoredValue):
         return self.expires_at is None or at < self.expires_at
 
     def accepts(self, digest: str, at: datetime) -> bool:
-        """True for the hash of its token, in a time that does not tell how much of it is right."""
+        """True for the hash of its token; the time that it takes tells nothing of the hash."""
         is_current = hmac.compare_digest(self.hash, digest)
         is_previous = hmac.compare_digest(self.previous_hash or "", digest)
         still = self.previous_until is not None and at < self.previous_until

@@ -154,7 +154,7 @@ class _DipFinder:
         return any(start - DIP_REACH < middle < end + DIP_REACH for start, end in self._runs)
 
     def add_sample(self, recent: Sequence[Sample], number: int) -> None:
-        """Look at the newest sample, which has that number."""
+        """Compare the newest sample, which has that number, with those before it."""
         if is_plain(recent[-1]):
             start = self._runs[-1][0] if self._is_open else number
             if self._is_open:

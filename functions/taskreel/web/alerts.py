@@ -23,7 +23,7 @@ class AlertView(View):
     """A condition that holds, or has ended within five minutes."""
 
     kind: str
-    #: What of the kind: a job type, a circuit breaker; empty for conditions of the whole system.
+    #: The job type or the provider's model; empty for a condition of the whole system.
     subject: str
     severity: Severity
     title: str
@@ -71,7 +71,7 @@ async def list_alerts(request: Request, context: AuthenticatedAdmin) -> Response
     responses=document_problems("forbidden", "conflict"),
 )
 async def test_alerts(request: Request, context: AuthenticatedAdmin) -> Response:
-    """It is sent once, now; the answer says what the receiver answered."""
+    """Sent once, at once; the response has the receiver's status."""
     check_query(request)
     return JsonResponse(build_test_view(await send_test_alert(context.services)))
 

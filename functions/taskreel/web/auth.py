@@ -317,4 +317,6 @@ async def authenticate_metrics(request: Request) -> ApiContext:
 def require_admin(caller: Caller) -> None:
     """Raise ForbiddenError for a caller who is not an admin."""
     if not caller.admin:
-        raise ForbiddenError("Only an admin may do this: the token needs the claim `role: admin`.")
+        raise ForbiddenError(
+            "Only an admin of the deployment may do this: the token needs the claim `role: admin`."
+        )

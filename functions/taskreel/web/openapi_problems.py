@@ -61,7 +61,7 @@ _EXAMPLES = {
         ProblemExample(
             HTTPStatus.FORBIDDEN,
             "forbidden",
-            "Only an admin may do this: the token needs the claim `role: admin`.",
+            "Only an admin of the deployment may do this: the token needs the claim `role: admin`.",
         ),
         ProblemExample(
             HTTPStatus.NOT_FOUND, "not_found", "There is no job job_4f that you may see."

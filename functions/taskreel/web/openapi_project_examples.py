@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from taskreel.app.caller import Caller
-from taskreel.app.projects.keys import IssuedKey
+from taskreel.app.projects.api_keys import IssuedKey
 from taskreel.domain.project import Project
 from taskreel.domain.project_key import KEY_MARK, ProjectKey, hash_token
 from taskreel.domain.project_role import MemberRole

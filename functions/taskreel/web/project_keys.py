@@ -11,7 +11,7 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from taskreel.app.projects import keys as use_cases
+from taskreel.app.projects import api_keys as use_cases
 from taskreel.domain.project_key import ProjectKey, key_user_id
 from taskreel.domain.project_role import MemberRole
 from taskreel.domain.value import Value
@@ -41,7 +41,7 @@ class NewKeyOrder(Value):
 
 
 class RotationOrder(Value):
-    """For how long the token before is accepted beside the new one."""
+    """The time for which the previous token is accepted beside the new one."""
 
     overlap_seconds: int = Field(default=0, ge=0, le=_MOST_SECONDS, strict=True)
 
@@ -58,7 +58,7 @@ class KeyView(View):
     created_at: datetime
     #: Null is never.
     expires_at: datetime | None
-    #: Until when the token before the last rotation is accepted; null if it is not.
+    #: The time until which the token before the last rotation is accepted; null if it is not.
     previous_until: datetime | None
 
 
@@ -149,9 +149,9 @@ async def rotate_key(
     context: Authenticated,
     order: Annotated[RotationOrder, json_body(RotationOrder, absent=b"{}")],
 ) -> Response:
-    """By an admin of the project. It stays the same user: its jobs and schedules stay its own.
+    """By an admin of the project. The key stays the same user, with its jobs and schedules.
 
-    The token before ends at once, or after `overlapSeconds`, at most 7 days.
+    The previous token ends at once, or after `overlapSeconds`, at most 7 days.
     """
     check_query(request)
     services = context.services

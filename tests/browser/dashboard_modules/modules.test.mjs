@@ -155,7 +155,18 @@ test("what needs a person: purchases without an answer, paused queues, stopped m
   assert.deepEqual(titles, ["1 purchase without an answer", "Image generation is paused", "bfl: 1 model stopped"]);
 });
 
-test("an admin is led to what an operator can mend, and a user to their own mistakes", () => {
+test("an alert leads to the page that shows its cause", () => {
+  const alert = (kind, severity, subject = "") => ({ kind, subject, severity, title: kind, text: "It holds.", advice: "Do this." });
+  const alerts = [alert("credits", "CRITICAL"), alert("error-rate", "ERROR", "image-upscale"), alert("spend", "WARNING"), alert("sweep-late", "CRITICAL"), alert("breaker-open", "WARNING", "bfl flux")];
+  const items = findPersonalWork({ health: null, providers: [], failures: [], alerts });
+  assert.deepEqual(items.map((item) => [item.title, item.href, item.link]), [
+    ["credits", "/dashboard/users", "See the accounts"], ["error-rate (image-upscale)", "/dashboard/failures", "See failures"],
+    ["spend", "/dashboard/credits", "See the money"], ["sweep-late", "/dashboard/queues", "See the queues"],
+  ]);
+  assert.deepEqual(items.map((item) => [item.tone, item.detail])[2], ["warn", "It holds. Do this."]);
+});
+
+test("an admin is led to what an operator can correct, and a user to their own mistakes", () => {
   const group = (code, open, more = {}) => ({ fingerprint: code, jobType: "image-upscale", code, message: `It is ${code}.`, open, jobIds: ["1", "2"], lastSeenAt: "2026-11-26T11:00:00Z", ...more });
   const groups = [group("input_not_found", 40), group("provider_down", 2), group("internal_error", 3), group("no_output", 9, { lastSeenAt: "2026-11-20T11:00:00Z" }), group("moderation", 0)];
   const found = sortDeadLetters(groups, "2026-11-25T12:00:00Z");

@@ -9,7 +9,7 @@ import pytest
 
 from taskreel.media.audio_io import SoundWriter
 from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
-from taskreel_local.bench.loudness import draw_charts, measure_mix
+from taskreel_local.bench.loudness_charts import draw_charts, measure_mix
 
 
 def write_noise(path: Path, seed: int, seconds: float, level: float) -> Path:

@@ -93,7 +93,7 @@ def find_late_sweep(state: AlertState, limits: AlertThresholds, now: datetime) -
     if state.swept_at is None or not state.is_sweep_late(limits.sweep_late_seconds, now):
         return None
     minutes = (now - state.swept_at) / timedelta(minutes=1)
-    text = f"Before {now:%H:%M} UTC the last sweep ended {minutes:.0f} minutes ago."
+    text = f"The last sweep ended at {state.swept_at:%H:%M} UTC, {minutes:.0f} minutes ago."
     return Finding(kind=AlertKind.SWEEP_LATE, text=text)
 
 
@@ -144,7 +144,9 @@ def _find_failures(
         all_failed += failed
         own = failed - recent[REFUSED]
         if ended >= limits.error_rate_min_jobs and own > limits.error_rate * ended:
-            text = f"{own} of {ended} jobs of the last hour failed, not by their requests."
+            text = (
+                f"{own} of {ended} jobs of the last hour failed, and not because of their requests."
+            )
             yield Finding(kind=AlertKind.ERROR_RATE, subject=job_type, text=text)
     if all_failed > limits.dead_letters:
         text = f"{all_failed} jobs failed for good."

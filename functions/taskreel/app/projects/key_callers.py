@@ -54,8 +54,8 @@ class KeyCallers:
         project_id = read_project_id(token)
         if project_id is None:
             raise UnauthenticatedError(
-                "Invalid API key: it is not one of this API. A key is tk_, the id of its project, "
-                "_ and 52 letters and digits; send it whole."
+                "Invalid API key: a key has the form tk_PROJECTID_SECRET, and its SECRET has 52 "
+                "letters and digits. Send the whole token, as it was shown when it was created."
             )
         digest = hash_token(token)
         now = self._services.clock.now()
@@ -72,7 +72,7 @@ class KeyCallers:
         if key is None or key.role not in set(MemberRole):
             raise UnauthenticatedError(
                 "Invalid API key: it was revoked or replaced, has expired, or never existed. "
-                "An admin of its project sees the keys there are, and creates others."
+                "An admin of its project can list the valid keys and create another."
             )
         caller = Caller(
             user_id=key_user_id(project_id, key),
@@ -89,8 +89,7 @@ class KeyCallers:
             self._strange_since, self._strange_reads = now, 0
         if self._strange_reads >= _MOST_STRANGE_READS:
             raise RateExceededError(
-                "Too many API keys that do not exist were sent to this service: "
-                "try again in a second.",
+                "This service receives too many API keys that do not exist: try again in a second.",
                 policy=REFUSALS,
                 retry_after=_SECOND,
             )
@@ -98,7 +97,7 @@ class KeyCallers:
 
 
 async def check_key(services: Services, caller: Caller) -> None:
-    """Read if the caller's key, where they have one, is still valid: for long connections.
+    """Check that the key of a caller who has one is still valid: for long connections.
 
     Raises UnauthenticatedError.
     """

@@ -249,7 +249,7 @@ def _refuse_key(caller: Caller) -> None:
     """Raise ForbiddenError for an API key: one that has leaked must not create others."""
     if caller.key_project is not None:
         raise ForbiddenError(
-            "An API key makes and changes no projects, members, limits or keys: send the token of "
+            "An API key cannot create or change projects, members, limits or keys: send the JWT of "
             "a person who is an admin of the project."
         )
 

@@ -52,8 +52,8 @@ def require_editor(caller: Caller, project: Project, at: datetime) -> None:
         return
     if caller.key_project is not None:
         raise ForbiddenError(
-            f"This API key may not submit to project {project.project_id}: it needs the role "
-            "editor, and must be neither revoked nor expired."
+            f"This API key may not submit to project {project.project_id}: its role must be editor "
+            "or admin, and it must be neither revoked nor expired."
         )
     why = "You are no member" if role is None else "You are a viewer"
     raise ForbiddenError(

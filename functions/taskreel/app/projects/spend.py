@@ -73,9 +73,9 @@ def check_payer(project: Project, user_id: str, cost: int) -> None:
     if not cost or project.account_id is not None or key_of_user(user_id) is None:
         return
     raise TooFewCreditsError(
-        f"The job costs {format_credits(cost)}, and an API key has none: project "
-        f"{project.project_id} must pay, from credits of its own. An admin of the deployment "
-        f"grants them: POST /api/projects/{project.project_id}/grants.",
+        f"The job costs {format_credits(cost)}, and an API key has no credits: project "
+        f"{project.project_id} must pay from credits of its own. An admin of the deployment "
+        f"grants them by POST /api/projects/{project.project_id}/grants.",
         available=0,
         cost=cost,
     )

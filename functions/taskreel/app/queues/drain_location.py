@@ -81,10 +81,11 @@ async def set_drain(
     """
     names = services.tasks.list_locations()
     if location not in names:
-        known = ", ".join(names) or "none: this process has its queues in memory"
+        if not names:
+            raise NotFoundError("The queues are in the memory of a process, which has no location.")
         raise NotFoundError(
-            f"The queues have no location {location!r}; their locations are {known}. They are "
-            "declared as `locations` in infra/queues.yaml."
+            f"The queues have no location {location!r}; they have {', '.join(names)}. Further ones "
+            "are declared as `locations` in infra/queues.yaml."
         )
     wanted = QueueControl(
         queue=LOCATION_PREFIX + location,

@@ -116,7 +116,8 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
             await announce_store_lost(services, error)
         raise
     if services.alerts is not None:
-        from taskreel.app.alerts.watch import check_alerts  # of the sweep alone: cold start
+        # Only the sweep needs it: a cold start does not import it.
+        from taskreel.app.alerts.watch import check_alerts
 
         await check_alerts(services, overdue_seconds)
     return counts

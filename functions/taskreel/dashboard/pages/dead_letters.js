@@ -22,7 +22,7 @@ export default function DeadLetters({ query, caller }) {
     } catch (failure) { announce(/** @type {Error} */ (failure).message, "bad"); }
   };
   const groups = data?.groups ?? [];
-  // A user can mend what an operator cannot.
+  // A user can correct what an operator cannot.
   const isTheirs = (/** @type {any} */ group) => caller.admin && isRequestFault(group.code, group.jobType);
   const ours = groups.filter((/** @type {any} */ group) => !isTheirs(group));
   const theirs = groups.filter(isTheirs);

@@ -64,7 +64,7 @@ export default function Overview({ caller }) {
         : html`<a class="tile" href=${`${ROOT}/credits`}><span>Your credits</span><strong>${account.data ? account.data.available.toLocaleString() : "–"}</strong><small>${account.data && spend.data ? `${account.data.held.toLocaleString()} held, ${spend.data.daily.spent.toLocaleString()} spent today` : ""}</small></a>`}
     </div>
     <section><h2>Needs a person</h2>
-      ${!failed.data || !health.data ? html`<p class="calm">…</p>` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure ${explained ? "that an operator could mend" : ""} in the last 24 hours.</p>`
+      ${!failed.data || !health.data ? html`<p class="calm">…</p>` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure ${explained ? "that an operator could correct" : ""} in the last 24 hours.</p>`
         : html`<ul class="work">${work.map((item) => html`<li key=${item.key} class=${`tone-${item.tone}`}><div><strong>${item.title}</strong><small>${item.detail}</small></div><a class="button" href=${item.href}>${item.link}</a></li>`)}</ul>`}
       ${explained > 0 && html`<p class="hint">${countOf(explained, "job")} failed by what their own requests ask for; their users are told why. <a href=${`${ROOT}/failures?own=1`}>See them</a></p>`}
     </section>

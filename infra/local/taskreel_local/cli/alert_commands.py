@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from taskreel_local.cli.api_command import Session, connected
+from taskreel_local.cli.command_groups import GroupWithDefault
 
 
-@click.group("alerts")
+@click.group("alerts", cls=GroupWithDefault, default="list")
 def alert_commands() -> None:
     """List the alerts of the system, and test the channel that gets them (admin)."""
 
@@ -17,7 +18,10 @@ def alert_commands() -> None:
 @alert_commands.command("list")
 @connected
 def list_alerts(session: Session) -> None:
-    """List the active alerts, the most severe first, and the channel that gets them."""
+    """List the active alerts.
+
+    The most severe come first; the last line names the host of the channel.
+    """
     found = session.call("GET", "/api/alerts")
     session.show(found, lambda: _print_alerts(session, found))
 
@@ -38,7 +42,10 @@ def _print_alerts(session: Session, found: dict[str, Any]) -> None:
 @alert_commands.command("test")
 @connected
 def test_alerts(session: Session) -> None:
-    """Send a test message to ALERT_WEBHOOK_URL; the exit status is 1 if it is refused."""
+    """Send a test message to the channel.
+
+    Its address is ALERT_WEBHOOK_URL of the API. The exit status is 1 if the message is refused.
+    """
     found = session.call("POST", "/api/alerts/test")
     answer = found["status"] or found["error"]
     word = "Delivered" if found["delivered"] else "Refused"

@@ -22,7 +22,10 @@ def location_commands() -> None:
 @location_commands.command("list")
 @connected
 def list_locations(session: Session) -> None:
-    """Show the locations, the preferred one first, and the tasks on their queues."""
+    """List the locations and their tasks.
+
+    The preferred location comes first.
+    """
     found = session.call("GET", _PATH)
     session.show(found, lambda: _print_locations(session, found["locations"]))
 
@@ -54,7 +57,10 @@ def _format_depth(found: dict[str, Any]) -> str:
 @yes_option
 @connected
 def drain_location(session: Session, location: str, reason: str, *, yes: bool) -> None:
-    """Send no new tasks to LOCATION; those that are there are still delivered."""
+    """Send no new tasks to LOCATION.
+
+    The tasks that are there are still delivered.
+    """
     session.confirm(
         f"New tasks of {session.target.name} go to its other locations until {location} is "
         "resumed.",

@@ -33,7 +33,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "queues": (f"{_CLI}.queue_commands:queue_commands", "What waits; pause, resume, clear."),
         "locations": (
             f"{_CLI}.location_commands:location_commands",
-            "Where the queues are; drain one.",
+            "Locations of queues; drain one.",
         ),
         "cache": (f"{_CLI}.cache_commands:cache_commands", "Cached results: purge them."),
         "dead-letters": (
@@ -50,12 +50,12 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "top": (f"{_CLI}.top_command:show_top", "Queues and jobs on the whole screen, live."),
         "projects": (
             f"{_CLI}.project_commands:project_commands",
-            "Members, roles, caps, credits.",
+            "Members, caps, credits, API keys.",
         ),
         "users": (f"{_CLI}.user_commands:user_commands", "Accounts, limits, spend caps."),
         "forget": (f"{_CLI}.forget_command:forget_user", "Erase a person, and prove it."),
         "audit-log": (f"{_CLI}.user_commands:show_audit", "What admins did."),
-        "alerts": (f"{_CLI}.alert_commands:alert_commands", "What is wrong; test the channel."),
+        "alerts": (f"{_CLI}.alert_commands:alert_commands", "List alerts; test the channel."),
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
         "audit": (f"{_CLI}.audit_command:audit", "Check every invariant of a store."),

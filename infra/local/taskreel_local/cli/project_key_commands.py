@@ -19,10 +19,10 @@ _key = click.argument("key_id", metavar="KEY")
 
 @click.group("keys")
 def project_key_commands() -> None:
-    """Show, create, rotate and revoke the API keys of a project, as one of its admins.
+    """List, create, rotate and revoke API keys.
 
-    A key acts in its project alone, and its jobs are paid by it: grant the project credits first.
-    Its token is shown once.
+    Only admins of the project may. A key acts in its project alone, which pays its jobs: an admin
+    of the deployment must have granted the project credits. A token is shown once.
 
     \b
     taskreel projects keys list PROJECT

@@ -1,6 +1,6 @@
 """Loudness of the sound of three films over time, as charts: voice, music under it, and the mix.
 
-`python -m taskreel_local.bench.loudness --out loudness.svg` writes the stories, speaks them
+`python -m taskreel_local.bench.loudness_charts --out loudness.svg` writes the stories, speaks them
 (`scripts/bootstrap --speech`), composes the music and mixes all as films do. Voice and music are
 told apart in the mix from outside: the part of it that follows the spoken files is the voice.
 """
