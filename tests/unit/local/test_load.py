@@ -335,6 +335,31 @@ async def test_a_load_does_not_begin_without_rights_or_without_an_answer_in_time
         await follow_events(httpx.ReadTimeout(""))
 
 
+async def test_jobs_that_do_not_end_are_counted_by_their_status() -> None:
+    view = {"jobId": "job_a", "status": "QUEUED", "createdAt": "2026-01-01T00:00:00Z"}
+    states = iter([{**view, "status": "RETRYING"}, None])
+    numbers = itertools.count()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(202, json={**view, "jobId": f"job_{next(numbers)}"})
+        if request.url.path == "/api/jobs/events":
+            return httpx.Response(200, json={"position": "a", "events": []})
+        found = next(states)
+        if found is None:
+            raise httpx.ReadTimeout("")
+        return httpx.Response(200, json=found)
+
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://stack.test") as client:
+        run = LoadRun([client], parse_mix("plain=1"), 1)
+        async with run:
+            await run.submit_at(iter([0.0, 0.0, 9.0]), 1)
+            await run.wait_for_ends(0)
+    assert run.samples.unfinished == 2
+    assert run.samples.count_errors() == {"not ended: RETRYING": 1, "not ended: ReadTimeout": 1}
+
+
 def test_a_report_is_printed_even_if_its_stack_does_not_end_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

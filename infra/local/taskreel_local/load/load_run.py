@@ -130,12 +130,22 @@ class LoadRun:
         # A follower that was too slow was sent a part of its changes only.
         for user in self._users:
             for job_id in list(user.open_jobs):
-                with contextlib.suppress(httpx.HTTPError):
-                    answer = await user.client.get(f"/api/jobs/{job_id}")
-                    if answer.is_success:
-                        self._note_end(user, answer.json())
+                found = await self._read_open_job(user, job_id)
+                if job_id in user.open_jobs:
+                    self.samples.open_states[found] += 1
         self.samples.unfinished = self.open_jobs
         self.samples.generator_cpu_seconds = time.process_time() - self._cpu_began
+
+    async def _read_open_job(self, user: LoadUser, job_id: str) -> str:
+        """Ask for a job that has not been seen to end; its status, or why that is not known."""
+        try:
+            answer = await user.client.get(f"/api/jobs/{job_id}")
+        except httpx.HTTPError as failure:
+            return type(failure).__name__
+        if not answer.is_success:
+            return _find_code(answer)
+        self._note_end(user, answer.json())
+        return str(answer.json()["status"])
 
     async def _submit(self, due: float) -> None:
         user, request = self._draw.choice(self._users), draw_request(self._requests, self._draw)

@@ -63,14 +63,19 @@ class Samples:
     usage: list[Usage] = field(default_factory=list)
     #: Jobs that had not ended when the program stopped waiting for them.
     unfinished: int = 0
+    #: Their statuses then, or why those could not be read.
+    open_states: Counter[str] = field(default_factory=Counter)
     #: The processor seconds of this program.
     generator_cpu_seconds: float = 0.0
 
     def count_errors(self) -> Counter[str]:
-        """Count the refusals by code, and the jobs that failed by theirs."""
+        """Count the refusals by code, the jobs that failed by theirs, and the others by status."""
         refused = Counter(each.error for each in self.submissions if each.error is not None)
         failed = Counter(f"job: {each.error}" for each in self.ended if each.error is not None)
-        return Counter({str(name): count for name, count in (refused | failed).items()})
+        unfinished = Counter({f"not ended: {name}": n for name, n in self.open_states.items()})
+        return Counter(
+            {str(name): count for name, count in (refused | failed | unfinished).items()}
+        )
 
     def take_recent(self, since: float) -> Samples:
         """The samples since a time, among the newest few thousand: quick, however long it runs."""
