@@ -19,7 +19,7 @@ export function Keys({ path, pays, now }) {
   return html`<section><div class="title"><h2>${countOf(keys.length, "API key")}</h2><div class="buttons"><button onClick=${() => setOrder({ kind: "new" })}>New key…</button></div></div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${issued && html`<p class="panel" role="status"><strong>${issued.name}</strong>: copy its token now, it is not shown again. <code>${issued.token}</code> <${CopyButton} text=${issued.token} label="Copy token" /> <button class="quiet" onClick=${() => setIssued(null)}>Hide</button></p>`}
-    ${keys.length > 0 && html`<div class="table-wrap"><table class="keys"><thead><tr><th>Key</th><th>Role</th><th class="wide-only">Created by</th><th class="number">Expires</th><th><span class="hidden">Orders</span></th></tr></thead>
+    ${keys.length > 0 && html`<div class="table-wrap"><table class="api-keys"><thead><tr><th>Key</th><th>Role</th><th class="wide-only">Created by</th><th class="number">Expires</th><th><span class="hidden">Orders</span></th></tr></thead>
       <tbody>${keys.map((/** @type {any} */ one) => html`<tr key=${one.keyId} data-row tabindex="0"><th scope="row">${one.name}<small class="wide-only"> ${one.keyId}</small></th>
         <td><${Pill} text=${one.role} tone="off" /></td><td class="wide-only">${one.createdBy}</td>
         <td class="number">${one.expiresAt ? html`<${Time} at=${one.expiresAt} now=${now} />` : "never"}</td>
