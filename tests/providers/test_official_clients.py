@@ -270,7 +270,7 @@ def test_google_makes_pictures_and_texts_by_each_version_of_its_api(
             image_config=genai_types.ImageConfig(aspect_ratio="16:9", image_size="2K"),
         )
         answer = client.models.generate_content(
-            model="gemini-3.1-flash-image", contents="a kite", config=config
+            model="gemini-nano-banana-2.1", contents="a kite", config=config
         )
         assert answer.parts is not None
         pictures = [part.inline_data for part in answer.parts if part.inline_data]

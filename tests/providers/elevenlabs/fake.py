@@ -84,7 +84,8 @@ SCRIBE = {
 }
 FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
 VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}
-MODELS = {"eleven_multilingual_v2", "eleven_v3", "eleven_v4", "music_v1"}
+FLASH = "eleven_flash_v2_5"
+MODELS = {"eleven_multilingual_v2", "eleven_v3", "eleven_v4", FLASH, "music_v1"}
 
 
 class FakeElevenLabs(FakeProvider):
@@ -117,7 +118,12 @@ class FakeElevenLabs(FakeProvider):
         self.accept_create(
             known=request.path_params["voice"] in VOICES and body["model_id"] in MODELS
         )
-        return self._build_sound({"character-cost": str(len(str(body["text"])))})
+        settings = body.get("voice_settings")
+        if body["model_id"] == FLASH and isinstance(settings, dict) and "style" in settings:
+            raise self.build_invalid_error("this model has no style")
+        # The Flash models take a credit for two characters.
+        divisor = 2 if body["model_id"] == FLASH else 1
+        return self._build_sound({"character-cost": str(len(str(body["text"])) // divisor)})
 
     async def _handle_music(self, request: Request) -> Response:
         await self._read_request(request, MUSIC, ("prompt",))

@@ -38,7 +38,22 @@ async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
         "seed": 7,
         "voice_settings": {"stability": 0.4, "similarity_boost": 0.7, "style": 0.2, "speed": 1.1},
     }
-    assert done.cost_usd == pytest.approx(11 * 0.18 / 1000)
+    assert done.cost_usd == pytest.approx(11 * 0.08 / 1000)
+
+
+async def test_flash_has_no_style_and_its_halved_count_is_not_taken_for_characters(
+    tmp_path: Path,
+) -> None:
+    fake = FakeElevenLabs()
+    params = {"text": "Good evening", "stability": 0.4, "style": 0.2, "speed": 1.1}
+    request = build_generation(tmp_path, Capability.SPEECH, "eleven_flash_v2_5", params)
+    done = await run_until_done(build_adapter(fake), request)
+    assert fake.calls[0].body == {
+        "model_id": "eleven_flash_v2_5",
+        "text": "Good evening",
+        "voice_settings": {"stability": 0.4, "speed": 1.1},
+    }
+    assert done.cost_usd is None
 
 
 async def test_music_of_a_length(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from starlette.routing import Route
 
 from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
 
+#: Four of them by Nano Banana 2.1 alone.
 RATIOS = one_of("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+WIDE_RATIOS = one_of("8:1", "4:1", "1:4", "1:8")
 CONTENT: dict[str, Check] = {
     "contents": list,
     "systemInstruction": dict,
@@ -49,8 +51,9 @@ PARAMETERS: dict[str, Check] = {
     "personGeneration": str,
 }
 SPEAKERS = {"gemini-3.8-flash-tts", "gemini-3.8-flash-lite-tts"}
+#: `gemini-3.1-flash-image` was shut down on 2026-10-29.
 MODELS = {
-    "gemini-3.1-flash-image",
+    "gemini-nano-banana-2.1",
     "gemini-3-pro-image",
     "gemini-3.8-flash",
     "gemini-3.7-flash",
@@ -170,7 +173,10 @@ class FakeGoogle(FakeProvider):
         body = await self.read_json(request, CONTENT, ("contents",))
         config = body.get("generationConfig", {})
         self.check_fields(config, CONFIG)
-        self.check_fields(config.get("imageConfig", {}), IMAGE_CONFIG)
+        wide = {"aspectRatio": RATIOS | WIDE_RATIOS}
+        takes_wide = request.path_params["model"] == "gemini-nano-banana-2.1"
+        image = IMAGE_CONFIG | (wide if takes_wide else {})
+        self.check_fields(config.get("imageConfig", {}), image)
         if "additionalProperties" in str(config.get("responseSchema")):
             raise self.build_invalid_error(
                 'Unknown name "additionalProperties" at generation_config.response_schema'

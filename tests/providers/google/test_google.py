@@ -236,6 +236,7 @@ async def test_what_the_model_thinks_is_not_the_result(
     ("model", "capability"),
     [
         ("imagen-4", Capability.IMAGE),
+        ("gemini-3.1-flash-image", Capability.IMAGE),
         ("veo-2", Capability.VIDEO),
         ("veo-3.0-generate-001", Capability.VIDEO),
     ],
@@ -243,7 +244,7 @@ async def test_what_the_model_thinks_is_not_the_result(
 async def test_retired_models_name_their_successors(
     model: str, capability: Capability, tmp_path: Path
 ) -> None:
-    with pytest.raises(PermanentError, match=r"use (gemini-3.1-flash-image|veo-3.1) instead"):
+    with pytest.raises(PermanentError, match=r"use (gemini-nano-banana-2.1|veo-3.1) instead"):
         await run_until_done(
             build_adapter(FakeGoogle()), build_generation(tmp_path, capability, model, CLIP)
         )

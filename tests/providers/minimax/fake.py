@@ -1,4 +1,4 @@
-"""api.minimax.io, version 2, as the AI SDK's package for MiniMax describes it (2026-11)."""
+"""api.minimax.io: version 2 as the AI SDK's package describes it (2026-11), and version 1."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ FIELDS: dict[str, Check] = {
     "ratio": one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16"),
     "aigc_watermark": bool,
 }
+#: Version 1, as public clients use it: 1080P only for clips of six seconds.
+HAILUO: dict[str, Check] = {
+    "model": one_of("MiniMax-Hailuo-2.3"),
+    "prompt": lambda value: isinstance(value, str) and len(value) <= 2000,
+    "duration": one_of(6, 10),
+    "resolution": one_of("768P", "1080P"),
+    "first_frame_image": lambda value: value.startswith(("https://", "data:image/")),
+    "prompt_optimizer": bool,
+}
 #: By platform.minimax.io/docs on `t2a_v2`.
 SPEECH: dict[str, Check] = {
     "model": one_of("speech-2.8-hd", "speech-2.8-turbo"),
@@ -63,6 +72,9 @@ class FakeMiniMax(FakeProvider):
             Route("/v2/video_generation", self._handle_create, methods=["POST"]),
             Route("/v1/t2a_v2", self._handle_speech, methods=["POST"]),
             Route("/v2/query/video_generation/{id}", self._handle_get),
+            Route("/v1/video_generation", self._handle_hailuo, methods=["POST"]),
+            Route("/v1/query/video_generation", self._handle_hailuo_get),
+            Route("/v1/files/retrieve", self._handle_made_file),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -82,6 +94,43 @@ class FakeMiniMax(FakeProvider):
             return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
         id_ = self.accept_create(known=body["model"] == "MiniMax-H3")
         return JSONResponse({} if self.fault is Fault.NO_ID else {"task_id": id_})
+
+    async def _handle_hailuo(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, HAILUO, ("model", "prompt"))
+        if self.refusal or (body.get("duration") == 10 and body.get("resolution") == "1080P"):
+            code, text = self.refusal or (2013, "invalid params, 1080P is limited to 6s")
+            return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
+        id_ = self.accept_create(known=True)
+        made = {} if self.fault is Fault.NO_ID else {"task_id": id_}
+        return JSONResponse({**made, "base_resp": {"status_code": 0, "status_msg": "success"}})
+
+    async def _handle_hailuo_get(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.query_params["task_id"]
+        step = self.advance(id_)
+        if step is OperationState.MISSING:
+            return self.build_refusal(404, "not_found", "Task not found")
+        states: dict[OperationState, tuple[str, int, str]] = {
+            OperationState.WAITING: ("Processing", 0, "success"),
+            OperationState.UNKNOWN_STATUS: ("Preparing", 0, "success"),
+            OperationState.MODERATED: ("Fail", 1027, "output is sensitive"),
+            OperationState.FAILED: ("Fail", 1000, "unknown error"),
+        }
+        status, code, text = states.get(step, ("Success", 0, "success"))
+        file = {} if step is OperationState.NO_RESULT else {"file_id": f"file-{id_}"}
+        answer = {"task_id": id_, "status": status, **(file if status == "Success" else {})}
+        return JSONResponse({**answer, "base_resp": {"status_code": code, "status_msg": text}})
+
+    async def _handle_made_file(self, request: Request) -> Response:
+        self.check_access(request)
+        if not request.query_params["file_id"].startswith("file-"):
+            return JSONResponse({"base_resp": {"status_code": 2013, "status_msg": "no such file"}})
+        url = self.build_result_url(request, "clip.mp4")
+        file = {"file_id": request.query_params["file_id"], "download_url": url}
+        return JSONResponse(
+            {"file": file, "base_resp": {"status_code": 0, "status_msg": "success"}}
+        )
 
     async def _handle_speech(self, request: Request) -> Response:
         self.check_access(request)

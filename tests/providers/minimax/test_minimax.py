@@ -18,10 +18,14 @@ from taskreel.ports import Capability
 PICTURE = f"data:image/png;base64,{base64.b64encode(build_png()).decode()}"
 
 
-async def send_to_fake(params: dict[str, Any], folder: Path, pictures: int = 0) -> Any:
+async def send_to_fake(
+    params: dict[str, Any], folder: Path, pictures: int = 0, model: str = ""
+) -> Any:
     fake = FakeMiniMax()
     minimax = MiniMax(fake.key, transport=fake.transport())
-    await run_until_done(minimax, build_generation(folder, Capability.VIDEO, "", params, pictures))
+    request = build_generation(folder, Capability.VIDEO, model, params, pictures)
+    done = await run_until_done(minimax, request)
+    assert done.outputs[0].url
     await minimax.close()
     return fake.calls[0].body
 
@@ -34,6 +38,17 @@ async def test_a_clip_from_text(tmp_path: Path) -> None:
         "duration": 5,
         "resolution": "768P",
         "ratio": "9:16",
+    }
+
+
+async def test_hailuo_2_3_is_made_by_version_1_of_the_api(tmp_path: Path) -> None:
+    asked = {"prompt": "Waves", "width": 1920, "height": 1080, "duration": 5.0}
+    assert await send_to_fake(asked, tmp_path, 1, "hailuo-2.3") == {
+        "model": "MiniMax-Hailuo-2.3",
+        "prompt": "Waves",
+        "duration": 6,
+        "resolution": "768P",
+        "first_frame_image": PICTURE,
     }
 
 
@@ -86,10 +101,11 @@ async def test_a_clip_between_frames_has_their_shape(tmp_path: Path) -> None:
         (4321, "temporary_failure"),
     ],
 )
-async def test_an_error_with_status_200(tmp_path: Path, status: int, code: str) -> None:
+@pytest.mark.parametrize("model", ["", "hailuo-2.3"])
+async def test_an_error_with_status_200(tmp_path: Path, status: int, code: str, model: str) -> None:
     fake = FakeMiniMax()
     fake.refusal = (status, "no")
-    request = build_generation(tmp_path, Capability.VIDEO, "", {"prompt": "Waves"})
+    request = build_generation(tmp_path, Capability.VIDEO, model, {"prompt": "Waves"})
     with pytest.raises(RunError) as caught:
         await run_until_done(MiniMax(fake.key, transport=fake.transport()), request)
     assert caught.value.code == code

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
-from taskreel.adapters.providers.elevenlabs.models import RACHEL, VOICE_SETTING_FIELDS
+from taskreel.adapters.providers.elevenlabs.models import HALVED, RACHEL, VOICE_SETTING_FIELDS
 from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import ProviderClient
@@ -135,13 +135,16 @@ def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[s
     body = {"model_id": row.path, **payloads.rename_fields(params, row.fields, row.ranges)}
     if language := params.get("language"):
         body["language_code"] = payloads.strip_region(language)
-    if settings := payloads.rename_fields(params, VOICE_SETTING_FIELDS, row.ranges):
+    able = {ours: its for ours, its in VOICE_SETTING_FIELDS.items() if ours in row.options}
+    if settings := payloads.rename_fields(params, able, row.ranges):
         body["voice_settings"] = settings
     return f"/v1/text-to-speech/{voice}", body
 
 
 def _count_cost(row: ModelRow, request: Generation, answer: httpx.Response) -> float | None:
-    """The cost of the characters that ElevenLabs counted; None: it counted none."""
+    """The cost of the characters that ElevenLabs counted; None: it counted none, or in halves."""
+    if row.path in HALVED:
+        return None
     characters = answer.headers.get("character-cost", "")
     if characters.isdigit() and row.usd is not None and request.capability is Capability.SPEECH:
         return int(characters) * row.usd / 1000

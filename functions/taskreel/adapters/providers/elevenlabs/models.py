@@ -24,6 +24,16 @@ SPEECH_OPTIONS: dict[str, Any] = {
     "computed": frozenset({"voice", "language", "outputFormat", *VOICE_SETTING_FIELDS}),
     "ranges": {"speed": (0.7, 1.2)},
 }
+#: By the types of elevenlabs 2.78: without `style`.
+FLASH_OPTIONS: dict[str, Any] = {
+    **SPEECH_OPTIONS,
+    "computed": SPEECH_OPTIONS["computed"] - {"style"},
+    "max_characters": 40_000,
+}
+#: US dollars for a thousand characters, as inference.sh (2026-11-11) and muapi.ai quote the page.
+SPEECH_USD, FLASH_USD = 0.08, 0.04
+#: The models of which a character counts half in the answer's header.
+HALVED = frozenset({"eleven_flash_v2_5"})
 MUSIC_OPTIONS: dict[str, Any] = {
     "capability": Capability.MUSIC,
     "unit": PriceUnit.SECOND,
@@ -88,12 +98,22 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {
 MODELS: tuple[ModelRow, ...] = (
     _build_row(
         "eleven_multilingual_v2",
-        0.18,
+        SPEECH_USD,
         unit=PriceUnit.CHARACTERS,
         **SPEECH_OPTIONS,
         aliases=("elevenlabs", "multilingual-v2"),
     ),
-    _build_row("eleven_v3", 0.18, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
+    _build_row(
+        "eleven_v3", SPEECH_USD, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS
+    ),
+    _build_row(
+        "eleven_flash_v2_5",
+        FLASH_USD,
+        quality="draft",
+        unit=PriceUnit.CHARACTERS,
+        **FLASH_OPTIONS,
+        aliases=("eleven-flash", "flash-v2.5"),
+    ),
     # By the types of elevenlabs 2.78 and public clients; no price was found: by its name alone.
     _build_row("eleven_v4", None, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
     _build_row("music_v1", 0.80 / 60, **MUSIC_OPTIONS, aliases=("music", "eleven-music")),
@@ -110,5 +130,11 @@ MODELS: tuple[ModelRow, ...] = (
 
 #: The price of a character depends on the account's plan; the others are quotations.
 PRICE_PAGES = (
+    PricePage(
+        url="https://elevenlabs.io/pricing/api",
+        read_on=date(2026, 11, 11),
+        is_exact=False,
+        capabilities=frozenset({Capability.SPEECH}),
+    ),
     PricePage(url="https://elevenlabs.io/pricing/api", read_on=date(2026, 6, 1), is_exact=False),
 )

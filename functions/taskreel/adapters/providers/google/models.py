@@ -20,6 +20,9 @@ from taskreel.adapters.providers.model_row import (
 from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
+#: Nano Banana 2.1: $30 a million tokens, of which these sizes take 1120 to 3780, by Google's price
+#: page of 2026-10-07 as public clients' tables quote it. What it thinks is billed beside that.
+NANO_BANANA_USD = (0.0336, 0.0504, 0.1134)
 #: By Google's price page (2026-04): $60 a million tokens, of which these sizes take 1120 to 2520.
 FLASH_IMAGE_USD = (0.067, 0.101, 0.151)
 PRO_IMAGE_USD = (0.134, 0.134, 0.24)
@@ -85,6 +88,19 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
     _build_row(
+        "gemini-nano-banana-2.1",
+        Capability.IMAGE,
+        NANO_BANANA_USD[0],
+        PriceUnit.IMAGE,
+        usd_by_side=price_sizes(GEMINI_SIZES, NANO_BANANA_USD),
+        sizes=GEMINI_SIZES,
+        ratios=("8:1", "4:1", *GEMINI_RATIOS, "1:4", "1:8"),
+        max_inputs=14,
+        # Nano Banana 2 is the name of the line, of which 2.1 is what remains at Google.
+        aliases=("gemini-image", "nano-banana", "nano-banana-2", "nano-banana-2.1"),
+    ),
+    # Shut down by Google's changelog of 2026-10-06.
+    _build_row(
         "gemini-3.1-flash-image",
         Capability.IMAGE,
         FLASH_IMAGE_USD[0],
@@ -93,7 +109,8 @@ MODELS: tuple[ModelRow, ...] = (
         sizes=GEMINI_SIZES,
         ratios=GEMINI_RATIOS,
         max_inputs=14,
-        aliases=("gemini-image", "nano-banana", "nano-banana-2"),
+        retires_on=date(2026, 10, 29),
+        replaced_by="gemini-nano-banana-2.1",
     ),
     _build_row(
         "gemini-3-pro-image",
@@ -114,7 +131,7 @@ MODELS: tuple[ModelRow, ...] = (
             0.04,
             PriceUnit.IMAGE,
             retires_on=date(2026, 6, 30),
-            replaced_by="gemini-3.1-flash-image",
+            replaced_by="gemini-nano-banana-2.1",
         )
         for name in ("imagen-4", "imagen-3", "imagen")
     ),

@@ -1,11 +1,11 @@
-"""MiniMax: clips (H3, also known as Hailuo 3), by version 2 of its API, and speech, by version 1.
+"""MiniMax: clips of H3 (Hailuo 3) by version 2 of its API, of Hailuo 2.3 and speech by version 1.
 
-Source: the requests of the AI SDK's package for MiniMax, platform.minimax.io/docs on `t2a_v2`.
-Speech comes in the answer, every clip is polled. Input files go
-inline: the first frame, and the last one where there are two; a clip between frames has their
-shape. Version 1 answers errors with status 200 and a `base_resp`; should version 2 do so too, a
-create without an id is read in that way. MiniMax takes no idempotency key; no way to stop a clip is
-documented.
+Source: the requests of the AI SDK's package for MiniMax, platform.minimax.io/docs on `t2a_v2`, and
+public clients of `/v1/video_generation`, whose clips are files that are asked for apart. Speech
+comes in the answer, every clip is polled. Input files go inline: the first frame, and the last one
+where there are two; a clip between frames has their shape. Version 1 answers errors with status 200
+and a `base_resp`; should version 2 do so too, a create without an id is read in that way. MiniMax
+takes no idempotency key; no way to stop a clip is documented.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from taskreel.domain.errors import (
 from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=10)
+#: The models of version 1.
+HAILUO = frozenset({"MiniMax-Hailuo-2.3"})
 RATE_LIMIT_WAIT = timedelta(seconds=60)
 #: The codes of `base_resp` and of a task's error (platform.minimax.io/docs, "Error Codes").
 TIMED_OUT, NO_CREDIT = "1001", "1008"
@@ -76,16 +78,17 @@ class MiniMax:
         row = find_row_for(self.name, request)
         if request.capability is Capability.SPEECH:
             return await self._make_speech(row, request)
-        body = _build_body(row, request)
-        reply = await self._client.request_json(
-            "POST", "/v2/video_generation", creates=row.path, json=body
-        )
+        is_hailuo = row.path in HAILUO
+        body = _build_hailuo_body(row, request) if is_hailuo else _build_body(row, request)
+        path = "/v1/video_generation" if is_hailuo else "/v2/video_generation"
+        reply = await self._client.request_json("POST", path, creates=row.path, json=body)
         with self._client.parsing_reply(row.path):
             refused = reply.get("base_resp") or {}
             if not reply.get("task_id") and refused.get("status_code"):
                 raise self._build_error(refused["status_code"], refused.get("status_msg"), row.path)
         id_ = self._client.require_text(reply, "task_id", row.path)
-        return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
+        version = {"version": 1} if is_hailuo else {}
+        return Pending(operation={"id": id_, **version}, poll_after=POLL_AFTER)
 
     async def _make_speech(self, row: ModelRow, request: Generation) -> Done:
         body = {"model": row.path, **build_model_body(row, request, ())}
@@ -105,6 +108,8 @@ class MiniMax:
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         del request  # the operation has all that is needed
+        if operation.get("version") == 1:
+            return await self._poll_hailuo(operation)
         reply = await self._client.request_json(
             "GET", f"/v2/query/video_generation/{operation['id']}"
         )
@@ -128,13 +133,44 @@ class MiniMax:
                 case _:
                     return Pending(operation=operation, poll_after=POLL_AFTER)
 
+    async def _poll_hailuo(self, operation: Mapping[str, Any]) -> Done | Pending:
+        """Read the state of a clip of version 1, and the address of its file when it is made."""
+        reply = await self._client.request_json(
+            "GET", "/v1/query/video_generation", params={"task_id": operation["id"]}
+        )
+        with self._client.parsing_reply():
+            base = reply.get("base_resp") or {}
+            code, reason = base.get("status_code"), base.get("status_msg")
+            status = reply.get("status")
+            if status == "Success":
+                return await self._fetch_address(reply.get("file_id"))
+            if status == "Fail" and str(code) in MODERATED:
+                raise moderation_error(self.name, failure=str(code))
+            if status == "Fail":
+                raise operation_failed_error(self.name, reason, failure=str(code or ""))
+            if code:
+                raise self._build_error(code, reason)
+        return Pending(operation=operation, poll_after=POLL_AFTER)
+
+    async def _fetch_address(self, file_id: Any) -> Done:
+        if not file_id:
+            raise no_output_error(self.name)
+        reply = await self._client.request_json(
+            "GET", "/v1/files/retrieve", params={"file_id": str(file_id)}
+        )
+        with self._client.parsing_reply():
+            refused = reply.get("base_resp") or {}
+            if refused.get("status_code"):
+                raise self._build_error(refused["status_code"], refused.get("status_msg"))
+            return Done(outputs=(payloads.link_output(reply["file"]["download_url"]),))
+
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Do nothing: a clip runs on without being read."""
 
     async def close(self) -> None:
         await self._client.close()
 
-    def _build_error(self, code: Any, reason: Any, creates: str) -> Exception:
+    def _build_error(self, code: Any, reason: Any, creates: str | None = None) -> Exception:
         code = str(code)
         if code in MODERATED:
             return moderation_error(self.name, failure=code)
@@ -180,4 +216,11 @@ def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     body = {"model": row.path, "content": content, "duration": row.durations[0], **fields}
     if not request.inputs:  # a text alone needs one
         body["ratio"] = ratio or "16:9"
+    return body | payloads.get_provider_options(row, request.params)
+
+
+def _build_hailuo_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    files = [payloads.build_data_uri(item, payloads.MAX_INPUT_BYTES) for item in request.inputs]
+    body: dict[str, Any] = {"model": row.path, "duration": row.durations[0]}
+    body |= build_model_body(row, request, files)
     return body | payloads.get_provider_options(row, request.params)

@@ -12,7 +12,10 @@ from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 #: What the clip starts from: files that are referred to are paid for apart.
-RESERVED_OPTIONS = RESERVED_IN_PRICE | {"content", "text", "output_format"}
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {
+    *("content", "text", "output_format"),
+    *("first_frame_image", "last_frame_image", "subject_reference", "callback_url"),
+}
 
 MODELS: tuple[ModelRow, ...] = (
     ModelRow(
@@ -30,6 +33,24 @@ MODELS: tuple[ModelRow, ...] = (
         max_inputs=2,
         computed=SHAPE_OPTIONS | {"prompt", "duration"},
         aliases=("hailuo-3", "hailuo3", "hailuo"),
+    ),
+    # By version 1 of the API, as public clients use it; MiniMax's own price was not found, so it
+    # serves only where it is named.
+    ModelRow(
+        name="minimax-hailuo-2.3",
+        provider="minimax",
+        path="MiniMax-Hailuo-2.3",
+        capability=Capability.VIDEO,
+        usd=None,
+        unit=PriceUnit.SECOND,
+        durations=(6, 10),
+        # 1080P is for six seconds alone.
+        constants={"resolution": "768P"},
+        max_inputs=1,
+        input_fields=("first_frame_image",),
+        fields={"prompt": "prompt"},
+        computed=frozenset({"duration"}),
+        aliases=("hailuo-2.3",),
     ),
     # Of its voices an account has its own, by ids.
     ModelRow(
