@@ -12,6 +12,7 @@ from typing import Any
 import av
 import pytest
 
+from forged_media import forge_flac, make_sound
 from functions.fake_providers import ProviderSetup, StartProviders
 from functions.job_requests import (
     complete_job,
@@ -22,6 +23,7 @@ from functions.job_requests import (
     submit_job,
 )
 from functions.test_inputs import mp4
+from providers.elevenlabs.fake import SCRIBE
 from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.lip_sync import CUT_PRICE, LIP_SYNC_PRICE
 from taskreel.jobtypes.transcription import TRANSCRIPTION_PRICE
@@ -116,6 +118,31 @@ async def test_a_longer_file_is_refused_before_anything_is_bought(
     assert job["credits"]["captured"] == 0
     assert setup.fakes["elevenlabs"].creates == 0
     assert (await read_balance(setup.user()))["held"] == 0
+
+
+async def test_a_file_that_states_another_length_is_charged_by_what_is_in_it(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("fal")
+    forged = forge_flac(make_sound("flac", "flac", rate=8000, seconds=650))
+    url = "data:audio/flac;base64," + base64.b64encode(forged).decode()
+    job = await setup.run_job({"url": url}, TRANSCRIPTION)
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"]["captured"] == 2
+    assert job["result"]["inputSeconds"] == pytest.approx(650, abs=1)
+
+
+@pytest.mark.parametrize(("billed", "captured"), [(1300.0, 3), (99_000.0, 6), (651.0, 2)])
+async def test_the_length_that_a_provider_bills_is_charged_up_to_what_is_held(
+    billed: float, captured: int, start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCRIBE, "audio_duration_secs", billed)
+    setup = await start_providers("elevenlabs")
+    job = await transcribe(setup, 650)
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"] == {"held": 0, "captured": captured, "released": 6 - captured}
+    assert job["result"]["inputSeconds"] == (650 if billed == 651 else billed)
+    assert job["costUsd"] == pytest.approx(billed * 0.22 / 3600, rel=0.01)
 
 
 async def test_the_limit_is_what_is_held_and_what_is_refused_for(

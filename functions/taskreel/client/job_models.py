@@ -201,6 +201,8 @@ class FailedAttempt(Model):
     code: str
     category: str
     message: str
+    cost_usd: float | None = None
+    cost_estimated: bool = False
     answer: str | None = None
 
 

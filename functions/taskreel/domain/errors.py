@@ -216,6 +216,10 @@ class RunError(TaskreelError):
     #: True if the provider gave no answer: the cause may as well be in this instance (a processor
     #: or a network that is too slow), so that one instance alone is no evidence against it.
     unanswered: bool = False
+    #: What the provider bills for the work although it failed, in US dollars; None if unknown.
+    cost_usd: float | None = None
+    #: True where that is our model table's price, not the provider's word.
+    cost_estimated: bool = False
 
 
 class TemporaryError(RunError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from taskreel.domain.errors import Category
 from taskreel.domain.job_status import StoredStatus
@@ -34,6 +34,8 @@ class StatusChange(StoredValue):
 class FailedAttempt(StoredValue):
     """A failed call of an attempt; of a crash, without a provider."""
 
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"cost_estimated"})
+
     at: datetime
     attempt: int
     #: The number of the unit in the job, from 0.
@@ -44,6 +46,10 @@ class FailedAttempt(StoredValue):
     category: Annotated[Category, accept_unknown(Category)]
     #: As its user sees it.
     message: str
+    #: What the provider bills for the call although it failed, in US dollars; None if unknown.
+    cost_usd: float | None = None
+    #: True where that is the model table's price, not the provider's word.
+    cost_estimated: bool = False
 
 
 class ProviderAnswer(StoredValue):

@@ -191,17 +191,22 @@ def _count_errors(tally: MetricsTally, before: Job, job: Job, at: datetime) -> N
         # One at that very time was counted with that change if the job had it by then.
         is_new = since < one.at <= at or (since == one.at and one not in before.failed_attempts)
         if one.provider is not None and is_new:
-            tally.add_to_model(one.provider, one.model, {f"error.{one.code}": 1})
+            numbers = {f"error.{one.code}": 1.0}
+            if one.cost_usd:
+                numbers["costUsd"] = one.cost_usd
+            tally.add_to_model(one.provider, one.model, numbers)
 
 
 def _count_models(tally: MetricsTally, job: Job, ran: int | None) -> None:
     """Count the finished calls of a job that has ended, with what they earned and cost."""
-    done = [unit for unit in job.units if unit.state is UnitState.DONE]
+    done = [(at, unit) for at, unit in enumerate(job.units) if unit.state is UnitState.DONE]
     # A pipeline pays for its jobs, whose own settlement is empty: they tell what they have spent.
     captured = job.credits.captured if job.parent_id is None else job.spent
-    weight = sum(unit.credits for unit in done)
-    for unit in done:
-        numbers = {"calls": 1.0, "costUsd": unit.cost_usd or 0.0}
+    weight = sum(unit.credits for _, unit in done)
+    for index, unit in done:
+        # What its failed attempts cost was counted with each of them.
+        failed = sum(one.cost_usd or 0.0 for one in job.failed_attempts if one.unit == index)
+        numbers = {"calls": 1.0, "costUsd": max((unit.cost_usd or 0.0) - failed, 0.0)}
         numbers["credits"] = captured * unit.credits / weight if weight else 0.0
         if ran is not None and len(job.units) == 1:
             numbers[f"run.{name_bucket(ran)}"] = 1.0
@@ -231,7 +236,13 @@ def _count_end(tally: MetricsTally, before: Job | None, job: Job, at: datetime) 
     tally.add("credits", job.credits.captured)
     # A pipeline's cost is that of its jobs, which are counted under their own types.
     if not job.steps and job.cost_usd is not None:
-        tally.add("costUsd", job.cost_usd)
+        tally.add("costUsd", job.cost_usd - _find_counted_cost(job))
+
+
+def _find_counted_cost(job: Job) -> float:
+    """The cost with which the job ended its round before this one, and was counted."""
+    ends = [change for change in job.history[:-1] if change.status.final]
+    return (ends[-1].cost_usd or 0.0) if ends else 0.0
 
 
 def _waits_since(job: Job) -> datetime:

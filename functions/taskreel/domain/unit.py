@@ -69,6 +69,18 @@ class UnitRun(StoredValue):
         """
         return self.model_copy(update=validate_changes(UnitChanges, changes))
 
+    def with_cost(self, cost_usd: float | None, *, is_estimate: bool) -> Self:
+        """The unit with the cost of a call added; its calls that failed may have been billed too.
+
+        None is a cost that is not known.
+        """
+        if cost_usd is None:
+            return self
+        return self.with_changes(
+            cost_usd=round((self.cost_usd or 0.0) + cost_usd, 6),
+            cost_estimated=self.cost_estimated or is_estimate,
+        )
+
     def reset(self) -> Self:
         """The unit as a new round tries it again: no operation, no error, no waits."""
         return self.with_changes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -83,12 +82,19 @@ def _read_whole_duration(container: InputContainer) -> float | None:
     if not container.duration:
         return read_duration(container)
     stated = container.duration / av.time_base
-    first, last = math.inf, -math.inf
+    if container.format.name == "mpegts":  # it states no length, and its times may jump
+        return stated
+    spans: dict[int, tuple[float, float]] = {}
     for packet in container.demux([*container.streams.video, *container.streams.audio]):
-        if packet.pts is not None:
-            first = min(first, float(packet.pts * packet.time_base))
-            last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    return last - first if last - first > stated + _HEADER_SLACK_SECONDS else stated
+        # Packets before the begin of an edit are only decoded.
+        if packet.pts is None or packet.is_discard:
+            continue
+        begin = float(packet.pts * packet.time_base)
+        end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        first, last = spans.get(packet.stream_index, (begin, end))
+        spans[packet.stream_index] = min(first, begin), max(last, end)
+    longest = max((last - first for first, last in spans.values()), default=0.0)
+    return longest if longest > stated + _HEADER_SLACK_SECONDS else stated
 
 
 def _read_image(path: Path, file: MediaInfo) -> MediaInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import operator
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -53,7 +54,11 @@ class StatusChangeView(View):
 
 
 class FailedAttemptView(View):
-    """A failed call of an attempt. `answer` is the provider's own, for admins alone."""
+    """A failed call of an attempt. `answer` is the provider's own, for admins alone.
+
+    `costUsd` is what the provider bills for it all the same, as far as that is known;
+    `costEstimated` is true where that is our price list's figure, and absent otherwise.
+    """
 
     at: datetime
     attempt: int
@@ -63,6 +68,8 @@ class FailedAttemptView(View):
     code: str
     category: Category
     message: str
+    cost_usd: float | None = Field(exclude_if=is_absent)
+    cost_estimated: bool = Field(exclude_if=operator.not_)
     answer: str | None = Field(exclude_if=is_absent)
 
 

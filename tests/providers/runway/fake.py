@@ -156,6 +156,8 @@ class FakeRunway(FakeProvider):
         #: The path of each task's creation.
         self.paths: dict[str, str] = {}
         self.refuses_uploads = False
+        #: The final charge of a task in credits, whether it succeeds or not.
+        self.billed = 25
 
     def build_routes(self) -> list[Route]:
         return [
@@ -245,7 +247,7 @@ class FakeRunway(FakeProvider):
         )
 
     def _build_state(self, request: Request, step: OperationState) -> dict[str, Any]:
-        cost = {"cost": {"credits": 25}}
+        cost = {"cost": {"credits": self.billed}}
         match step:
             case OperationState.WAITING:
                 return {"status": "RUNNING", "progress": 0.4}

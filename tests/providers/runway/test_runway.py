@@ -14,12 +14,12 @@ from providers.case import (
     run_until_done,
     start_pending,
 )
-from providers.fake_provider import build_png
+from providers.fake_provider import Fault, build_png
 from providers.runway.fake import FakeRunway
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.runway.adapter import Runway
 from taskreel.domain.errors import PermanentError, RunError, TemporaryError
-from taskreel.ports import Capability
+from taskreel.ports import Capability, Pending
 
 CLIP = {"prompt": "Waves", "width": 1280, "height": 720, "duration": 5.0, "fps": 30, "seed": 7}
 
@@ -65,6 +65,32 @@ async def test_a_storage_that_refuses_a_file_is_tried_again(tmp_path: Path) -> N
             Runway(fake.key, transport=fake.transport()), replace(request, inputs=(local,))
         )
     assert fake.creates == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault.FAILED, "operation_failed"),
+        (Fault.NO_RESULT, "no_output"),
+        (Fault.MODERATION, "moderation"),
+    ],
+)
+@pytest.mark.parametrize(("billed", "usd"), [(25, 0.25), (0, 0.0)], ids=["billed", "refunded"])
+async def test_a_task_that_fails_says_what_it_costs(
+    fault: Fault, code: str, billed: int, usd: float, tmp_path: Path
+) -> None:
+    """`cost.credits` of a failed task, by the types of runwayml 5.24: 0 if it was refunded."""
+    fake = FakeRunway()
+    fake.billed = billed
+    runway = Runway(fake.key, transport=fake.transport())
+    request = build_generation(tmp_path, Capability.VIDEO, "", CLIP)
+    begun = await start_pending(runway, request)
+    fake.fault = fault
+    assert isinstance(await runway.poll(begun.operation, request), Pending)
+    with pytest.raises(RunError) as caught:
+        await runway.poll(begun.operation, request)
+    assert (caught.value.code, caught.value.cost_usd) == (code, usd)
+    assert not caught.value.cost_estimated
 
 
 async def test_a_video_from_a_picture(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from taskreel.app.indexes import FIRESTORE_INDEXES
+from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
+from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.value import StoredValue
@@ -36,6 +38,7 @@ DEFAULTS: dict[type[StoredValue], dict[str, Any]] = {
         "failedAttempts": (),
     },
     UnitRun: {"artifacts": (), "waits": 0, "unfetched": 0, "costEstimated": False},
+    FailedAttempt: {"costEstimated": False},
     RetryPolicy: {
         "maxAttempts": 3,
         "minBackoffSeconds": 2.0,
@@ -55,6 +58,9 @@ PLAIN: dict[type[StoredValue], StoredValue] = {
         status_at={"QUEUED": NOON},
     ),
     UnitRun: UnitRun(credits=1, provider="studio"),
+    FailedAttempt: FailedAttempt(
+        at=NOON, attempt=1, code="provider_down", category=Category.PROVIDER_DOWN, message="No."
+    ),
     RetryPolicy: RetryPolicy(),
 }
 

@@ -6,6 +6,7 @@ exactly at submission; all others when they have arrived, before anything is bou
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,12 @@ from taskreel.domain.unit import UnitRun
 from taskreel.domain.upload import is_upload_reference
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.length_price import FREE_SECONDS, LengthPrice
-from taskreel.ports import Input
+from taskreel.ports import Done, Input
+
+log = logging.getLogger(__name__)
+
+#: The length that a provider bills may be rounded up.
+ROUNDED_SECONDS = 1.0
 
 #: No provider fetches a smaller file by its address: it goes in the request.
 _MOST_INLINE_BYTES = 150_000
@@ -103,6 +109,35 @@ async def store_measured(
         url = await services.blobs.signed_url(path, expires_in=expires_in)
         stored.append(replace(one, url=url))
     return tuple(stored)
+
+
+def check_billed_length(job: Job, index: int, run: UnitRun, unit: Unit, answer: Done) -> UnitRun:
+    """The unit with the length of its input that the provider bills, where it found a longer one.
+
+    Its price follows, up to what the request has agreed to: more is never charged.
+    """
+    measured, billed = run.input_seconds, (answer.data or {}).get("durationSeconds")
+    if measured is None or unit.length_price is None or not isinstance(billed, int | float):
+        return run
+    if billed <= measured + ROUNDED_SECONDS:
+        return run
+    log.warning(
+        "a provider found an input longer than it was measured; its unit is charged for that "
+        "length, up to what is held",
+        extra={
+            "action": "input_longer_than_measured",
+            "job_id": job.job_id,
+            "unit": index,
+            "provider": run.provider,
+            "measured_seconds": measured,
+            "billed_seconds": billed,
+        },
+    )
+    corrected = run.with_changes(input_seconds=round(float(billed), 3))
+    if all(url.startswith("job:") for url in unit.input_urls):
+        return corrected  # exactly the price of these files is held
+    most = max(run.credits, unit.credits)
+    return corrected.with_changes(credits=min(unit.length_price.price_seconds(billed), most))
 
 
 def _is_beyond(unit: Unit, seconds: float) -> bool:

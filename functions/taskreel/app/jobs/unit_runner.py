@@ -270,10 +270,12 @@ class UnitRunner:
     async def _record_done(self, answer: Done) -> None:
         """Store the outputs, then mark the unit as done; its cost and data go with it."""
         answered_at = self._services.clock.now()
-        artifacts: tuple[Artifact, ...] = ()
-        if answer.outputs:
-            artifacts = await self._store_outputs(self._limit_outputs(answer.outputs))
+        if self.unit.input_seconds is not None:
+            from taskreel.app.jobs.input_length import check_billed_length  # of few: cold start
 
+            self.unit = check_billed_length(
+                self._job, self._index, self.unit, self._planned, answer
+            )
         planned, catalogue = self._planned, self._services.providers.catalogue
         params, seconds = planned.params, self.unit.input_seconds
         if seconds is not None:
@@ -285,13 +287,16 @@ class UnitRunner:
             len(planned.input_urls),
             answered_at,
         )
-        cost_usd, cost_estimated = self.unit.cost_usd, self.unit.cost_estimated
+        artifacts: tuple[Artifact, ...] = ()
+        if answer.outputs:
+            try:
+                artifacts = await self._store_outputs(self._limit_outputs(answer.outputs))
+            except PermanentError as error:
+                # The provider bills for its result, although it cannot be delivered.
+                error.cost_usd, error.cost_estimated = self._price_answer(answer, asked)
+                raise
         if self._is_paid():
             await self._get_failover().record_success(self.unit, answered_at)
-            cost_usd, cost_estimated = answer.cost_usd, False
-            if cost_usd is None:
-                cost_usd = catalogue.estimate_usd(self.unit.provider, asked)
-                cost_estimated = cost_usd is not None
 
         data = {**(answer.data or {}), **planned.facts}
         if seconds is not None:
@@ -300,7 +305,8 @@ class UnitRunner:
         if ignored := catalogue.explain_ignored_options(self.unit.provider, asked, given):
             data["ignoredOptions"] = dict(ignored)
 
-        self.unit = self.unit.with_changes(
+        cost_usd, is_estimate = self._price_answer(answer, asked)
+        self.unit = self.unit.with_cost(cost_usd, is_estimate=is_estimate).with_changes(
             state=UnitState.DONE,
             operation=None,
             begun_at=None,
@@ -308,10 +314,17 @@ class UnitRunner:
             error=None,
             artifacts=artifacts,
             data=data or None,
-            cost_usd=cost_usd,
-            cost_estimated=cost_estimated,
         )
         self.fraction = 1.0
+
+    def _price_answer(self, answer: Done, asked: WorkRequest) -> tuple[float | None, bool]:
+        """The cost of an answer in US dollars, and True where it is the model table's estimate."""
+        if not self._is_paid():
+            return None, False
+        if answer.cost_usd is not None:
+            return answer.cost_usd, False
+        estimate = self._services.providers.catalogue.estimate_usd(self.unit.provider, asked)
+        return estimate, estimate is not None
 
     async def _store_outputs(self, outputs: Sequence[Output]) -> tuple[Artifact, ...]:
         """Store the files in the bucket; those that were paid for again and again, for a while.
@@ -431,9 +444,10 @@ class UnitRunner:
         return True
 
     def _note_failure(self, error: RunError) -> None:
-        """Note the failed call for the job's record; a rate limit is a wait, not a failure."""
+        """Note the failed call and its cost; a rate limit is a wait, not a failure."""
         if error.category is Category.RATE_LIMITED:
             return
+        self.unit = self.unit.with_cost(error.cost_usd, is_estimate=error.cost_estimated)
         shown = _describe_error(error)
         attempt = FailedAttempt(
             at=self._services.clock.now(),
@@ -444,6 +458,8 @@ class UnitRunner:
             code=shown.code,
             category=shown.category,
             message=shown.message,
+            cost_usd=error.cost_usd,
+            cost_estimated=error.cost_estimated,
         )
         answer = error.details.get("answer")
         self.failures.append(FailedCall(attempt, None if answer is None else str(answer)))

@@ -32,7 +32,7 @@ from taskreel.adapters.providers.ratios import (
     choose_text_ratio,
     count_pixels,
 )
-from taskreel.domain.errors import PermanentError
+from taskreel.domain.errors import PermanentError, RunError
 from taskreel.ports import Capability, Done, Generation, Input, Pending
 
 VERSION = "2024-11-06"
@@ -92,9 +92,9 @@ class Runway:
                 case "SUCCEEDED":
                     return self._build_result(reply)
                 case "FAILED":
-                    raise self._build_error(reply)
+                    raise _with_cost(self._build_error(reply), reply)
                 case "CANCELLED":
-                    raise cancelled_error(self.name, "the task")
+                    raise _with_cost(cancelled_error(self.name, "the task"), reply)
                 case _:
                     return Pending(
                         operation=operation,
@@ -130,11 +130,10 @@ class Runway:
     def _build_result(self, reply: Mapping[str, Any]) -> Done:
         outputs = tuple(payloads.link_output(url) for url in reply.get("output") or ())
         if not outputs:
-            raise no_output_error(self.name)
-        credits_ = (reply.get("cost") or {}).get("credits")
-        return Done(outputs=outputs, cost_usd=payloads.parse_cost(credits_, CREDITS_A_DOLLAR))
+            raise _with_cost(no_output_error(self.name), reply)
+        return Done(outputs=outputs, cost_usd=_read_cost(reply))
 
-    def _build_error(self, reply: Mapping[str, Any]) -> Exception:
+    def _build_error(self, reply: Mapping[str, Any]) -> RunError:
         code = str(reply.get("failureCode") or "")
         if code.startswith("SAFETY"):
             return moderation_error(self.name, failure=code)
@@ -146,6 +145,17 @@ class Runway:
                 failure=code,
             )
         return operation_failed_error(self.name, reply.get("failure"), failure=code)
+
+
+def _read_cost(reply: Mapping[str, Any]) -> float | None:
+    """The final charge of a task that has ended, in US dollars: 0 if it was refunded."""
+    return payloads.parse_cost((reply.get("cost") or {}).get("credits"), CREDITS_A_DOLLAR)
+
+
+def _with_cost(error: RunError, reply: Mapping[str, Any]) -> RunError:
+    """The error of a task with its charge: Runway bills some of the tasks that fail."""
+    error.cost_usd = _read_cost(reply)
+    return error
 
 
 def _build_request(

@@ -1,0 +1,52 @@
+"""Files whose headers state another length than their content has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forged_media import forge_flac, forge_mp3, forge_mp4, forge_webm, make_sound
+from taskreel.media.probe import probe_file
+
+SECONDS = 20
+FORGED = {
+    "mp3": lambda: forge_mp3(make_sound("mp3", "libmp3lame")),
+    "flac": lambda: forge_flac(make_sound("flac", "flac")),
+    "mp4": lambda: forge_mp4(make_sound("mp4", "aac")),
+    "webm": lambda: forge_webm(make_sound("webm", "libopus", rate=48_000)),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_the_length_of_a_forged_file_is_that_of_its_packets(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"forged.{kind}"
+    path.write_bytes(FORGED[kind]())
+    stated = probe_file(path).duration_seconds
+    assert stated is not None
+    assert stated < 3, "the header is believed by a probe that reads no packets"
+    assert probe_file(path, every_packet=True).duration_seconds == pytest.approx(SECONDS, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "rate"),
+    [
+        ("mp3", "libmp3lame", 16_000),
+        ("mp4", "aac", 16_000),
+        ("webm", "libopus", 48_000),
+        ("ogg", "libopus", 48_000),
+        ("wav", "pcm_s16le", 16_000),
+        ("adts", "aac", 16_000),
+        ("mpegts", "aac", 16_000),
+    ],
+)
+def test_an_honest_file_has_the_same_length_both_ways(
+    kind: str, codec: str, rate: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"honest.{kind}"
+    path.write_bytes(make_sound(kind, codec, rate=rate))
+    stated = probe_file(path).duration_seconds
+    measured = probe_file(path, every_packet=True).duration_seconds
+    assert measured == pytest.approx(SECONDS, abs=0.3)
+    # A length that libav estimates by the rate of the first packets may be wrong.
+    assert kind == "adts" or measured == pytest.approx(stated, abs=0.1)
