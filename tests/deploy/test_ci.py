@@ -20,6 +20,8 @@ PACKAGES = {
     "npm": "npm",
     "chromium": "chromium",
 }
+#: Installed by a script of its own.
+SCRIPTS = {"promtool": "promtool"}
 #: Of tests that run at night alone.
 NIGHT_PACKAGES = {"go": "golang-go"}
 
@@ -103,7 +105,9 @@ def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
         name for text in code for name in re.findall(r'(?:which|find_program)\("([\w-]+)"', text)
     }
     assert sought >= {"java", "redis-server", "node"}
-    assert sought <= BROUGHT | PACKAGES.keys() | NIGHT_PACKAGES.keys()
+    assert sought <= BROUGHT | PACKAGES.keys() | SCRIPTS.keys() | NIGHT_PACKAGES.keys()
+    run = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert all(f"\n.ci/{script}\n" in run for script in SCRIPTS.values())
     night = (ROOT / ".ci" / "nightly").read_text("utf-8")
     for program, package in NIGHT_PACKAGES.items():
         assert f"command -v {program} " in night

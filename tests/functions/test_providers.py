@@ -7,6 +7,7 @@ import base64
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from functions.fake_providers import KITE, StartProviders
@@ -644,3 +645,13 @@ async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_p
         2,
         2,
     )
+
+
+async def test_the_list_of_providers_is_compressed_where_the_client_takes_it(
+    ada: httpx.AsyncClient,
+) -> None:
+    plain = await ada.get("/api/providers", headers={"Accept-Encoding": "identity"})
+    small = await ada.get("/api/providers", headers={"Accept-Encoding": "gzip"})
+    assert small.json() == plain.json()
+    assert small.num_bytes_downloaded < plain.num_bytes_downloaded / 4
+    assert small.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"

@@ -16,7 +16,7 @@ from taskreel.app.providers.admin import BreakerOverride, list_providers, set_br
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
-from taskreel.web.http import JsonResponse, read_body
+from taskreel.web.http import JsonResponse, compress_answer, read_body
 from taskreel.web.openapi import NO_TOKEN, document_body
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import (
@@ -108,11 +108,13 @@ class WebhookView(Value):
     summary="Every provider, its models, their prices and states",
     response_model=ProvidersView,
 )
-async def read_providers(context: Authenticated) -> Response:
+async def read_providers(request: Request, context: Authenticated) -> Response:
     """Prices are in US dollars."""
     services = context.services
     found = await list_providers(services.providers, services.clock.now())
-    return JsonResponse(ProvidersView.model_validate({"providers": found}))
+    answer = JsonResponse(ProvidersView.model_validate({"providers": found}))
+    # Some hundred models are 130 kB of JSON that says much twice: a tenth of it, compressed.
+    return compress_answer(request, answer)
 
 
 @router.post(

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-
-from taskreel.domain.value import record
 
 if TYPE_CHECKING:
     from taskreel.adapters.providers.model_row import ModelRow, PricePage
@@ -34,7 +33,7 @@ class WebhookKind(StrEnum):
     PER_ACCOUNT = "per account"
 
 
-@record()
+@dataclass(frozen=True, slots=True)
 class ProviderEntry:
     """One provider."""
 
