@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,9 +26,15 @@ class ServiceSize:
 
 
 @cache
+def _load_document(path: Path) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return document
+
+
+@cache
 def load_services(path: Path = SERVICES) -> Mapping[str, ServiceSize]:
     """Read the services of a file in the format of infra/services.yaml."""
-    document = yaml.safe_load(path.read_text("utf-8"))
+    document = _load_document(path)
     found = {}
     for name, own in document["services"].items():
         settings = {**document["defaults"], **own}
@@ -42,14 +49,14 @@ def load_services(path: Path = SERVICES) -> Mapping[str, ServiceSize]:
 
 def load_index_shards(path: Path = SERVICES) -> tuple[int, int]:
     """Read the shards of the index by which the sweep finds jobs, and of those of job types."""
-    env = yaml.safe_load(path.read_text("utf-8"))["defaults"]["env"]
+    env = _load_document(path)["defaults"]["env"]
     shards = int(env["WAKE_SHARDS"])
     return shards, shards if "sharded-types" in env["STORE_URL"].partition("?")[2] else 1
 
 
 def load_type_retention(path: Path = SERVICES) -> Mapping[str, float]:
     """Read the days for which the jobs of some types are stored."""
-    env = yaml.safe_load(path.read_text("utf-8"))["defaults"]["env"]
+    env = _load_document(path)["defaults"]["env"]
     text = env.get("TYPE_RETENTION_DAYS", "")
     parts = (part.partition(":") for part in text.split(",") if part)
     return {job_type.strip(): float(days) for job_type, _, days in parts}
