@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from taskreel.ports import Query
+from taskreel.adapters.gcp.firestore.sharded_indexes import SHARD, is_split
+from taskreel.ports import Index, Query
 
 _FILE = Path(__file__).resolve().parents[1] / "infra" / "firestore.indexes.json"
 
@@ -100,3 +101,13 @@ def _index_fits(index: Order, shape: QueryShape) -> bool:
     head, tail = index[: len(index) - len(shape.order)], index[len(index) - len(shape.order) :]
     backwards = tuple((name, "desc" if way == "asc" else "asc") for name, way in shape.order)
     return {name for name, _ in head} <= shape.equal and tail in {shape.order, backwards}
+
+
+def shard_indexes(indexes: tuple[Index, ...]) -> tuple[Index, ...]:
+    """The indexes with the shard before the time, in those of types and providers."""
+    return tuple(
+        replace(index, fields=(*index.fields[:-1], (SHARD, "asc"), index.fields[-1]))
+        if is_split(index.collection, index.fields)
+        else index
+        for index in indexes
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from taskreel.adapters.gcp.firestore.sharded_indexes import shard_indexes
+from firestore_indexes import shard_indexes
 from taskreel.app.indexes import FIRESTORE_INDEXES
 
 from .test_declarations import ROOT, planned

@@ -15,14 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from firestore_indexes import DeclaredIndexes, QueryShape
+from firestore_indexes import DeclaredIndexes, QueryShape, shard_indexes
 from functions.job_requests import expect_problem
 from simulation.world import World, running
-from taskreel.adapters.gcp.firestore.sharded_indexes import (
-    is_sharded,
-    shard_indexes,
-    split_query,
-)
+from taskreel.adapters.gcp.firestore.sharded_indexes import is_sharded, split_query
 from taskreel.app.flow.admission import recount_account
 from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.job_counts import ROOM_FIELDS, JobCounts

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from firestore_indexes import shard_indexes
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel.adapters.gcp.firestore.sharded_indexes import is_sharded, shard_indexes, split_query
+from taskreel.adapters.gcp.firestore.sharded_indexes import is_sharded, split_query
 from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.ports import Collection, Condition, Direction, Query, Transaction
 

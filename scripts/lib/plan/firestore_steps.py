@@ -9,6 +9,8 @@ from .step import Step, fail_step, run_step, show_step, warn_near_limit, warn_st
 from .target import Target
 
 Fields = tuple[tuple[str, str], ...]
+#: A composite index: its collection and its fields.
+_Index = tuple[str, Fields]
 
 
 def plan_database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
@@ -153,39 +155,31 @@ def _check_destination(
         yield fail_step(f"there is no database {target.database} in {target.project}")
 
 
-def list_indexes(target: Target) -> list[dict[str, Any]]:
-    """Return the declared composite indexes; with ?sharded-types in STORE_URL some with shards."""
-    declared: list[dict[str, Any]] = target.declared("firestore.indexes.json")["indexes"]
+def _shard_indexes(target: Target, declared: set[_Index]) -> set[_Index]:
+    """With ?sharded-types in STORE_URL, put the shard before the time where the store does."""
     url = target.declared("services.yaml")["defaults"]["env"].get("STORE_URL", "")
     if "sharded-types" not in url.partition("?")[2]:
         return declared
-    return [_shard_index(index) if _is_split(index) else index for index in declared]
+    from taskreel.adapters.gcp.firestore.sharded_indexes import SHARD, is_split
 
-
-def _is_split(index: Mapping[str, Any]) -> bool:
-    """Return True for an index of all jobs of a type or a provider."""
-    names = {field["fieldPath"] for field in index["fields"]}
-    is_split = bool(names & {"jobType", "providerSlot"}) and "userId" not in names
-    return index["collectionGroup"] == "jobs" and is_split
-
-
-def _shard_index(index: Mapping[str, Any]) -> dict[str, Any]:
-    *equal, time = index["fields"]
-    shard = {"fieldPath": "wakeShard", "order": "ASCENDING"}
-    return {**index, "fields": [*equal, shard, time]}
+    return {
+        (group, (*fields[:-1], (SHARD, "ASCENDING"), fields[-1]))
+        if is_split(group, fields)
+        else (group, fields)
+        for group, fields in declared
+    }
 
 
 def plan_indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     """Create missing composite indexes; an index that is not declared is left alone."""
-    declared = list_indexes(target)
+    declared = {
+        (index["collectionGroup"], _index_fields(index["fields"]))
+        for index in target.declared("firestore.indexes.json")["indexes"]
+    }
     existing = {
         (_collection_group(index["name"]), _index_fields(index["fields"])): index for index in found
     }
-    wanted = {(index["collectionGroup"], _index_fields(index["fields"])) for index in declared}
-    replaced = {
-        (index["collectionGroup"], _index_fields(index["fields"]))
-        for index in target.declared("firestore.indexes.json")["indexes"]
-    } - wanted
+    wanted = _shard_indexes(target, declared)
     for group, fields in sorted(wanted - existing.keys()):
         text = ", ".join(f"{path} {order.lower()}" for path, order in fields)
         configs = [
@@ -205,7 +199,7 @@ def plan_indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
         )
     for (group, fields), index in sorted(existing.items()):
         what = f"index on {group} ({', '.join(path for path, _ in fields)})"
-        if (group, fields) in replaced:
+        if (group, fields) in declared - wanted:
             name = index["name"].rpartition("/")[2]
             yield warn_step(
                 f"{what} is replaced by one with shards, and limits the writes as long as it is "

@@ -16,11 +16,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from taskreel.ports import Condition, Index, Query, Row
+from taskreel.ports import Condition, Query, Row
 
 V = TypeVar("V")
 
@@ -45,19 +45,10 @@ def is_sharded(query: Query[Any]) -> bool:
     )
 
 
-def shard_indexes(indexes: tuple[Index, ...]) -> tuple[Index, ...]:
-    """The indexes with the shard before the time, in those of types and providers."""
-    return tuple(
-        replace(index, fields=(*index.fields[:-1], (SHARD, "asc"), index.fields[-1]))
-        if _is_split(index)
-        else index
-        for index in indexes
-    )
-
-
-def _is_split(index: Index) -> bool:
-    names = {field for field, _ in index.fields}
-    return index.collection == JOBS and bool(names & _SPLIT) and _USER not in names
+def is_split(collection: str, fields: Sequence[tuple[str, str]]) -> bool:
+    """True for the fields of an index of all jobs of a type or a provider."""
+    names = {field for field, _ in fields}
+    return collection == JOBS and bool(names & _SPLIT) and _USER not in names
 
 
 def condition_of(shards: int) -> Condition:
