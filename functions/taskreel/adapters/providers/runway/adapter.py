@@ -172,20 +172,22 @@ def _build_request(
         case Capability.SPEECH:
             return "text_to_speech", _build_speech(row, request)
         case Capability.VIDEO_EDIT:
-            body = payloads.rename_fields(request.params, row.fields, row.ranges)
-            return "video_to_video", dict(row.constants) | body | dict(
-                zip(row.input_fields, uris, strict=True)
-            )
+            video = payloads.name_inputs(row.input_fields, uris)
+            return "video_to_video", _build_fields(row, request) | video
         case Capability.SOUND_EFFECT:
-            body = payloads.rename_fields(request.params, row.fields, row.ranges)
             seconds = payloads.build_seconds(row, request.params)
-            return "sound_effect", dict(row.constants) | body | seconds
+            return "sound_effect", _build_fields(row, request) | seconds
         case _:
             return "text_to_image", _build_picture(row, request, uris)
 
 
+def _build_fields(row: ModelRow, request: Generation) -> dict[str, Any]:
+    """The model's constants, and the options that it has by names of its own."""
+    return {**row.constants, **payloads.rename_fields(request.params, row.fields, row.ranges)}
+
+
 def _build_speech(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = payloads.rename_fields(request.params, row.fields, row.ranges)
+    body = _build_fields(row, request)
     language = request.params.get("language")
     if language and "language" in row.options:
         body["languageCode"] = payloads.strip_region(language)
@@ -196,8 +198,7 @@ def _build_speech(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 
 def _build_picture(row: ModelRow, request: Generation, uris: Sequence[str]) -> dict[str, Any]:
-    body = {**row.constants, **payloads.rename_fields(request.params, row.fields, row.ranges)}
-    body |= _build_shape(row, request)
+    body = _build_fields(row, request) | _build_shape(row, request)
     if uris:
         # Only some models let a prompt name a picture, by its tag.
         tagged = row.name in TAGGED
@@ -211,8 +212,7 @@ def _build_picture(row: ModelRow, request: Generation, uris: Sequence[str]) -> d
 def _build_video(
     row: ModelRow, request: Generation, uris: Sequence[str]
 ) -> tuple[str, dict[str, Any]]:
-    body = {**row.constants, **payloads.rename_fields(request.params, row.fields, row.ranges)}
-    body |= _build_shape(row, request)
+    body = _build_fields(row, request) | _build_shape(row, request)
     body["duration"] = row.find_seconds(request.params.get("duration") or 5)
     if not uris:
         return "text_to_video", body
