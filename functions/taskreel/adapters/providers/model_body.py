@@ -12,7 +12,7 @@ from typing import Any
 from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_limits import choose_voice
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.ratios import choose_ratio
+from taskreel.adapters.providers.ratios import choose_ratio, list_ratios
 from taskreel.ports import Capability, Generation
 
 #: The longest side where a request leaves it open.
@@ -42,7 +42,7 @@ def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
     if row.sizes:
         side = _OPEN_SIDES.get(request.capability, 1024)
         shape[row.size_field] = payloads.choose_size_name(row, request.params, side)
-    ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
+    ratios = list_ratios(row, from_inputs=bool(request.inputs))
     if ratios and (ratio := choose_ratio(request.params, ratios)):
         shape["aspect_ratio"] = ratio
     return shape

@@ -17,7 +17,7 @@ from taskreel.adapters.providers.file_uploads import is_outside
 from taskreel.adapters.providers.model_limits import find_reserved_options
 from taskreel.adapters.providers.model_row import ModelRow, SecondsForm, find_nearest
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
-from taskreel.adapters.providers.ratios import get_shape
+from taskreel.adapters.providers.ratios import find_size_name, get_shape
 from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
@@ -151,7 +151,7 @@ def choose_size_name(row: ModelRow, params: Mapping[str, Any], side: int) -> str
     `side` is assumed where the request leaves it open.
     """
     longest = max(params.get("width") or side, params.get("height") or side)
-    return next((name for name, most in row.sizes if longest <= most), row.sizes[-1][0])
+    return find_size_name(row.sizes, longest)
 
 
 def name_inputs(names: Sequence[str], files: Sequence[str]) -> dict[str, Any]:

@@ -32,22 +32,26 @@ def choose_ratio(params: Mapping[str, Any], allowed: Sequence[str]) -> str | Non
     pixels = (params.get("width") or 0) * (params.get("height") or 0)
 
     def measure_distance(candidate: str) -> tuple[float, float]:
-        width, _, height = candidate.partition(":")
         from_shape = round(abs(math.log(parse_ratio(candidate) / shape)), 6)
-        return from_shape, abs(float(width) * float(height) - pixels)
+        return from_shape, abs(count_pixels(candidate) - pixels)
 
     return min(allowed, key=measure_distance)
 
 
+def list_ratios(row: ModelRow, *, from_inputs: bool) -> Sequence[str]:
+    """The ratios that a model makes from input files, or from a text alone."""
+    return row.ratios if from_inputs else row.text_ratios or row.ratios
+
+
 def choose_text_ratio(row: ModelRow, params: Mapping[str, Any]) -> str:
     """The ratio of a request without pictures: the nearest, or the model's first."""
-    ratios = row.text_ratios or row.ratios
+    ratios = list_ratios(row, from_inputs=False)
     return choose_ratio(params, ratios) or ratios[0]
 
 
-def choose_input_size(row: ModelRow, pixels: int) -> str:
-    """The provider's name of the size of work from a picture: the least that holds the pixels."""
-    return next((name for name, most in row.input_sizes if pixels <= most), row.input_sizes[-1][0])
+def find_size_name(sizes: Sequence[tuple[str, int]], wanted: float) -> str:
+    """The name of the least of ascending sizes that holds the wanted one, else of the last."""
+    return next((name for name, most in sizes if wanted <= most), sizes[-1][0])
 
 
 def get_shape(params: Mapping[str, Any]) -> float | None:

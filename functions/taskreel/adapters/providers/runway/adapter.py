@@ -27,10 +27,11 @@ from taskreel.adapters.providers.provider_client import (
     sanitise_text,
 )
 from taskreel.adapters.providers.ratios import (
-    choose_input_size,
     choose_ratio,
     choose_text_ratio,
     count_pixels,
+    find_size_name,
+    list_ratios,
 )
 from taskreel.domain.errors import PermanentError, RunError
 from taskreel.ports import Capability, Done, Generation, Input, Pending
@@ -229,11 +230,11 @@ def _build_shape(row: ModelRow, request: Generation) -> dict[str, Any]:
     """The fields of the size and the ratio, as far as the model has them."""
     if request.inputs and row.input_sizes:
         pixels = count_pixels(choose_text_ratio(row, request.params))
-        return {row.size_field: choose_input_size(row, pixels)}
+        return {row.size_field: find_size_name(row.input_sizes, pixels)}
     shape: dict[str, Any] = {}
     if row.sizes:
         shape[row.size_field] = payloads.choose_size_name(row, request.params, OPEN_SIDE)
-    ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
+    ratios = list_ratios(row, from_inputs=bool(request.inputs))
     if ratios:
         shape["ratio"] = choose_ratio(request.params, ratios) or ratios[0]
     return shape
