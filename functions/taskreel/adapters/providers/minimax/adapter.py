@@ -83,9 +83,8 @@ class MiniMax:
         path = "/v1/video_generation" if is_hailuo else "/v2/video_generation"
         reply = await self._client.request_json("POST", path, creates=row.path, json=body)
         with self._client.parsing_reply(row.path):
-            refused = reply.get("base_resp") or {}
-            if not reply.get("task_id") and refused.get("status_code"):
-                raise self._build_error(refused["status_code"], refused.get("status_msg"), row.path)
+            if not reply.get("task_id"):
+                self._check_refusal(reply, row.path)
         id_ = self._client.require_text(reply, "task_id", row.path)
         version = {"version": 1} if is_hailuo else {}
         return Pending(operation={"id": id_, **version}, poll_after=POLL_AFTER)
@@ -95,9 +94,7 @@ class MiniMax:
         body |= payloads.get_provider_options(row, request.params)
         reply = await self._client.request_json("POST", "/v1/t2a_v2", creates=row.path, json=body)
         with self._client.parsing_reply(row.path):
-            refused = reply.get("base_resp") or {}
-            if refused.get("status_code"):
-                raise self._build_error(refused["status_code"], refused.get("status_msg"), row.path)
+            self._check_refusal(reply, row.path)
             content = bytes.fromhex((reply.get("data") or {}).get("audio") or "")
             characters = (reply.get("extra_info") or {}).get("usage_characters")
             cost = payloads.parse_cost(characters, 1000 / row.usd) if row.usd else None
@@ -148,8 +145,7 @@ class MiniMax:
                 raise moderation_error(self.name, failure=str(code))
             if status == "Fail":
                 raise operation_failed_error(self.name, reason, failure=str(code or ""))
-            if code:
-                raise self._build_error(code, reason)
+            self._check_refusal(reply)
         return Pending(operation=operation, poll_after=POLL_AFTER)
 
     async def _fetch_address(self, file_id: Any) -> Done:
@@ -159,9 +155,7 @@ class MiniMax:
             "GET", "/v1/files/retrieve", params={"file_id": str(file_id)}
         )
         with self._client.parsing_reply():
-            refused = reply.get("base_resp") or {}
-            if refused.get("status_code"):
-                raise self._build_error(refused["status_code"], refused.get("status_msg"))
+            self._check_refusal(reply)
             return Done(outputs=(payloads.link_output(reply["file"]["download_url"]),))
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
@@ -170,7 +164,13 @@ class MiniMax:
     async def close(self) -> None:
         await self._client.close()
 
-    def _build_error(self, code: Any, reason: Any, creates: str | None = None) -> Exception:
+    def _check_refusal(self, reply: Mapping[str, Any], creates: str | None = None) -> None:
+        """Raise the error of a reply with status 200 whose `base_resp` is one."""
+        base = reply.get("base_resp") or {}
+        if base.get("status_code"):
+            raise self._build_error(base["status_code"], base.get("status_msg"), creates)
+
+    def _build_error(self, code: Any, reason: Any, creates: str | None) -> Exception:
         code = str(code)
         if code in MODERATED:
             return moderation_error(self.name, failure=code)
