@@ -194,11 +194,9 @@ def _build_text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 def _build_transcription_form(row: ModelRow, request: Generation) -> dict[str, Any]:
     # Only these formats have times, and each is of one kind of model; the newest has none.
     form: dict[str, Any] = {"model": row.path}
-    if "language" in row.fields:
-        pass
-    elif "diarize" in row.computed:
+    if "diarize" in row.computed:
         form |= {"response_format": "diarized_json", "chunking_strategy": "auto"}
-    else:
+    elif "language" not in row.fields:
         form |= {"response_format": "verbose_json", "timestamp_granularities[]": "segment"}
     if language := request.params.get("language"):
         form[row.fields.get("language", "language")] = payloads.strip_region(language)
