@@ -103,11 +103,11 @@ class ShotFinder:
             return
         window = [self._recent[index] for index in range(-1 - span, 0)]
         middle = float((changes * (np.arange(span) + 0.5)).sum() / changes.sum())
-        residual = measure_wipe(window)
-        if (residual is None or residual >= WIPE_RESIDUAL) and span in SLIDE_SPANS:
+        residual, most = measure_wipe(window), WIPE_RESIDUAL
+        if (residual is None or residual >= most) and span in SLIDE_SPANS:
             residual = measure_slide(window[0], window[round(middle)], window[-1])
-            residual = residual if residual is None or residual < SLIDE_RESIDUAL else None
-        if residual is not None and residual < WIPE_RESIDUAL:
+            most = SLIDE_RESIDUAL
+        if residual is not None and residual < most:
             self._slow.append((residual, self._count - 1 - span + middle))
 
     def _measure_difference(self, span: int) -> float | None:
@@ -156,13 +156,12 @@ class _DipFinder:
     def add_sample(self, recent: Sequence[Sample], number: int) -> None:
         """Compare the newest sample, which has that number, with those before it."""
         if is_plain(recent[-1]):
-            start = self._runs[-1][0] if self._is_open else number
             if self._is_open:
-                self._runs.pop()
+                self._runs[-1] = (self._runs[-1][0], number)
             else:
                 self._before = recent[max(-1 - DIP_REACH, -len(recent))]
                 self._is_open = True
-            self._runs.append((start, number))
+                self._runs.append((number, number))
         elif self._is_open and number >= self._runs[-1][1] + DIP_REACH:
             self._is_open = False
             before, (start, end) = self._before, self._runs[-1]
