@@ -55,17 +55,14 @@ class ModelCatalogue:
             return [_build_free_offer(own, request)]
         if not every:
             return [self._build_offer(self._choose_row(provider, request), request)]
-        day = request.now.date()
-        rows = list_candidates([provider], request.model, request.capability, day, every=True)
-        return [self._build_offer(row, request) for row in rows]
+        return [self._build_offer(row, request) for row in _list_candidates(provider, request)]
 
     def list_lacking(self, provider: str, request: WorkRequest, /) -> Sequence[str]:
         if provider in self._in_process:
             return ()
         rows = [_find_row(provider, request)]
         if not request.model:
-            day = request.now.date()
-            rows += list_candidates([provider], "", request.capability, day, every=True)
+            rows += _list_candidates(provider, request)
         lacking = [list_lacking(row, request.params, request.inputs) for row in rows]
         return lacking[0] if all(lacking) else ()
 
@@ -113,9 +110,7 @@ class ModelCatalogue:
         row = _find_row(provider, request)
         if request.model or self._is_unlocked(row):
             return row
-        day = request.now.date()
-        others = list_candidates([provider], "", request.capability, day, every=True)
-        return next(filter(self._is_unlocked, others), row)
+        return next(filter(self._is_unlocked, _list_candidates(provider, request)), row)
 
     def _is_unlocked(self, row: ModelRow) -> bool:
         keyless = row.provider in self._keyless
@@ -146,6 +141,12 @@ def _find_row(provider: str, request: WorkRequest) -> ModelRow:
         path = "provider" if error.code == "unknown_provider" else "model"
         errors = [{"path": path, "message": error.message}]
         raise InvalidError(error.message, code=error.code, errors=errors) from None
+
+
+def _list_candidates(provider: str, request: WorkRequest) -> list[ModelRow]:
+    """The rows of a provider that could serve the work: without a model, all that will last."""
+    day = request.now.date()
+    return list_candidates([provider], request.model, request.capability, day, every=True)
 
 
 def _build_free_offer(own: InProcessProvider, request: WorkRequest) -> Offer:
