@@ -47,7 +47,7 @@ class LoudnessMeter:
 
     def __init__(self, *, peaks: bool = False) -> None:
         """Measure true peaks too with `peaks`: they take four times as long as the rest."""
-        self._graph = _build_graph(
+        self._graph = build_graph(
             "ebur128", f"metadata=1:peak={'true' if peaks else 'none'}:framelog=quiet"
         )
         self._last: dict[str, str] = {}
@@ -93,7 +93,7 @@ class Limiter:
 
     def __init__(self, ceiling_db: float = CEILING_DB) -> None:
         ceiling = 10 ** (ceiling_db / 20)
-        self._graph = _build_graph(
+        self._graph = build_graph(
             "alimiter", f"limit={ceiling:.4f}:attack=5:release=60:level=0:latency=1"
         )
         self._samples = 0
@@ -123,7 +123,8 @@ def pull_frames(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
             yield frame
 
 
-def _build_graph(name: str, arguments: str) -> av.filter.Graph:
+def build_graph(name: str, arguments: str) -> av.filter.Graph:
+    """Build the graph of one filter that takes and gives sound of our rate in stereo."""
     graph = av.filter.Graph()
     source = graph.add_abuffer(
         sample_rate=SOUND_RATE, format="fltp", layout="stereo", time_base=Fraction(1, SOUND_RATE)

@@ -16,12 +16,11 @@ from fractions import Fraction
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from taskreel.media.audio_io import Samples, read_audio_frames, to_samples
-from taskreel.media.loudness import LoudnessMeter, pull_frames
+from taskreel.media.loudness import LoudnessMeter, build_graph, pull_frames
 from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
 from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 from taskreel_local.studio.music import compose_music
@@ -167,14 +166,7 @@ def _measure_integrated(sound: Samples) -> float:
 
 def _measure_momentary(sound: Samples) -> list[float]:
     """The loudness over 0.4 s, ten times a second."""
-    graph = av.filter.Graph()
-    layout = f"time_base=1/{SOUND_RATE}:sample_rate={SOUND_RATE}:sample_fmt=fltp"
-    source = graph.add("abuffer", f"{layout}:channel_layout=stereo")
-    meter = graph.add("ebur128", "metadata=1:framelog=quiet")
-    sink = graph.add("abuffersink")
-    source.link_to(meter)
-    meter.link_to(sink)
-    graph.configure()
+    graph = build_graph("ebur128", "metadata=1:framelog=quiet")
     found: list[float] = []
     step = round(STEP_SECONDS * SOUND_RATE)
     for start in range(0, sound.shape[1] - step + 1, step):
