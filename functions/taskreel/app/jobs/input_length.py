@@ -134,7 +134,7 @@ def check_billed_length(job: Job, index: int, run: UnitRun, unit: Unit, answer: 
         },
     )
     corrected = run.with_changes(input_seconds=round(float(billed), 3))
-    if all(url.startswith("job:") for url in unit.input_urls):
+    if _takes_only_results(unit):
         return corrected  # exactly the price of these files is held
     most = max(run.credits, unit.credits)
     return corrected.with_changes(credits=min(unit.length_price.price_seconds(billed), most))
@@ -143,6 +143,11 @@ def check_billed_length(job: Job, index: int, run: UnitRun, unit: Unit, answer: 
 def _is_beyond(unit: Unit, seconds: float) -> bool:
     """True for a file longer than the request's own `maxSeconds`."""
     return unit.max_seconds is not None and seconds > unit.max_seconds + FREE_SECONDS
+
+
+def _takes_only_results(unit: Unit) -> bool:
+    """True for a unit whose files are all results of jobs."""
+    return all(url.startswith("job:") for url in unit.input_urls)
 
 
 def _find_limit(seconds: float) -> int:
@@ -154,7 +159,7 @@ async def _read_stored_length(
     services: Services, caller: Caller, unit: Unit, price: LengthPrice
 ) -> float | None:
     """The billed length of a unit's files; None unless each is a result with a length."""
-    if not all(url.startswith("job:") for url in unit.input_urls):
+    if not _takes_only_results(unit):
         return None
     lengths: list[float] = []
     for url in unit.input_urls:
