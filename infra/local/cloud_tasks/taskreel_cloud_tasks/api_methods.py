@@ -179,8 +179,7 @@ class ApiMethods:
         """Create a task; return it as created, though an attempt may begin during the wait."""
         stored = self.engine.add_task(queue, task)
         created = stored.to_message(queue, view)
-        await self.engine.journal.wait_until_written()
-        self.engine.maybe_fail_after_create(stored)
+        await self.engine.wait_until_created(stored)
         return created
 
     async def _delete_task(self, request: NameRequest) -> Empty:

@@ -263,9 +263,13 @@ class Engine:
     async def create_task(self, parent: str, task: Task) -> StoredTask:
         """CreateTask: returns after the task is written."""
         stored = self.add_task(parent, task)
+        await self.wait_until_created(stored)
+        return stored
+
+    async def wait_until_created(self, stored: StoredTask) -> None:
+        """Wait until an added task is written, and may be reported. Raises ApiError."""
         await self.journal.wait_until_written()
         self.maybe_fail_after_create(stored)
-        return stored
 
     def maybe_fail_after_create(self, stored: StoredTask) -> None:
         """Simulate a DEADLINE_EXCEEDED reply for a stored task (fault `create_deadline`)."""

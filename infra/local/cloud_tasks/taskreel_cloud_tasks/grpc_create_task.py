@@ -35,8 +35,7 @@ async def create_http_task(engine: Engine, request: Any, task_class: type[Any]) 
     if stored.retry is not None:
         retry = message_codec.to_pb_fields(stored.retry)
         response.MergeFrom(task_class(retry_config=retry))
-    await engine.journal.wait_until_written()
-    engine.maybe_fail_after_create(stored)
+    await engine.wait_until_created(stored)
     return response
 
 
