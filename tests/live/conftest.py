@@ -27,8 +27,10 @@ from taskreel.domain.job import Job
 from taskreel.ports import Transaction
 from taskreel.store_collections import JOBS
 from taskreel.web.auth import Authenticator, TokenRules
+from taskreel.web.live import event_stream, socket_gateway
 from taskreel.web.live.socket_gateway import SocketGateway
 from taskreel.web.live_context import ConnectionLimits, LiveContext
+from taskreel.web.other_apis import followed_jobs
 
 CLIENT = Path(__file__).with_name("socket_client.mjs")
 PACKAGES = ["socket.io-client@4"]
@@ -178,6 +180,15 @@ def world(live: Live) -> World:
 def ada(world: World) -> httpx.AsyncClient:
     """A user's client."""
     return world.as_user("ada")
+
+
+@pytest.fixture
+def rights_checked_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product checks each 15 seconds."""
+    soon = 0.05
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", soon)
+    monkeypatch.setattr(socket_gateway, "RIGHTS_SECONDS", soon)
+    monkeypatch.setattr(followed_jobs, "RIGHTS_SECONDS", soon)
 
 
 @pytest.fixture

@@ -11,21 +11,11 @@ from functions.job_requests import expect_problem, image_request, submit_job
 from functions.test_projects import make_project
 from simulation.world import token
 from taskreel.domain.job_status import Status
-from taskreel.web.live import event_stream, socket_gateway
-from taskreel.web.other_apis import followed_jobs
 
 from .conftest import Live
 from .test_socket_client import Connect, make_job
 
-SOON = 0.05
-
-
-@pytest.fixture(autouse=True)
-def check_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The product checks each 15 seconds."""
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", SOON)
-    monkeypatch.setattr(socket_gateway, "RIGHTS_SECONDS", SOON)
-    monkeypatch.setattr(followed_jobs, "RIGHTS_SECONDS", SOON)
+pytestmark = pytest.mark.usefixtures("rights_checked_soon")
 
 
 async def test_the_event_stream_of_a_removed_member_ends_and_is_not_opened_again(

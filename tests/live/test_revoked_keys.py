@@ -11,22 +11,13 @@ from functions.job_requests import expect_problem, image_request, submit_job
 from functions.test_project_account import grant
 from functions.test_project_keys import make_key, use_key
 from functions.test_projects import PROJECTS, make_project
-from taskreel.web.live import event_stream, socket_gateway
-from taskreel.web.other_apis import followed_jobs
 
 from .conftest import Live
-from .test_lost_roles import SOON
 from .test_socket_client import Connect, make_job
 
+pytestmark = pytest.mark.usefixtures("rights_checked_soon")
+
 PENDING = image_request("pending", times=1, seconds=60)
-
-
-@pytest.fixture(autouse=True)
-def check_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The product checks each 15 seconds."""
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", SOON)
-    monkeypatch.setattr(socket_gateway, "RIGHTS_SECONDS", SOON)
-    monkeypatch.setattr(followed_jobs, "RIGHTS_SECONDS", SOON)
 
 
 @pytest.mark.parametrize("kind", ["own events", "a token for streams", "fal's status stream"])
