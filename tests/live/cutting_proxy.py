@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+
+#: So many jobs are stored at most that the client has not read.
+MOST_BEHIND = 30
 
 
 class CuttingProxy:
@@ -76,3 +80,17 @@ async def running_proxy(target: int) -> AsyncIterator[CuttingProxy]:
         server.close()
         for writer in list(proxy._writers):
             writer.transport.abort()
+
+
+async def wait_for_reader(stored: int, count_read: Callable[[], int]) -> None:
+    """Wait until the client has read something, or for a moment; longer while it is far behind.
+
+    On a busy machine a client that is cut before it has read anything, again and again, falls so
+    far behind that it rightly gets a snapshot. Most cuts still come in the middle of what it reads.
+    """
+    seen, until = count_read(), time.monotonic() + 0.2
+    async with asyncio.timeout(60):
+        while stored - count_read() > MOST_BEHIND or (  # noqa: ASYNC110 - as seen from outside
+            count_read() == seen and time.monotonic() < until
+        ):
+            await asyncio.sleep(0.005)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,11 @@ from taskreel import wiring
 from taskreel.app.caller import Caller
 
 from .conftest import Live
-from .cutting_proxy import CuttingProxy, running_proxy
+from .cutting_proxy import CuttingProxy, running_proxy, wait_for_reader
 from .test_socket_client import CUTS, make_job
 
 PAGE = Path(__file__).with_name("event_sources.html")
 EVENTS = "/api/jobs/events"
-#: So many jobs are stored at most that the client has not read.
-MOST_BEHIND = 30
 
 
 @dataclass
@@ -87,14 +84,7 @@ async def cut_while_jobs_are_read(live: Live, proxy: CuttingProxy, cuts: int) ->
             await asyncio.sleep(0.002)
         if proxy.is_used:
             proxy.cut_one()
-        # So that it does not fall so far behind that it rightly gets a snapshot; where the machine
-        # is slow, however long that takes.
-        seen, until = len(client.jobs), time.monotonic() + 0.2
-        async with asyncio.timeout(60):
-            while number - len(client.jobs) > MOST_BEHIND or (  # noqa: ASYNC110
-                len(client.jobs) == seen and time.monotonic() < until
-            ):
-                await asyncio.sleep(0.002)
+        await wait_for_reader(number, lambda: len(client.jobs))
     number += 1
     await live.put(make_job(live, number))
     async with asyncio.timeout(60):

@@ -17,14 +17,12 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 
 from .conftest import Client, Live, restarted
-from .cutting_proxy import running_proxy
+from .cutting_proxy import running_proxy, wait_for_reader
 
 Connect = Callable[..., Awaitable[Client]]
 
 #: At night (.ci/nightly), a minute each; forty are made by day too.
 CUTS = 300
-#: So many jobs are stored at most that the client has not read.
-MOST_BEHIND = 30
 FIELDS = ["jobId", "status", "progress", "resultUrl", "error"]
 
 
@@ -183,15 +181,7 @@ async def cut_while_jobs_are_stored(
                     await live.put(make_job(live, number))
                     await asyncio.sleep(0.004)
                 proxy.cut_one()
-                # On a busy machine a client that is cut before it has read anything, again and
-                # again, falls so far behind that it rightly gets a snapshot. Most cuts still come
-                # in the middle of what it reads. (ASYNC110: the client is another process.)
-                seen, until = len(client.updates), time.monotonic() + 0.2
-                async with asyncio.timeout(60):
-                    while number - len(client.updates) > MOST_BEHIND or (  # noqa: ASYNC110
-                        len(client.updates) == seen and time.monotonic() < until
-                    ):
-                        await asyncio.sleep(0.005)
+                await wait_for_reader(number, lambda: len(client.updates))
             await asyncio.sleep(0.02)  # the client connects again in real time
         number += 1
         await live.put(make_job(live, number))
