@@ -72,6 +72,11 @@ class Cloud:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def list_differences(self) -> list[str]:
+        """Return the lines of the doctor that are neither a part in order nor a hint."""
+        lines = self.ok("doctor").splitlines()
+        return [line for line in lines if not line.startswith(("ok ", "hint "))]
+
     def gcloud(self, *args: str) -> None:
         """Change the project as a person would."""
         flags = (f"--location={LOCATION}", f"--project={PROJECT}", "--quiet")
