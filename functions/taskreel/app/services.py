@@ -42,7 +42,7 @@ SWEEP_LATE_SECONDS = 300.0
 
 @record()
 class Retention:
-    """How long ended jobs are stored with their files: each type as long as all, or shorter."""
+    """The time for which ended jobs are stored with their files, of all types or of each."""
 
     longest: timedelta = timedelta(days=90)
     by_type: Mapping[str, timedelta] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Retention:
     @property
     def shortest(self) -> timedelta:
         """The time after which a job may be gone, whatever its type."""
-        return min(self.longest, *self.by_type.values(), self.longest)
+        return min([self.longest, *self.by_type.values()])
 
     def count_age_from(self, job: Job, now: datetime) -> datetime | None:
         """The time from which a file's age counts: earlier for one that goes earlier, else None.

@@ -55,7 +55,7 @@ class Project(CappedSpend):
     total_spent: int = Field(default=0, exclude_if=lambda value: not value)
     #: Its jobs under way at a time, pipelines counted as one; None is no limit of its own.
     active_jobs: int | None = None
-    #: True from the first grant to the project on: its own account pays its jobs.
+    #: True while its own account pays its jobs: from a grant on, until an admin says otherwise.
     has_account: bool = Field(default=False, exclude_if=lambda value: not value)
     #: Its API keys, in order of their creation.
     keys: tuple[ProjectKey, ...] = Field(default=(), exclude_if=lambda value: not value)
