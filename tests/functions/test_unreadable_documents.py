@@ -17,7 +17,7 @@ from functions.test_webhooks import Hooked, Receiver
 from simulation.world import World, running
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.webhook_sender import WebhookSender
-from taskreel.app.query_pages import build_due_query
+from taskreel.app.query_pages import WAKE_SHARDS, build_due_query
 from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.app.records.dead_letters import list_groups
 from taskreel.app.records.history import load_answers
@@ -63,7 +63,7 @@ async def lose_tasks(hooked: Hooked, jobs: int) -> list[str]:
     await hooked.world.tasks.purge("webhook-processing")
     await hooked.world.tasks.resume("webhook-processing")
     await hooked.world.advance(130)
-    due = build_due_query(WEBHOOK_DELIVERIES, hooked.world.now(), page=10)
+    due = build_due_query(WEBHOOK_DELIVERIES, hooked.world.now(), page=10, shards=WAKE_SHARDS)
     rows = await hooked.world.services.store.query(due)
     return [row.id for row in rows]
 

@@ -54,7 +54,7 @@ from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.projects.key_callers import KeyCallers
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
-from taskreel.app.query_pages import build_due_query
+from taskreel.app.query_pages import WAKE_SHARDS, build_due_query
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.app.records.recorder import Recorder
 from taskreel.app.records.store_metrics import StoreMetrics
@@ -434,7 +434,8 @@ class SimulatedCloud:
     async def _find_due_next(self) -> datetime | None:
         found: list[datetime] = []
         for collection in _SWEPT:
-            rows = await self.store.query(build_due_query(collection, _FAR, page=1))
+            due = build_due_query(collection, _FAR, page=1, shards=WAKE_SHARDS)
+            rows = await self.store.query(due)
             found += [row.data["wakeAt"] for row in rows]
         return min(found, default=None)
 

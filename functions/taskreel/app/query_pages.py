@@ -75,7 +75,7 @@ def read_values(rows: Iterable[Row[V]]) -> Iterator[V]:
 
 
 def build_due_query(
-    collection: Collection[V], until: datetime, *, page: int, shards: int = WAKE_SHARDS
+    collection: Collection[V], until: datetime, *, page: int, shards: int
 ) -> Query[V]:
     """The documents whose `wakeAt` has come by `until`, in that order, `page` of them at a time.
 

@@ -148,7 +148,8 @@ async def claim_and_end(grown: Grown) -> None:
 
 async def sweep_or_start(grown: Grown) -> None:
     far = NOON + timedelta(days=9)
-    assert len(await grown.store.query(build_due_query(JOBS, far, page=500))) >= OPEN
+    due = build_due_query(JOBS, far, page=500, shards=WAKE_SHARDS)
+    assert len(await grown.store.query(due)) >= OPEN
 
 
 async def start_with_waiting_jobs(grown: Grown) -> None:
