@@ -19,7 +19,7 @@ from taskreel.app.alerts.findings import find_conditions, find_late_sweep
 from taskreel.app.alerts.message import build_alert_body, build_test_body
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.app.query_pages import find_wake_shard
 from taskreel.app.services import OperatorAlerts, Services
 from taskreel.app.webhooks.sending import process_delivery_task
 from taskreel.domain.alerts import (
@@ -223,7 +223,7 @@ def _build_delivery(
         body=build_alert_body(alerts.url, announced, now, services.rules.api_base_url),
         next_try_at=now,
         wake_at=now + WAKE_AFTER,
-        wake_shard=int.from_bytes(delivery_id[-2:].encode()) % WAKE_SHARDS,
+        wake_shard=find_wake_shard(delivery_id),
         created_at=now,
         updated_at=now,
         expire_at=now + DELIVERY_RETENTION,

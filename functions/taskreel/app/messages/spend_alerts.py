@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.app.query_pages import find_wake_shard
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, CappedSpend, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
@@ -141,7 +141,7 @@ def _build_delivery(
         data={"userId": user_id, **of_project, **describe_cap(cap)},
         next_try_at=at,
         wake_at=at + WAKE_AFTER,
-        wake_shard=int.from_bytes(delivery_id[-2:].encode()) % WAKE_SHARDS,
+        wake_shard=find_wake_shard(delivery_id),
         created_at=at,
         updated_at=at,
         expire_at=at + DELIVERY_RETENTION,
