@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
@@ -169,6 +169,12 @@ class OperatorAlerts:
         if since is None or swept_at is None or swept_at >= since:
             return state
         return state.model_copy(update={"swept_at": since})
+
+    def start_send(self, send: Coroutine[Any, Any, None]) -> None:
+        """Send a message beside what this process does."""
+        task = asyncio.create_task(send)
+        self.sends.add(task)
+        task.add_done_callback(self.sends.discard)
 
     async def finish_sends(self, within: float | None = None) -> None:
         """Wait for the messages that are being sent; each takes half a minute at most.

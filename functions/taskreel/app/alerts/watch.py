@@ -262,9 +262,7 @@ def _start_send(services: Services, alerts: OperatorAlerts, delivery_id: str) ->
                 extra={"action": "alert_unsent", "delivery_id": delivery_id},
             )
 
-    task = asyncio.create_task(send())
-    alerts.sends.add(task)
-    task.add_done_callback(alerts.sends.discard)
+    alerts.start_send(send())
 
 
 # ── Without the store ────────────────────────────────────────────────────────────────────────────
@@ -335,9 +333,7 @@ async def _post_unstored(
         if answer.succeeded and alerts.store_lost_at is not None:
             alerts.store_announced_at = now
 
-    task = asyncio.create_task(post())
-    alerts.sends.add(task)
-    task.add_done_callback(alerts.sends.discard)
+    alerts.start_send(post())
 
 
 async def _post(services: Services, sender: SendWebhook, url: str, body: str) -> WebhookAnswer:
