@@ -35,9 +35,7 @@ async def grant_to_project(services: Services, project_id: str, order: GrantOrde
     )
 
     async def write(tx: Transaction) -> Account:
-        project = await load_project(tx, project_id)
-        if project is None:
-            raise NotFoundError(f"There is no project {project_id}: POST /api/projects makes one.")
+        project = await _require_project(tx, project_id)
         # A grant that is repeated by its idempotency key is none: the payer may have changed since.
         is_repeated = await tx.get(LEDGER, entry.entry_id) is not None
         account = await write_grant(services, tx, entry)
@@ -62,9 +60,7 @@ async def set_payer(
     entry = record_change(services, caller, project_id, f"project payer set: {payer}", reason)
 
     async def write(tx: Transaction) -> Project:
-        project = await load_project(tx, project_id)
-        if project is None:
-            raise NotFoundError(f"There is no project {project_id}: POST /api/projects makes one.")
+        project = await _require_project(tx, project_id)
         if pays and await tx.get(ACCOUNTS, project_account_id(project_id)) is None:
             raise ConflictError(
                 f"Project {project_id} has no account: POST /api/projects/{project_id}/grants "
@@ -91,3 +87,10 @@ async def list_project_ledger(
     await find_project(services, caller, project_id)
     account_id = project_account_id(project_id)
     return await list_ledger(services, account_id, limit=limit, cursor=cursor)
+
+
+async def _require_project(tx: Transaction, project_id: str) -> Project:
+    project = await load_project(tx, project_id)
+    if project is None:
+        raise NotFoundError(f"There is no project {project_id}: POST /api/projects makes one.")
+    return project
