@@ -13,7 +13,7 @@ from taskreel.domain.credits import CappedSpend, SpendCap
 from taskreel.domain.ids import key_of_user, project_account_id
 from taskreel.domain.project_key import ProjectKey
 from taskreel.domain.project_role import MemberRole
-from taskreel.domain.value import StoredValue, accept_unknown
+from taskreel.domain.value import StoredValue, accept_unknown, is_known
 
 MOST_MEMBERS = 200
 #: The name of the cap on all that a project spends, in place of a day or a month.
@@ -133,4 +133,4 @@ class Project(CappedSpend):
 
 
 def _read_role(role: MemberRole) -> MemberRole | None:
-    return role if role in set(MemberRole) else None
+    return role if is_known(role) else None

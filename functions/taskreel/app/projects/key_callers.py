@@ -22,8 +22,8 @@ from taskreel.domain.project_key import (
     key_user_id,
     read_project_id,
 )
-from taskreel.domain.project_role import MemberRole
 from taskreel.domain.rate_limit import REFUSALS
+from taskreel.domain.value import is_known
 
 #: For so long a verified key is taken for valid: the slack of its revocation.
 KEY_AGE = timedelta(seconds=10)
@@ -69,7 +69,7 @@ class KeyCallers:
                 self._count_strange_read(now)
             project = await load_project(self._services.store, project_id)
             key = find_key(note_keys(self._services, project_id, project).keys, digest, now)
-        if key is None or key.role not in set(MemberRole):
+        if key is None or not is_known(key.role):
             raise UnauthenticatedError(
                 "Invalid API key: it was revoked or replaced, has expired, or never existed. "
                 "An admin of its project can list the valid keys and create another."
