@@ -14,7 +14,7 @@ from datetime import datetime
 from random import Random
 from typing import Annotated, Self
 
-from taskreel.domain.ids import project_key_user_id, random_id
+from taskreel.domain.ids import random_id
 from taskreel.domain.project_role import MemberRole
 from taskreel.domain.value import StoredValue, accept_unknown
 
@@ -84,8 +84,3 @@ def find_key(keys: Iterable[ProjectKey], digest: str, at: datetime) -> ProjectKe
     """The key whose token has that hash. All are compared, whichever it is."""
     accepting = [key for key in keys if key.accepts(digest, at)]
     return accepting[0] if accepting else None
-
-
-def key_user_id(project_id: str, key: ProjectKey) -> str:
-    """The user that the callers of a key are."""
-    return project_key_user_id(project_id, key.key_id)

@@ -12,7 +12,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from taskreel.app.projects import api_keys as use_cases
-from taskreel.domain.project_key import ProjectKey, key_user_id
+from taskreel.domain.ids import project_key_user_id
+from taskreel.domain.project_key import ProjectKey
 from taskreel.domain.project_role import MemberRole
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Moment
@@ -82,7 +83,7 @@ def build_key_view(project_id: str, key: ProjectKey, now: datetime) -> KeyView:
         name=key.name,
         role=str(key.role),
         tier=key.tier,
-        user_id=key_user_id(project_id, key),
+        user_id=project_key_user_id(project_id, key.key_id),
         created_by=key.created_by,
         created_at=key.created_at,
         expires_at=key.expires_at,

@@ -14,12 +14,12 @@ from taskreel.app.job_counts import KnownKeys
 from taskreel.app.projects.rights import load_project
 from taskreel.app.services import Services
 from taskreel.domain.errors import RateExceededError, UnauthenticatedError
+from taskreel.domain.ids import project_key_user_id
 from taskreel.domain.project import Project
 from taskreel.domain.project_key import (
     ProjectKey,
     find_key,
     hash_token,
-    key_user_id,
     read_project_id,
 )
 from taskreel.domain.rate_limit import REFUSALS
@@ -75,7 +75,7 @@ class KeyCallers:
                 "An admin of its project can list the valid keys and create another."
             )
         caller = Caller(
-            user_id=key_user_id(project_id, key),
+            user_id=project_key_user_id(project_id, key.key_id),
             tier=key.tier,
             projects=frozenset([project_id]),
             roles={project_id: ProjectRole[key.role.name]},
