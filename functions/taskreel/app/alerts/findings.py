@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import unquote
 
 from taskreel.app.query_pages import read_values
@@ -17,7 +17,7 @@ from taskreel.app.records.statistics import RECENT, load_metrics, sum_recent
 from taskreel.app.services import Services
 from taskreel.domain.alerts import AlertKind, AlertState, AlertThresholds, Finding
 from taskreel.domain.breaker import Breaker, BreakerState
-from taskreel.domain.credits import Account
+from taskreel.domain.credits import Account, name_day
 from taskreel.domain.errors import TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import (
@@ -178,7 +178,7 @@ def _find_events(
 def _find_spend(
     days: Sequence[DailyMetrics], limits: AlertThresholds, now: datetime
 ) -> Iterator[Finding]:
-    today = now.astimezone(UTC).date().isoformat()
+    today = name_day(now)
     spent = sum(one.sums.get("costUsd", 0.0) for one in days if one.day == today)
     if spent > limits.spend_usd:
         text = f"${spent:,.2f} since midnight (UTC); the threshold is ${limits.spend_usd:,.2f}."
