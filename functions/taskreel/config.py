@@ -250,6 +250,11 @@ class Settings(Value):
         return self.google_cloud_project or (parts.netloc if parts.scheme == "firestore" else None)
 
     @property
+    def has_own_queues(self) -> bool:
+        """True where the queues are in this process, and not a service."""
+        return urlsplit(self.tasks_url).scheme == "embedded"
+
+    @property
     def console_project(self) -> str | None:
         """The project whose Cloud Console shows this service; None where it is not deployed."""
         return self.project if self.k_service else None

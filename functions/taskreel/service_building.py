@@ -116,12 +116,11 @@ def _build_alerts(chosen: Settings, sender: SendWebhook, clock: Clock) -> Operat
             found = describe_errors(error.errors(include_input=False), AlertThresholds)
             wrong = "; ".join(f"{format_path(at)} {message}" for at, message in found)
             raise ConfigurationError(f"ALERT_THRESHOLDS: {wrong}") from None
-    is_alone = urlsplit(chosen.tasks_url).scheme == "embedded"
     return OperatorAlerts(
         url=url,
         thresholds=chosen.alert_thresholds,
         sender=sender,
-        runs_since=clock.now() if is_alone else None,
+        runs_since=clock.now() if chosen.has_own_queues else None,
     )
 
 
@@ -318,8 +317,7 @@ def is_leased(collection: str, data: Mapping[str, Any]) -> bool:
 def _build_tasks(chosen: Settings, clock: Clock, store: Store, deliver: Deliver) -> TaskQueue:
     """The queues; those outside of this process get tasks of stored jobs only."""
     tasks = build_queues(chosen, clock, deliver, store)
-    is_inside = urlsplit(chosen.tasks_url).scheme == "embedded"
-    return tasks if is_inside else DurableTasks(tasks, store)
+    return tasks if chosen.has_own_queues else DurableTasks(tasks, store)
 
 
 def build_queues(

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from taskreel import log
 from taskreel.adapters import providers
@@ -261,7 +260,7 @@ async def _process_delivery(delivery: Delivery) -> int:
 async def _stop_runs() -> None:
     """End all runs and release their leases. The ports stay open for requests under way."""
     built = services()
-    if urlsplit(settings().tasks_url).scheme == "embedded":
+    if settings().has_own_queues:
         # First: the slots that stopping runs free are not for other tasks. Those stay in the store.
         await built.tasks.close()
     await running().stop()
