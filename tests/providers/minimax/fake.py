@@ -91,7 +91,7 @@ class FakeMiniMax(FakeProvider):
             raise self.build_invalid_error("ratio is for a text alone, which needs one")
         if self.refusal:
             code, text = self.refusal
-            return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
+            return _build_answer({}, code, text)
         id_ = self.accept_create(known=body["model"] == "MiniMax-H3")
         return JSONResponse({} if self.fault is Fault.NO_ID else {"task_id": id_})
 
@@ -100,10 +100,10 @@ class FakeMiniMax(FakeProvider):
         body = await self.read_json(request, HAILUO, ("model", "prompt"))
         if self.refusal or (body.get("duration") == 10 and body.get("resolution") == "1080P"):
             code, text = self.refusal or (2013, "invalid params, 1080P is limited to 6s")
-            return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
+            return _build_answer({}, code, text)
         id_ = self.accept_create(known=True)
         made = {} if self.fault is Fault.NO_ID else {"task_id": id_}
-        return JSONResponse({**made, "base_resp": {"status_code": 0, "status_msg": "success"}})
+        return _build_answer(made)
 
     async def _handle_hailuo_get(self, request: Request) -> Response:
         self.check_access(request)
@@ -120,17 +120,15 @@ class FakeMiniMax(FakeProvider):
         status, code, text = states.get(step, ("Success", 0, "success"))
         file = {} if step is OperationState.NO_RESULT else {"file_id": f"file-{id_}"}
         answer = {"task_id": id_, "status": status, **(file if status == "Success" else {})}
-        return JSONResponse({**answer, "base_resp": {"status_code": code, "status_msg": text}})
+        return _build_answer(answer, code, text)
 
     async def _handle_made_file(self, request: Request) -> Response:
         self.check_access(request)
         if not request.query_params["file_id"].startswith("file-"):
-            return JSONResponse({"base_resp": {"status_code": 2013, "status_msg": "no such file"}})
+            return _build_answer({}, 2013, "no such file")
         url = self.build_result_url(request, "clip.mp4")
         file = {"file_id": request.query_params["file_id"], "download_url": url}
-        return JSONResponse(
-            {"file": file, "base_resp": {"status_code": 0, "status_msg": "success"}}
-        )
+        return _build_answer({"file": file})
 
     async def _handle_speech(self, request: Request) -> Response:
         self.check_access(request)
@@ -140,12 +138,12 @@ class FakeMiniMax(FakeProvider):
             refusal = (1026, "input is sensitive")
         if refusal:
             code, text = refusal
-            return JSONResponse({"base_resp": {"status_code": code, "status_msg": text}})
+            return _build_answer({}, code, text)
         self.accept_create()
         sound = "" if self.fault is Fault.NO_RESULT else self.files["wav"].hex()
         facts = {"usage_characters": len(body["text"]), "audio_format": "mp3"}
         answer = {"data": {"audio": sound, "status": 2}, "extra_info": facts}
-        return JSONResponse({**answer, "base_resp": {"status_code": 0, "status_msg": "success"}})
+        return _build_answer(answer)
 
     async def _handle_get(self, request: Request) -> Response:
         self.check_access(request)
@@ -167,6 +165,11 @@ class FakeMiniMax(FakeProvider):
         url = self.build_result_url(request, "clip.mp4")
         done = {"status": "succeeded", "content": {"url": url}, "duration": 5}
         return states.get(step, done)
+
+
+def _build_answer(fields: dict[str, Any], code: int = 0, text: str = "success") -> Response:
+    """An answer with status 200, which says in `base_resp` if it is one."""
+    return JSONResponse({**fields, "base_resp": {"status_code": code, "status_msg": text}})
 
 
 def _build_failure(code: int, text: str) -> dict[str, Any]:
