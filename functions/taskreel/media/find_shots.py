@@ -51,10 +51,9 @@ class ShotFinder:
 
     def __init__(self) -> None:
         self._recent: deque[Sample] = deque(maxlen=WIPE_SPANS[-1] + 1)
-        #: The change from each sample to the next.
+        #: The change from each sample to the next; as many as the number of the newest sample.
         self.changes: list[float] = []
         self._slow: list[tuple[float, float]] = []  # (residual, middle in samples)
-        self._count = 0
         self._dips = _DipFinder()
 
     def add_sample(self, sample: npt.NDArray[np.uint8]) -> None:
@@ -63,8 +62,7 @@ class ShotFinder:
         if self._recent:
             self.changes.append(measure_change(now, self._recent[-1]))
         self._recent.append(now)
-        self._count += 1
-        self._dips.add_sample(self._recent, self._count - 1)
+        self._dips.add_sample(self._recent, len(self.changes))
         for span in FADE_SPANS:
             self._look_for_fade(span)
         for span in WIPE_SPANS:
@@ -92,7 +90,7 @@ class ShotFinder:
         first, middle, last = (self._recent[-1 - back] for back in (span, span // 2, 0))
         residual = measure_fade(first, middle, last) / difference
         if residual < FADE_RESIDUAL:
-            self._slow.append((residual, self._count - 1 - span / 2))
+            self._slow.append((residual, len(self.changes) - span / 2))
 
     def _look_for_wipe(self, span: int) -> None:
         difference = self._measure_difference(span)
@@ -108,7 +106,7 @@ class ShotFinder:
             residual = measure_slide(window[0], window[round(middle)], window[-1])
             most = SLIDE_RESIDUAL
         if residual is not None and residual < most:
-            self._slow.append((residual, self._count - 1 - span + middle))
+            self._slow.append((residual, len(self.changes) - span + middle))
 
     def _measure_difference(self, span: int) -> float | None:
         """The difference of the samples at the ends of a span; None where no change is slow."""
