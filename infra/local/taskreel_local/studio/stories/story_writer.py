@@ -187,7 +187,7 @@ def _place_phrase(premise: Premise) -> str:
 
 
 def _shuffle_vistas(premise: Premise, random: Random) -> list[tuple[str, str]]:
-    """The prompt's own place first, then those of its kind, shuffled."""
+    """The views of the prompt's kind of place, shuffled."""
     found = list(VISTAS[premise.family])
     random.shuffle(found)
     return found
