@@ -8,7 +8,10 @@ from typing import Any
 
 import click
 
+from taskreel.domain.project_role import MemberRole
 from taskreel_local.stack.data_folder import DEFAULT
+
+PROJECT_ROLES = tuple(role.value for role in MemberRole)
 
 data_option = click.option(
     "--data",

@@ -10,13 +10,17 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.credit_commands import grant_options, send_grant, show_account
-from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes, reason_option, yes_option
+from taskreel_local.cli.options import (
+    NUMBER_OR_NONE,
+    PROJECT_ROLES,
+    read_changes,
+    reason_option,
+    yes_option,
+)
 from taskreel_local.cli.project_key_commands import project_key_commands
 from taskreel_local.cli.user_commands import print_caps
 
 _PATH = "/api/projects"
-#: As the API names them; each may do what those before it may.
-_ROLES = ("viewer", "editor", "admin")
 
 _project = click.argument("project_id", metavar="PROJECT")
 _user = click.argument("user_id", metavar="USER")
@@ -116,7 +120,7 @@ def create_project(
 @project_commands.command("add")
 @_project
 @_user
-@click.argument("role", type=click.Choice(_ROLES), metavar="ROLE")
+@click.argument("role", type=click.Choice(PROJECT_ROLES), metavar="ROLE")
 @connected
 def add_member(session: Session, project_id: str, user_id: str, role: str) -> None:
     """Add a member, or change a role.

@@ -9,9 +9,7 @@ from urllib.parse import quote
 import click
 
 from taskreel_local.cli.api_command import Session, connected
-from taskreel_local.cli.options import yes_option
-
-_ROLES = ("viewer", "editor", "admin")
+from taskreel_local.cli.options import PROJECT_ROLES, yes_option
 
 _project = click.argument("project_id", metavar="PROJECT")
 _key = click.argument("key_id", metavar="KEY")
@@ -63,7 +61,7 @@ def list_keys(session: Session, project_id: str) -> None:
 @project_key_commands.command("create")
 @_project
 @click.argument("name")
-@click.option("--role", type=click.Choice(_ROLES), default="editor", show_default=True)
+@click.option("--role", type=click.Choice(PROJECT_ROLES), default="editor", show_default=True)
 @click.option("--days", type=click.IntRange(1, 3650), help="Until it expires.  [default: never]")
 @click.option("--tier", help="Of its jobs (admin).  [default: that of your token]")
 @connected

@@ -12,12 +12,9 @@ from taskreel_local.cli.api_target import (
     find_current_profile,
     find_data_folder,
 )
-from taskreel_local.cli.options import chosen_data_option
+from taskreel_local.cli.options import PROJECT_ROLES, chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER, make_token
-
-#: Those of the API: `taskreel.web.project_roles`, which takes too long to import.
-_ROLES = ("viewer", "editor", "admin")
 
 
 def _read_roles(
@@ -26,8 +23,9 @@ def _read_roles(
     roles = {}
     for value in values:
         project, _, role = value.rpartition("=")
-        if not project or role not in _ROLES:
-            raise click.BadParameter(f"{value!r} is not like film=editor ({', '.join(_ROLES)})")
+        if not project or role not in PROJECT_ROLES:
+            named = ", ".join(PROJECT_ROLES)
+            raise click.BadParameter(f"{value!r} is not like film=editor ({named})")
         roles[project] = role
     return roles
 
@@ -54,7 +52,7 @@ def _read_roles(
     metavar="PROJECT=ROLE",
     multiple=True,
     callback=_read_roles,
-    help=f"Role in a project: {', '.join(_ROLES)}; repeatable.",
+    help=f"Role in a project: {', '.join(PROJECT_ROLES)}; repeatable.",
 )
 @click.option(
     "--ttl",
