@@ -276,19 +276,28 @@ class LostStore:
         return getattr(self.inner, name)
 
 
-async def test_a_lost_store_is_announced_past_the_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@asynccontextmanager
+async def watching_store(
+    folder: Path, patch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Watched, LostStore]]:
+    """A world whose store can be lost, and that store."""
     stores: list[LostStore] = []
 
     def wrap(inner: Any) -> Any:
         stores.append(LostStore(inner))
         return stores[0]
 
-    async with watching(tmp_path, monkeypatch, wrap=wrap) as watched:
+    async with watching(folder, patch, wrap=wrap) as watched:
+        yield watched, stores[0]
+
+
+async def test_a_lost_store_is_announced_past_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching_store(tmp_path, monkeypatch) as (watched, store):
         from taskreel.app.worker.sweep import sweep_jobs
 
-        stores[0].is_lost = True
+        store.is_lost = True
         for _ in range(3):
             with pytest.raises(StoreError):
                 await sweep_jobs(watched.world.services)
@@ -296,7 +305,7 @@ async def test_a_lost_store_is_announced_past_the_store(
         (text,) = watched.texts
         assert "CRITICAL: The store cannot be used" in text
         assert "the disk is full" in text
-        stores[0].is_lost = False
+        store.is_lost = False
         await watched.sweep_after(60)
         assert "✅ Resolved: The store cannot be used" in watched.texts[-1]
 

@@ -13,7 +13,7 @@ import pytest
 
 from functions.job_requests import image_request, submit_job
 from functions.stored_documents import store_documents
-from functions.test_alerts import LostStore, Watched, watching
+from functions.test_alerts import Watched, watching, watching_store
 from simulation.world import KEY
 from taskreel.app.alerts import watch
 from taskreel.app.services import OperatorAlerts
@@ -47,14 +47,8 @@ async def sweep_without_store(watched: Watched) -> None:
 async def test_that_the_store_is_lost_is_announced_until_the_receiver_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stores: list[LostStore] = []
-
-    def wrap(inner: Any) -> Any:
-        stores.append(LostStore(inner))
-        return stores[0]
-
-    async with watching(tmp_path, monkeypatch, wrap=wrap) as watched:
-        stores[0].is_lost = True
+    async with watching_store(tmp_path, monkeypatch) as (watched, store):
+        store.is_lost = True
         watched.receiver.answer = lambda _request: httpx.Response(500)
         await sweep_without_store(watched)
         await sweep_without_store(watched)  # at once: a sweep every few seconds repeats nothing
@@ -67,7 +61,7 @@ async def test_that_the_store_is_lost_is_announced_until_the_receiver_takes_it(
         assert ["The store cannot be used" in text for text in watched.texts] == [True, True]
 
         # Its end is stored, and comes again as any message that is refused.
-        stores[0].is_lost = False
+        store.is_lost = False
         watched.receiver.answer = lambda _request: httpx.Response(500)
         await watched.world.sweep()
         watched.receiver.answer = lambda _request: httpx.Response(200)
