@@ -61,7 +61,7 @@ def build_lying_webm(seconds: int, stated: float) -> bytes:
     return bytes(content)
 
 
-async def transcribe(setup: ProviderSetup, seconds: int, **options: Any) -> dict[str, Any]:
+async def transcribe_sound(setup: ProviderSetup, seconds: int, **options: Any) -> dict[str, Any]:
     """An ended transcription of a sound of that length."""
     request = {"url": build_long_wav(seconds), "options": options}
     return await setup.run_job(request, TRANSCRIPTION)
@@ -94,7 +94,7 @@ async def test_a_file_is_charged_by_its_length_and_the_rest_is_released(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("fal")
-    job = await transcribe(setup, 650)
+    job = await transcribe_sound(setup, 650)
     assert job["status"] == "COMPLETED", job["error"]
     assert job["credits"] == {"held": 0, "captured": 2, "released": 4}
     assert job["result"]["inputSeconds"] == 650
@@ -111,7 +111,7 @@ async def test_a_longer_file_is_refused_before_anything_is_bought(
     options: dict[str, int], advised: int, start_providers: StartProviders
 ) -> None:
     setup = await start_providers("elevenlabs")
-    job = await transcribe(setup, advised, **options)
+    job = await transcribe_sound(setup, advised, **options)
     assert job["status"] == "FAILED"
     assert job["error"]["code"] == "input_too_large"
     assert f"options.maxSeconds of {advised}" in job["error"]["message"]
@@ -138,7 +138,7 @@ async def test_the_length_that_a_provider_bills_is_charged_up_to_what_is_held(
 ) -> None:
     monkeypatch.setitem(SCRIBE, "audio_duration_secs", billed)
     setup = await start_providers("elevenlabs")
-    job = await transcribe(setup, 650)
+    job = await transcribe_sound(setup, 650)
     assert job["status"] == "COMPLETED", job["error"]
     assert job["credits"] == {"held": 0, "captured": captured, "released": 6 - captured}
     assert job["result"]["inputSeconds"] == (650 if billed == 651 else billed)

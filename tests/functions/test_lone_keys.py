@@ -51,7 +51,7 @@ async def read_unlocked(setup: ProviderSetup, provider: str) -> set[str]:
     return {*seller["jobTypes"]}
 
 
-async def quote(user: httpx.AsyncClient, job_type: str, body: dict[str, Any]) -> httpx.Response:
+async def quote_job(user: httpx.AsyncClient, job_type: str, body: dict[str, Any]) -> httpx.Response:
     return await user.post(f"/api/jobs/{job_type}?validateOnly=true", json=body)
 
 
@@ -63,7 +63,7 @@ async def test_a_key_quotes_what_it_unlocks_and_names_the_keys_of_the_rest(
     unlocked, ada = await read_unlocked(setup, provider), setup.user()
     assert unlocked & {*TYPES}
     for job_type in TYPES:
-        answer = await quote(ada, job_type, build_request(job_type))
+        answer = await quote_job(ada, job_type, build_request(job_type))
         if job_type in unlocked:
             assert answer.status_code == 200, (job_type, answer.text)
             assert answer.json()["servedBy"] == provider

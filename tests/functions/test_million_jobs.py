@@ -61,7 +61,7 @@ async def run_world(folder: Path, patch: pytest.MonkeyPatch, ids: int) -> AsyncI
         yield world
 
 
-async def seed(folder: Path, patch: pytest.MonkeyPatch, jobs: int) -> None:
+async def seed_jobs(folder: Path, patch: pytest.MonkeyPatch, jobs: int) -> None:
     """Make a job that has ended and one that waits, and copy each."""
     async with run_world(folder, patch, 1) as world:
         ada = world.as_user("ada", tier="enterprise")
@@ -102,7 +102,7 @@ def _copy_row(
     )
 
 
-async def measure(world: World, jobs: int) -> dict[str, tuple[int, float]]:
+async def measure_calls(world: World, jobs: int) -> dict[str, tuple[int, float]]:
     """The steps of each call, the most of some readings, and its milliseconds, the least."""
     logged = world.services.store
     assert isinstance(logged, LoggedStore)
@@ -163,9 +163,9 @@ async def test_flow_control_costs_the_same_beside_a_million_jobs(
     for jobs in (FEW, MANY):
         folder = tmp_path / str(jobs)
         folder.mkdir()
-        await seed(folder, monkeypatch, jobs)
+        await seed_jobs(folder, monkeypatch, jobs)
         async with run_world(folder, monkeypatch, 2) as world:
-            costs.append(await measure(world, jobs))
+            costs.append(await measure_calls(world, jobs))
     few, many = costs
     for name, (steps, passed) in few.items():
         line = f"{name}: {steps} → {many[name][0]} steps, {passed:.1f} → {many[name][1]:.1f} ms"

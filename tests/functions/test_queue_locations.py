@@ -25,7 +25,7 @@ def located(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-async def order(client: httpx.AsyncClient, location: str, act: str) -> dict[str, Any]:
+async def send_order(client: httpx.AsyncClient, location: str, act: str) -> dict[str, Any]:
     answer = await client.post(f"{PATH}/{location}/{act}", json={"reason": "maintenance"})
     return {"status": answer.status_code, **answer.json()}
 
@@ -35,7 +35,7 @@ async def test_a_drained_location_is_stored_listed_and_audited_once(
 ) -> None:
     store = located.services.store
     for _ in range(2):
-        found = await order(admin, FIRST, "drain")
+        found = await send_order(admin, FIRST, "drain")
         assert (found["drained"], found["orderedBy"], found["reason"]) == (
             True,
             "root",
@@ -48,7 +48,7 @@ async def test_a_drained_location_is_stored_listed_and_audited_once(
         (SECOND, False, 0),
     ]
     await located.advance(1)
-    assert not (await order(admin, FIRST, "resume"))["drained"]
+    assert not (await send_order(admin, FIRST, "resume"))["drained"]
     assert list(await list_drained(store)) == []
     rows = sorted(await store.query(Query(collection=AUDIT)), key=lambda row: row.value.at)
     assert [row.value.action for row in rows] == ["location drained", "location resumed"]
@@ -56,15 +56,15 @@ async def test_a_drained_location_is_stored_listed_and_audited_once(
 
 @pytest.mark.usefixtures("located")
 async def test_the_last_location_cannot_be_drained(admin: httpx.AsyncClient) -> None:
-    await order(admin, SECOND, "drain")
-    refused = await order(admin, FIRST, "drain")
+    await send_order(admin, SECOND, "drain")
+    refused = await send_order(admin, FIRST, "drain")
     assert refused["status"] == 409
     assert "only location that gets tasks" in refused["detail"]
 
 
 async def test_queues_in_memory_have_no_location_to_drain(admin: httpx.AsyncClient) -> None:
     assert (await admin.get(PATH)).json() == {"locations": []}
-    refused = await order(admin, FIRST, "drain")
+    refused = await send_order(admin, FIRST, "drain")
     assert refused["status"] == 404
     assert "memory of a process, which has no location" in refused["detail"]
 
@@ -73,7 +73,7 @@ async def test_queues_in_memory_have_no_location_to_drain(admin: httpx.AsyncClie
 async def test_the_refusal_of_an_unknown_location_names_those_there_are(
     admin: httpx.AsyncClient,
 ) -> None:
-    refused = await order(admin, "mars-north1", "drain")
+    refused = await send_order(admin, "mars-north1", "drain")
     assert refused["status"] == 404
     assert "'mars-north1'" in refused["detail"]
     assert f"they have {FIRST}, {SECOND}." in refused["detail"]
@@ -83,7 +83,7 @@ async def test_the_refusal_of_an_unknown_location_names_those_there_are(
 async def test_a_drained_location_is_no_paused_queue(
     located: World, admin: httpx.AsyncClient
 ) -> None:
-    await order(admin, FIRST, "drain")
+    await send_order(admin, FIRST, "drain")
     assert await restore_pauses(located.services) == []
 
 

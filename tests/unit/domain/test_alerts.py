@@ -31,25 +31,25 @@ POLICIES = Path(__file__).parents[3] / "infra/monitoring/alert_policies.yaml"
 REPAIRS = Finding(kind=AlertKind.REPAIRS, text="3 in the last 20 minutes.")
 
 
-def changes(announced: tuple[Announcement, ...]) -> list[Change]:
+def list_changes(announced: tuple[Announcement, ...]) -> list[Change]:
     return [one.change for one in announced]
 
 
 def test_an_alert_begins_once_is_reminded_of_and_ends_once() -> None:
     state, first = AlertState().advance([REPAIRS], NOW)
-    assert changes(first) == [Change.BEGUN]
+    assert list_changes(first) == [Change.BEGUN]
     at = NOW
     reminders = 0
     while at < NOW + 2 * REMINDED_AFTER:
         at += MINUTE
         state, again = state.advance([REPAIRS], at)
-        reminders += changes(again) == [Change.LASTS]
+        reminders += list_changes(again) == [Change.LASTS]
     assert reminders == 2
     state, gone = state.advance([], at + MINUTE)
     assert gone == ()
     assert len(state.active) == 1
     state, ended = state.advance([], at + 5 * MINUTE)
-    assert changes(ended) == [Change.ENDED]
+    assert list_changes(ended) == [Change.ENDED]
     assert state.active == ()
 
 
@@ -89,7 +89,7 @@ def test_an_alert_of_a_newer_revision_is_retained() -> None:
     assert state.document()["active"][0]["kind"] == "moon-missing"
 
 
-def post(url: str, *findings: Finding) -> dict[str, Any]:
+def build_body(url: str, *findings: Finding) -> dict[str, Any]:
     _, announced = AlertState().advance(findings, NOW)
     body: dict[str, Any] = json.loads(build_alert_body(url, announced, NOW, "https://jobs.example"))
     return body
@@ -97,7 +97,7 @@ def post(url: str, *findings: Finding) -> dict[str, Any]:
 
 def test_the_message_is_within_slacks_limits_and_calls_nobody() -> None:
     found = [Finding(kind=kind, subject="<!channel> & co", text="x" * 5000) for kind in CONDITIONS]
-    body = post("https://hooks.slack.com/services/T/B/x", *found)
+    body = build_body("https://hooks.slack.com/services/T/B/x", *found)
     assert set(body) == {"text", "blocks"}
     assert "<!channel>" not in json.dumps(body)
     assert "&lt;!channel&gt; &amp; co" in body["text"]
@@ -111,7 +111,7 @@ def test_the_message_is_within_slacks_limits_and_calls_nobody() -> None:
 
 
 def test_google_chat_gets_the_text_alone() -> None:
-    body = post("https://chat.googleapis.com/v1/spaces/A/messages?key=k&token=t", REPAIRS)
+    body = build_body("https://chat.googleapis.com/v1/spaces/A/messages?key=k&token=t", REPAIRS)
     assert set(body) == {"text"}
     assert "WARNING: The sweep repaired jobs" in body["text"]
 

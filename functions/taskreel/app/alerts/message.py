@@ -42,7 +42,7 @@ def build_alert_body(
         for change, word in _WORDS.items()
         if any(one.change is change for one in announced)
     ]
-    rows = [_describe(one) for one in announced[:_MOST_SHOWN]]
+    rows = [_describe_change(one) for one in announced[:_MOST_SHOWN]]
     if len(announced) > _MOST_SHOWN:
         rows.append((f"and {len(announced) - _MOST_SHOWN} more", ""))
     return _write_body(url, f"Taskreel alerts: {', '.join(parts)}", rows, at, base_url)
@@ -54,7 +54,7 @@ def build_test_body(url: str, at: datetime, base_url: str) -> str:
     return _write_body(url, "Taskreel: a test alert", rows, at, base_url)
 
 
-def _describe(one: Announcement) -> tuple[str, str]:
+def _describe_change(one: Announcement) -> tuple[str, str]:
     """The first line and the rest."""
     alert = one.alert
     condition = CONDITIONS[AlertKind(alert.kind)]
@@ -67,10 +67,10 @@ def _describe(one: Announcement) -> tuple[str, str]:
     sign = _SIGNS[condition.severity]
     lasts = f" since {_write_time(alert.since)}" if one.change is Change.LASTS else ""
     head = f"{sign} {condition.severity}: {condition.title}{subject}{lasts}"
-    return head, f"{_shorten(alert)} {condition.advice}"
+    return head, f"{_shorten_text(alert)} {condition.advice}"
 
 
-def _shorten(alert: ActiveAlert) -> str:
+def _shorten_text(alert: ActiveAlert) -> str:
     text = alert.text
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
 
@@ -80,7 +80,7 @@ def _write_body(
 ) -> str:
     foot = " · ".join(part for part in (_write_time(at), base_url) if part)
     lines = [title, *(f"{head}\n{rest}".strip() for head, rest in rows), foot]
-    text = _escape("\n".join(lines))
+    text = _escape_markup("\n".join(lines))
     if len(text) > _LONGEST_MESSAGE:
         text = f"{text[: _LONGEST_MESSAGE - 1]}…"
     body: dict[str, Any] = {"text": text}
@@ -91,17 +91,17 @@ def _write_body(
                 "text": {"type": "plain_text", "text": title[:_LONGEST_HEADER]},
             },
             *(_build_section(head, rest) for head, rest in rows),
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": _escape(foot)}]},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": _escape_markup(foot)}]},
         ]
     return to_json(body).decode()
 
 
 def _build_section(head: str, rest: str) -> dict[str, Any]:
-    text = f"*{_escape(head)}*\n{_escape(rest)}".rstrip()
+    text = f"*{_escape_markup(head)}*\n{_escape_markup(rest)}".rstrip()
     return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
-def _escape(text: str) -> str:
+def _escape_markup(text: str) -> str:
     """Without Slack's markup: `<!channel>` in a name would call everybody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

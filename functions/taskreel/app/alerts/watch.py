@@ -91,7 +91,7 @@ async def check_alerts(services: Services, overdue_seconds: float) -> None:
                 "checked_up_to": reading.checked_up_to,
                 "wrong_accounts": reading.wrong_accounts,
             }
-            await _advance(services, alerts, reading.findings, changes, now)
+            await _advance_state(services, alerts, reading.findings, changes, now)
     except (StoreError, TimeoutError) as error:
         log.warning(
             "the conditions of alerts could not be checked; the next sweep does so",
@@ -148,14 +148,14 @@ async def announce_late_sweep(services: Services) -> None:
     finding = find_late_sweep(state, _read_limits(alerts), now)
     if finding is None:
         return
-    delivery = await _advance(services, alerts, (finding,), None, now)
+    delivery = await _advance_state(services, alerts, (finding,), None, now)
     if delivery is not None:
         # No sweep would find the message, should this process end before it is sent.
         task = replace(build_delivery_task(delivery), at=now + WAKE_AFTER)
         await enqueue_tasks(services, [task])
 
 
-async def _advance(
+async def _advance_state(
     services: Services,
     alerts: OperatorAlerts,
     findings: Sequence[Finding],
@@ -329,14 +329,16 @@ async def _post_unstored(
     body = build_alert_body(url, [announced], now, services.rules.api_base_url)
 
     async def post() -> None:
-        answer = await _post(services, sender, url, body)
+        answer = await _post_message(services, sender, url, body)
         if answer.succeeded and alerts.store_lost_at is not None:
             alerts.store_announced_at = now
 
     alerts.start_send(post())
 
 
-async def _post(services: Services, sender: SendWebhook, url: str, body: str) -> WebhookAnswer:
+async def _post_message(
+    services: Services, sender: SendWebhook, url: str, body: str
+) -> WebhookAnswer:
     """Post a message once. What it says is in no document, so it does not wait for the store."""
     id_ = f"msg_{random_id(services.random)}"
     message = WebhookMessage(url=url, id=id_, body=body, at=services.clock.now(), keys=())
@@ -391,4 +393,4 @@ async def send_test_alert(services: Services) -> WebhookAnswer:
             "incoming webhook (Slack, Mattermost, Discord with /slack, Google Chat)."
         )
     body = build_test_body(alerts.url, services.clock.now(), services.rules.api_base_url)
-    return await _post(services, alerts.sender, alerts.url, body)
+    return await _post_message(services, alerts.sender, alerts.url, body)

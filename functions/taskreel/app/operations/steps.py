@@ -85,7 +85,7 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         try:
             await check_key(services, caller)
         except UnauthenticatedError:
-            return await _abort(services, operation)
+            return await _abort_operation(services, operation)
     caller = await add_stored_role(services, caller, operation.filter.project_id)
     left = operation.limit - operation.changed
     page = await read_page(
@@ -123,7 +123,7 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
     return await services.store.transaction(lambda tx: _store(tx, operation, progressed))
 
 
-async def _abort(services: Services, operation: BulkOperation) -> BulkOperation | None:
+async def _abort_operation(services: Services, operation: BulkOperation) -> BulkOperation | None:
     """End the operation of a key that was revoked, or has expired, before its next jobs."""
     log.warning(
         "a bulk operation ends early: the API key that ordered it was revoked or has expired",
