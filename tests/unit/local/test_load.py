@@ -7,10 +7,9 @@ import math
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from http_handlers import serve_handler
 from taskreel_local.bench.line_chart import LineChart, draw_lines, round_up
 from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.load import __main__ as command
@@ -272,12 +272,8 @@ def grant_server(*statuses: int) -> Iterator[tuple[str, list[str | None]]]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", keys
-        server.shutdown()
-        thread.join()
+    with serve_handler(Handler) as url:
+        yield url, keys
 
 
 def test_a_stack_that_cannot_take_a_grant_yet_is_sent_it_again_and_grants_once(
