@@ -91,6 +91,31 @@ def test_of_a_video_and_a_voice_the_longer_is_billed_unless_it_is_cut() -> None:
 
 
 async def test_a_file_is_charged_by_its_length_and_the_rest_is_released(
+async def test_a_cut_whose_price_is_lower_is_made_by_models_that_cut_alone(
+    start_providers: StartProviders,
+) -> None:
+    """creatify-lipsync ignores `syncMode`: the shorter file was paid for, the longer bought."""
+    setup = await start_providers("fal")
+    setup.fakes["fal"].files["mp4"] = mp4()
+    request = {
+        "videoUrl": CLIP,
+        "audioUrl": build_long_wav(40),
+        "options": {"syncMode": "cut_off"},
+    }
+    refused = await setup.user().post(
+        "/api/jobs/lip-sync", json={**request, "model": "creatify-lipsync"}
+    )
+    assert refused.status_code == 422
+    assert "cannot do syncMode cut_off" in refused.json()["detail"], refused.text
+    job = await setup.run_job({**request, "model": "lipsync-2"}, "/api/jobs/lip-sync")
+    assert job["status"] == "COMPLETED", job["error"]
+    assert job["credits"]["captured"] == 5
+    others = {**request, "model": "creatify-lipsync", "options": {"syncMode": "loop"}}
+    job = await setup.run_job(others, "/api/jobs/lip-sync")
+    assert job["credits"]["captured"] == 10
+    assert "syncMode" in job["result"]["ignoredOptions"]
+
+
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("fal")

@@ -20,9 +20,10 @@ from taskreel.adapters.providers.price_pages import find_price_page, list_old_pa
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
-IMAGE, VIDEO, UPSCALE, SPEECH = (
+IMAGE, VIDEO, EDIT, UPSCALE, SPEECH = (
     Capability.IMAGE,
     Capability.VIDEO,
+    Capability.VIDEO_EDIT,
     Capability.UPSCALE,
     Capability.SPEECH,
 )
@@ -162,6 +163,11 @@ def test_limits_are_in_order() -> None:
         ("fal", "seedvr2", UPSCALE, {"scale": 4}, 0.016),
         ("fal", "eleven-music", Capability.MUSIC, {"duration": 61}, 1.60),
         ("fal", "stable-audio-2.5", Capability.MUSIC, {"duration": 61}, 0.20),
+        ("runway", "aleph2", EDIT, {"inputSeconds": 0.5}, 0.56),
+        ("runway", "aleph2", EDIT, {"inputSeconds": 30}, 8.40),
+        ("fal", "ray-3.2-edit", EDIT, {"inputSeconds": 10.4}, 15 * 0.216),
+        ("luma", "ray-3.2-edit", EDIT, {"inputSeconds": 5, "width": 1920}, 5 * 0.432),
+        ("fal", "sync-3", Capability.LIP_SYNC, {"inputSeconds": 30}, 4.0),
         ("elevenlabs", "", SPEECH, {"text": "x" * 500}, 0.04),
         ("openai", "", Capability.TEXT, {"prompt": "x" * 400}, (100 * 0.75 + 2000 * 4.5) / 1e6),
     ],

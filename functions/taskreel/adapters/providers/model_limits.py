@@ -17,6 +17,9 @@ from taskreel.adapters.providers.reserved_options import (
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Generation
 
+#: The values of `syncMode` by which a caller pays less.
+_PRICED_SYNC_MODES = frozenset({"cut_off"})
+
 
 def find_row_for(provider: str, request: Generation) -> ModelRow:
     """The row of a request, for an adapter about to send it.
@@ -113,6 +116,9 @@ def _list_lacking_input(row: ModelRow, params: Mapping[str, Any], inputs: int) -
         yield "text without an input picture"
     if row.max_characters is not None and characters > row.max_characters:
         yield f"{characters} characters"
+    if params.get("syncMode") in _PRICED_SYNC_MODES and "syncMode" not in row.options:
+        # Its price is that of the shorter file: ignored, the option would have us buy the longer.
+        yield f"syncMode {params['syncMode']}"
     voice = params.get("voice")
     if row.capability is Capability.SPEECH and voice and find_voice(row, voice) is None:
         yield _explain_voices(row, voice)

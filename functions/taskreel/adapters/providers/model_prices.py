@@ -75,8 +75,11 @@ def _find_price_of_size(prices: Sequence[tuple[int, float]], size: int, price: f
 def _estimate_time(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
     # The length that is bought, which the model may make longer or shorter than the wished one.
     # Of an input file, the length that it may have at most, or has.
-    wished = params.get("inputSeconds") or params.get("duration")
-    seconds = row.find_seconds(wished or (row.durations or (_SECONDS,))[0])
+    given, wished = params.get("inputSeconds"), params.get("duration")
+    if given:
+        seconds = row.bill_seconds(given)
+    else:
+        seconds = row.find_seconds(wished or (row.durations or (_SECONDS,))[0])
     if row.usd_by_seconds:
         # The row has those of the usual size; another size costs in proportion.
         usual = row.usd or price

@@ -76,6 +76,10 @@ class ModelRow:
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)
     #: US dollars a clip by its seconds, where they are not in proportion; of the size of `usd`.
     usd_by_seconds: Mapping[int, float] = field(default_factory=dict)
+    #: Of a model that is billed by the length of its file: the fewest seconds that are, and the
+    #: whole blocks in which they are counted.
+    least_seconds: float = 0.0
+    block_seconds: int = 0
     #: The part of the price that a clip without sound costs.
     silent_part: float = 1.0
     #: Its class among all models of the capability.
@@ -151,6 +155,12 @@ class ModelRow:
         is_exact = self.seconds_form in {SecondsForm.MILLISECONDS, SecondsForm.DECIMAL}
         return seconds if is_exact else round(seconds)
 
+    def bill_seconds(self, seconds: float) -> float:
+        """The seconds that are billed of a file that plays so many."""
+        if self.block_seconds:
+            seconds = math.ceil(seconds / self.block_seconds) * self.block_seconds
+        return max(self.find_seconds(seconds), self.least_seconds)
+
     def is_current(self, on: date) -> bool:
         """True while the provider has it, on a given day."""
         return self.retires_on is None or on < self.retires_on
@@ -217,6 +227,8 @@ WIDE_OR_TALL = ("16:9", "9:16")
 HD_SIZES = (("720p", 1280), ("1080p", 1920))
 #: Luma's clips (Ray), which fal sells too.
 RAY_SIZES = (("540p", 960), *HD_SIZES)
+#: Of the clip that an edit starts from, Ray bills blocks of so many seconds.
+RAY_BLOCK_SECONDS = 5
 FOUR_MEGAPIXELS = 4_194_304
 
 

@@ -12,6 +12,7 @@ from taskreel.adapters.providers.fal.model_rows import build_row
 from taskreel.adapters.providers.model_row import (
     HD_SIZES,
     HOSTED_VEO_FIELDS,
+    RAY_BLOCK_SECONDS,
     RAY_SIZES,
     SHAPE_OPTIONS,
     WIDE_OR_TALL,
@@ -128,7 +129,7 @@ CLIPS: tuple[ModelRow, ...] = (
     ),
 )
 
-#: Schemas and prices by the models' pages, read 2026-11. Ray bills blocks of five seconds.
+#: Schemas and prices by the models' pages, read 2026-11.
 CHANGED_CLIPS: tuple[ModelRow, ...] = (
     build_row(
         "ray-3.2-edit",
@@ -137,6 +138,7 @@ CHANGED_CLIPS: tuple[ModelRow, ...] = (
         capability=Capability.VIDEO_EDIT,
         unit=PriceUnit.SECOND,
         usd_by_side=price_sizes(RAY_SIZES, (0.144, 0.216, 0.432)),
+        block_seconds=RAY_BLOCK_SECONDS,
         sizes=RAY_SIZES,
         fields={"prompt": "prompt"},
         computed=frozenset({"width", "height", "resolution"}),

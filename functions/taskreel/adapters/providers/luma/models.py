@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import (
+    RAY_BLOCK_SECONDS,
     RAY_SIZES,
     SHAPE_OPTIONS,
     ModelRow,
@@ -80,6 +81,7 @@ MODELS: tuple[ModelRow, ...] = (
         usd=0.216,
         unit=PriceUnit.SECOND,
         usd_by_side=price_sizes(RAY_SIZES, (0.144, 0.216, 0.432)),
+        block_seconds=RAY_BLOCK_SECONDS,
         quality="best",
         sizes=RAY_SIZES,
         max_inputs=1,

@@ -287,6 +287,7 @@ EDITS: tuple[ModelRow, ...] = (
         "aleph2",
         0.28,
         "videoUri",
+        least_seconds=2,
         fields={"prompt": "promptText", "seed": "seed"},
         aliases=("aleph", "gen4_aleph", "runway-aleph"),
     ),
