@@ -24,6 +24,7 @@ from functions.job_requests import (
 )
 from functions.test_inputs import mp4
 from providers.elevenlabs.fake import SCRIBE
+from providers.fake_provider import Fault
 from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.lip_sync import CUT_PRICE, LIP_SYNC_PRICE
 from taskreel.jobtypes.transcription import TRANSCRIPTION_PRICE
@@ -90,7 +91,6 @@ def test_of_a_video_and_a_voice_the_longer_is_billed_unless_it_is_cut() -> None:
     assert CUT_PRICE.choose_seconds([8.0, 40.0]) == 8
 
 
-async def test_a_file_is_charged_by_its_length_and_the_rest_is_released(
 async def test_a_cut_whose_price_is_lower_is_made_by_models_that_cut_alone(
     start_providers: StartProviders,
 ) -> None:
@@ -116,6 +116,7 @@ async def test_a_cut_whose_price_is_lower_is_made_by_models_that_cut_alone(
     assert "syncMode" in job["result"]["ignoredOptions"]
 
 
+async def test_a_file_is_charged_by_its_length_and_the_rest_is_released(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("fal")
@@ -199,6 +200,35 @@ async def test_a_result_of_ones_own_is_priced_exactly_at_submission(
     assert quote["cost"] == 1
     job = await submit_job(ada, request, TRANSCRIPTION)
     assert (await read_job(ada, job))["credits"]["held"] == 1
+
+
+async def test_a_retry_holds_the_price_of_a_result_of_ones_own_as_the_submission_did(
+    start_providers: StartProviders,
+) -> None:
+    """It held the price of an hour, which an account might not have, and released it again."""
+    setup = await start_providers("elevenlabs", initial_credits=4)
+    ada = setup.user()
+    effect = await complete_job(setup.world, ada, "sound-effect", {"prompt": "a slow wave"})
+    request = {"url": f"job:{effect['jobId']}/effect.wav", "retry": {"maxAttempts": 1}}
+    setup.fakes["elevenlabs"].fault = Fault.SERVER_ERROR
+    job = await setup.run_job(request, TRANSCRIPTION)
+    assert job["status"] == "FAILED"
+    setup.fakes["elevenlabs"].fault = None
+    dry_run = {
+        "action": "retry",
+        "filter": {"jobType": "transcription"},
+        "limit": 5,
+        "dryRun": True,
+    }
+    planned = (await ada.post("/api/operations", json=dry_run)).json()
+    retried = await ada.post(f"{TRANSCRIPTION}/{job['jobId']}/retry")
+    assert retried.status_code == 202, retried.text
+    assert retried.json()["credits"]["held"] == 1
+    assert planned["cost"] == 1, planned
+    await setup.world.advance(60)
+    ended = await read_job(ada, job)
+    assert ended["status"] == "COMPLETED", ended["error"]
+    assert ended["credits"]["captured"] == 1
 
 
 async def test_a_result_longer_than_the_request_allows_is_refused_at_submission(

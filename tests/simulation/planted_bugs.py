@@ -141,7 +141,7 @@ def _release_without_account(real: Any) -> Any:
 
 
 def _hold_nothing_at_retry(real: Any) -> Any:
-    return lambda found: 0 if found.units else real(found)
+    return lambda found, known: 0 if found.units else real(found, known)
 
 
 def _mark_done_without_files(real: Any) -> Any:

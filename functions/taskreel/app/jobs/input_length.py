@@ -45,7 +45,7 @@ async def price_own_files(services: Services, caller: Caller, plan: JobPlan) -> 
         price = unit.length_price
         if price is None:
             continue
-        seconds = await _read_stored_length(services, caller, unit, price)
+        seconds = await _read_stored_length(services, caller.user_id, unit, price)
         if seconds is None:
             continue
         needed = price.price_seconds(seconds)
@@ -58,6 +58,24 @@ async def price_own_files(services: Services, caller: Caller, plan: JobPlan) -> 
         prices[place] = needed
         units[place] = run.with_changes(credits=needed)
     return replace(plan, units=tuple(units), unit_credits=tuple(prices))
+
+
+async def read_known_prices(
+    services: Services, user_id: str, units: Sequence[Unit]
+) -> dict[int, int]:
+    """The exact prices, by their place, of units whose files are all results of the user's jobs.
+
+    Of a file that the unit may not take, the price is none: its run refuses it.
+    """
+    known: dict[int, int] = {}
+    for place, unit in enumerate(units):
+        price = unit.length_price
+        if price is None:
+            continue
+        seconds = await _read_stored_length(services, user_id, unit, price)
+        if seconds is not None and not _is_beyond(unit, seconds):
+            known[place] = price.price_seconds(seconds)
+    return known
 
 
 def price_inputs(
@@ -156,7 +174,7 @@ def _find_limit(seconds: float) -> int:
 
 
 async def _read_stored_length(
-    services: Services, caller: Caller, unit: Unit, price: LengthPrice
+    services: Services, user_id: str, unit: Unit, price: LengthPrice
 ) -> float | None:
     """The billed length of a unit's files; None unless each is a result with a length."""
     if not _takes_only_results(unit):
@@ -164,7 +182,7 @@ async def _read_stored_length(
     lengths: list[float] = []
     for url in unit.input_urls:
         try:
-            artifact = await find_artifact(services, caller.user_id, url)
+            artifact = await find_artifact(services, user_id, url)
         except PermanentError:  # the run says what is wrong, or the file is still to be made
             return None
         if not artifact.duration_seconds:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import field
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
@@ -23,6 +24,7 @@ from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
+from taskreel.domain.value import record
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS
@@ -36,10 +38,10 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     """
     failed = await find_job_to_change(services, caller, job_id, job_type)
     require_unambiguous(failed, caller)
-    lost = await _find_lost_steps(services, failed)
+    known = await _find_facts(services, failed)
     async with reserve_room(services, failed) as room:
         job, alerts = await services.store.transaction(
-            lambda tx: _open_next_round(services, tx, job_id, room, caller, lost)
+            lambda tx: _open_next_round(services, tx, job_id, room, caller, known)
         )
     tasks = [task for one in alerts for task in announce_spend_alerts(services, job, one)]
     await enqueue_tasks(services, tasks)
@@ -72,27 +74,47 @@ def is_ambiguous(job: Job) -> bool:
 
 async def forecast_next_round(services: Services, job: Job) -> int:
     """The credits that `retry_job` would hold, finished steps whose jobs are gone included."""
-    return price_next_round(job, await _find_lost_steps(services, job))
+    return price_next_round(job, await _find_facts(services, job))
 
 
-async def _find_lost_steps(services: Services, job: Job) -> Collection[str]:
-    if not job.steps:
-        return ()
-    from taskreel.app.jobs.lost_steps import find_lost_steps  # of pipelines: cold start
+@record(kw_only=True)
+class RoundFacts:
+    """The facts of other documents that the price of another round follows from."""
 
-    return await find_lost_steps(services, job)
+    #: Finished steps whose jobs are gone: they are done again.
+    lost_steps: Collection[str] = ()
+    #: The exact prices of units by their place, where the lengths of their files are stored.
+    prices: Mapping[int, int] = field(default_factory=dict)
 
 
-def price_next_round(job: Job, lost: Collection[str] = ()) -> int:
+async def _find_facts(services: Services, job: Job) -> RoundFacts:
+    if job.steps:
+        from taskreel.app.jobs.lost_steps import find_lost_steps  # of pipelines: cold start
+
+        return RoundFacts(lost_steps=await find_lost_steps(services, job))
+    if not job.units or job.status is not Status.FAILED:
+        return RoundFacts()  # a pipeline, or one that cannot be retried
+    job_type = find_job_type(job.job_type)
+    units = job_type.units(job_type.submission.load_stored(job.payload))
+    if all(unit.length_price is None for unit in units):
+        return RoundFacts()
+    from taskreel.app.jobs.input_length import read_known_prices  # of few jobs: cold start
+
+    return RoundFacts(prices=await read_known_prices(services, job.user_id, units))
+
+
+def price_next_round(job: Job, known: RoundFacts) -> int:
     """The credits that another round of a failed job holds: for what is still to be done.
 
-    Finished steps and units were captured in an earlier round. The steps `lost` are done again.
+    Finished steps and units were captured in an earlier round.
     """
     job_type = find_job_type(job.job_type)
     submission = job_type.submission.load_stored(job.payload)
-    done = job.finished_steps.difference(lost)
-    places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
-    return compute_credits(job_type, submission, without=[*done, *places])
+    done = job.finished_steps.difference(known.lost_steps)
+    places = {place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE}
+    exact = {place: price for place, price in known.prices.items() if place not in places}
+    others = compute_credits(job_type, submission, without=[*done, *places, *exact])
+    return others + sum(exact.values())
 
 
 async def _open_next_round(
@@ -101,7 +123,7 @@ async def _open_next_round(
     job_id: str,
     room: Room,
     caller: Caller,
-    lost: Collection[str],
+    known: RoundFacts,
 ) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
     if job is None or is_being_removed(job):
@@ -109,7 +131,7 @@ async def _open_next_round(
     require_retryable(job)
 
     now = services.clock.now()
-    needed = price_next_round(job, lost)
+    needed = price_next_round(job, known)
     account = await open_account(services, tx, job.user_id, now)
     reopened, of_project = job.next_round(now, needed, now, by=caller.user_id), None
     if job.project_id is not None:
