@@ -48,8 +48,11 @@ class Retention:
     by_type: Mapping[str, timedelta] = field(default_factory=dict)
 
     def of(self, job: Job) -> timedelta:
-        """The time for which a job is stored; a step's files are those of its pipeline too."""
-        return self.longest if job.parent_id is not None else self.of_type(job.job_type)
+        """The time for which a job is stored; a step has its pipeline's, as its files have."""
+        if job.parent_id is None:
+            return self.of_type(job.job_type)
+        # Steps of earlier releases do not name their pipeline's type.
+        return self.longest if job.pipeline_type is None else self.of_type(job.pipeline_type)
 
     def of_type(self, job_type: str) -> timedelta:
         """The time for which jobs of a type are stored that are no steps."""

@@ -162,6 +162,8 @@ class Job(StoredValue):
     #: and may name a queue of an earlier release (`job_task.current_name`).
     parent_lane: str | None = None
     parent_round: int | None = None
+    #: The type of the outermost pipeline that it is a part of, whose retention it has.
+    pipeline_type: str | None = Field(default=None, exclude_if=lambda value: value is None)
     step: str | None = None
     index: int = 0
     #: The credits that its work took, whichever job holds them: a pipeline pays for its child jobs.

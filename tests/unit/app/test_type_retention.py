@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from functions.job_requests import submit_job
+from functions.test_pipelines import ended, jobs_of
+from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World, running, settings
 from taskreel.app.worker.expiry import remove_expired
 from taskreel.config import ConfigurationError
@@ -82,6 +84,66 @@ async def test_the_age_of_its_files_counts_from_earlier(
         await submit_job(ada, body, path)
         await short.settle()
     assert ages == [timedelta(days=90 - 7), None]
+
+
+@pytest.fixture
+async def short_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """Pipelines are stored for a week."""
+    async with running(tmp_path, monkeypatch, type_retention_days="pipeline:7") as world:
+        yield world
+
+
+async def test_nothing_of_a_pipeline_s_steps_is_stored_longer_than_the_pipeline(
+    short_films: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, ages = short_films, set[timedelta | None]()
+    put = world.services.blobs.put
+
+    async def note_age(*args: Any, **given: Any) -> None:
+        ages.add(given["age_from"] and world.now() - given["age_from"])
+        await put(*args, **given)
+
+    monkeypatch.setattr(world.services.blobs, "put", note_age)
+    picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
+    inner = {"type": "pipeline", "payload": {"steps": {"first": picture}}}
+    job = await submit_job(
+        world.as_user("ada"), {"steps": {"one": picture, "two": inner}}, "/api/jobs/pipeline"
+    )
+    for _ in range(12):
+        await world.advance(10)
+    assert (await world.job(job["jobId"])).status == "COMPLETED"
+    assert await read_days(world) == {
+        "pipeline": {7},
+        "pipeline of a pipeline": {7},
+        "image-generation of a pipeline": {7},
+    }
+    assert ages == {timedelta(days=90 - 7)}
+    await world.advance(7 * 86_400)
+    assert (await remove_expired(world.services))["jobs"] == 4
+    assert await world.services.store.query(Query(collection=JOBS)) == []
+    assert [path async for path in world.services.blobs.list_paths("artifacts/")] == []
+
+
+async def test_steps_that_a_replay_has_taken_over_go_with_it(short_films: World) -> None:
+    """A pipeline may take two days, and they were stored for as long beyond its end."""
+    world = short_films
+    ada = world.as_user("ada")
+    job = await failed(world, ada)
+    await world.advance(3 * 86_400)
+    again = await ended(world, ada, await replayed(ada, job, edit=MENDED), "COMPLETED")
+    stored = await world.job(again["jobId"])
+    assert any(run.adopted for run in stored.steps.values())
+    taken_over = await jobs_of(world, job["jobId"], "first")
+    assert {one.expire_at for one in taken_over} == {stored.expire_at}
+    await world.advance(4.5 * 86_400)
+    await remove_expired(world.services)
+    assert {one.job_id for one in await jobs_of(world, job["jobId"], "first")} == {
+        one.job_id for one in taken_over
+    }
+    await world.advance(3 * 86_400)
+    for _ in range(2):  # what is replayed goes after its replay
+        await remove_expired(world.services)
+    assert await world.services.store.query(Query(collection=JOBS)) == []
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ async def _write_crash(
 
     retention = services.rules.retention
     failures = [_note_crash(job, error, now)]
-    changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention.longest)
+    changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention.of(job))
     if run is not None and not isinstance(error, PermanentError):
         # What the run has bought is stored, so that the next one does not buy it again.
         changes["units"] = tuple(run.units)

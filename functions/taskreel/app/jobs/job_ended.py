@@ -44,7 +44,16 @@ async def act_on_job_end(services: Services, job: Job) -> Job:
         await schedule_parent_check(services, job.parent_id, job.parent_lane)
     if job.status.final:
         await admit_next(services, job)
+        await _end_retention_early(services, job)
     return job
+
+
+async def _end_retention_early(services: Services, job: Job) -> None:
+    adopts = any(run.adopted for run in job.steps.values())
+    if adopts and services.rules.retention.of(job) < services.rules.retention.longest:
+        from taskreel.app.jobs.retained_work import end_retention_of_adopted  # of few jobs
+
+        await end_retention_of_adopted(services, job)
 
 
 async def handle_crash(

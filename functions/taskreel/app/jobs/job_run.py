@@ -199,7 +199,7 @@ class JobRun:
         changes = self._unit_changes(outcome.units)
         if failures := self._pool.failures:
             changes["failed_attempts"] = record_failures(
-                tx, job, failures, now, now + retention.longest
+                tx, job, failures, now, now + retention.of(job)
             )
         match outcome:
             case Completed():

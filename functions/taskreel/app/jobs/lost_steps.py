@@ -15,7 +15,7 @@ from taskreel.domain.job_status import Status
 async def find_lost_steps(services: Services, pipeline: Job) -> frozenset[str]:
     """The finished steps of which a child job is gone; nothing is read where none can be."""
     steps = pipeline.steps
-    is_old = services.clock.now() >= pipeline.created_at + services.rules.retention.longest
+    is_old = services.clock.now() >= pipeline.created_at + services.rules.retention.of(pipeline)
     at_risk = [name for name in pipeline.finished_steps if is_old or steps[name].adopted]
     lost: set[str] = set()
     for name in at_risk:

@@ -107,6 +107,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         parent_round=place.parent.round if place else None,
         provider_slot=None if blocked else find_provider_slot(services, plan.units),
         project_slot=new.project_slot,
+        pipeline_type=(place.parent.pipeline_type or place.parent.job_type) if place else None,
         step=place.step if place else None,
         index=place.index if place else 0,
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from taskreel.app.jobs.finish_pipeline import find_jobs_of_step, is_of_this_round
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError
@@ -54,18 +55,49 @@ async def retain_adopted_jobs(services: Services, pipeline: Job, adopted: Sequen
 
     Raises StoreError when their documents could not be changed: the check is repeated.
     """
-    jobs = list(adopted)
-    for job in jobs:
-        if job.steps:
-            jobs += await _find_shown_children(services, job)  # the loop comes to them too
-    now = services.clock.now()
-    until = max(now + _LONGEST_RUN, pipeline.finish_by or now) + services.rules.retention.longest
+    jobs = await _add_jobs_below(services, adopted)
+    until = _find_latest_expiry(services, pipeline, services.clock.now())
     ids = [job.job_id for job in jobs if job.expire_at is not None and job.expire_at < until]
-    for start in range(0, len(ids), _JOBS_PER_COMMIT):
-        some = ids[start : start + _JOBS_PER_COMMIT]
-        await services.store.transaction(partial(_extend_retention, ids=some, until=until))
+    await _store_retention(services, ids, lambda expire_at: max(expire_at, until))
     paths = [file.path for job in jobs for file in job.artifacts]
     await _renew_files(services, pipeline, paths)
+
+
+async def end_retention_of_adopted(services: Services, pipeline: Job) -> None:
+    """Let the child jobs that a pipeline had adopted live no longer than it does, now it has ended.
+
+    Its end was not known when it adopted them. One that another pipeline has adopted since, which
+    may end later, lives on.
+    """
+    expire_at, end = pipeline.expire_at, pipeline.updated_at
+    if expire_at is None:
+        return
+    found: list[Job] = []
+    for name, run in pipeline.steps.items():
+        if run.adopted:
+            jobs = await find_jobs_of_step(services, pipeline, name)
+            found += [job for job in jobs if not is_of_this_round(job, pipeline)]
+    latest = _find_latest_expiry(services, pipeline, end)
+    jobs = await _add_jobs_below(services, found)
+    ids = [job.job_id for job in jobs if job.expire_at and expire_at < job.expire_at <= latest]
+    await _store_retention(
+        services, ids, lambda stored: expire_at if expire_at < stored <= latest else stored
+    )
+
+
+def _find_latest_expiry(services: Services, pipeline: Job, now: datetime) -> datetime:
+    """When the pipeline may be removed at the latest, seen from `now`, before its end."""
+    longest_end = max(now + _LONGEST_RUN, pipeline.finish_by or now)
+    return longest_end + services.rules.retention.of(pipeline)
+
+
+async def _add_jobs_below(services: Services, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, and those that the pipelines among them show."""
+    found = list(jobs)
+    for job in found:
+        if job.steps:
+            found += await _find_shown_children(services, job)  # the loop comes to them too
+    return found
 
 
 async def _find_shown_children(services: Services, pipeline: Job) -> list[Job]:
@@ -79,19 +111,34 @@ async def _find_shown_children(services: Services, pipeline: Job) -> list[Job]:
     return found
 
 
-async def _extend_retention(tx: Transaction, ids: Sequence[str], until: datetime) -> None:
+async def _store_retention(
+    services: Services, ids: Sequence[str], move: Callable[[datetime], datetime]
+) -> None:
+    """Move the time from which on each of the jobs may be removed."""
+    for start in range(0, len(ids), _JOBS_PER_COMMIT):
+        some = ids[start : start + _JOBS_PER_COMMIT]
+        await services.store.transaction(partial(_move_expiry, ids=some, move=move))
+
+
+async def _move_expiry(
+    tx: Transaction, ids: Sequence[str], move: Callable[[datetime], datetime]
+) -> None:
     for job_id in ids:
         job = await load_job(tx, job_id)
         # A retry may have opened another round meanwhile, whose end sets it again.
-        if job is not None and job.expire_at is not None and job.expire_at < until:
-            tx.update(JOBS, job_id, {"expireAt": until})
+        if job is None or job.expire_at is None:
+            continue
+        moved = move(job.expire_at)
+        if moved != job.expire_at:
+            tx.update(JOBS, job_id, {"expireAt": moved})
 
 
 async def _renew_files(services: Services, job: Job, paths: Sequence[str]) -> bool:
     """Renew the files, many at once. A failure is logged: the job is not worse for it today."""
     paths, now = list(dict.fromkeys(paths)), services.clock.now()
+    at = services.rules.retention.count_age_from(job, now) or now
     groups = [paths[first::_CALLS_AT_ONCE] for first in range(min(_CALLS_AT_ONCE, len(paths)))]
-    calls = (services.blobs.renew(group, now) for group in groups)
+    calls = (services.blobs.renew(group, at) for group in groups)
     failures = [
         one
         for one in await asyncio.gather(*calls, return_exceptions=True)

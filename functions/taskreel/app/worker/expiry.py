@@ -20,7 +20,7 @@ from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.upload import find_upload_folder
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.ports import Collection, Query, Row, Transaction
+from taskreel.ports import MOST_IN, Collection, Query, Row, Transaction
 from taskreel.store_collections import (
     DEAD_LETTERS,
     JOBS,
@@ -48,15 +48,15 @@ async def remove_expired(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     removed: Counter[str] = Counter()
+    retention = services.rules.retention
     for job_type in (*JOB_TYPES, ANSWERED):
-        oldest = now - services.rules.retention.of_type(job_type)
-        async for found in _list_expired(services, _query_old_jobs(job_type, oldest), now):
-            ids = [row.id for row in found if not await _is_replayed(services, row)]
-            gone = await _delete_expired(services, JOBS.name, ids, now)
-            await delete_answers(services, list(gone))
-            for job_id in gone:
-                await services.blobs.delete(artifacts_folder(job_id))
+        stored_for = retention.of_type(job_type)
+        old_jobs = _query_old_jobs(job_type, now - stored_for)
+        async for found in _list_expired(services, old_jobs, now):
+            gone = await _remove_jobs(services, found, now)
             removed[JOBS.name] += len(gone)
+            if stored_for < retention.longest:
+                removed[JOBS.name] += await _remove_steps(services, gone, now)
     for name in EXPIRING:
         query = Query(
             collection=_raw(name),
@@ -73,6 +73,40 @@ async def remove_expired(services: Services) -> dict[str, int]:
     if counts:
         log.info("expired documents were removed", extra={"action": "expired_removed", **counts})
     return counts
+
+
+async def _remove_jobs(
+    services: Services, rows: Sequence[Row[_Document]], now: datetime
+) -> dict[str, _Document]:
+    """Remove those of the expired jobs that no replay needs, with their files; what they were."""
+    ids = [row.id for row in rows if not await _is_replayed(services, row)]
+    gone = await _delete_expired(services, JOBS.name, ids, now)
+    await delete_answers(services, list(gone))
+    for job_id in gone:
+        await services.blobs.delete(artifacts_folder(job_id))
+    return gone
+
+
+async def _remove_steps(
+    services: Services, pipelines: Mapping[str, _Document], now: datetime
+) -> int:
+    """Remove the expired steps of pipelines that are gone; their number.
+
+    Those of a type that is stored for longer would else be found when that time is over. A pipeline
+    shows steps of those that it replays, too.
+    """
+    replayed = (str(one) for data in pipelines.values() for one in data.get("lineage") or ())
+    parents = sorted({*pipelines, *replayed})
+    removed = 0
+    for start in range(0, len(parents), MOST_IN):
+        some = parents[start : start + MOST_IN]
+        steps = Query(collection=_raw(JOBS.name), where=(("parentId", "in", some),))
+        rows = await services.store.query(steps)
+        expired = [row for row in rows if _is_expired(row.data, now)]
+        gone = await _remove_jobs(services, expired, now)
+        inner = {id_: data for id_, data in gone.items() if data.get("steps")}
+        removed += len(gone) + (await _remove_steps(services, inner, now) if inner else 0)
+    return removed
 
 
 def _query_old_jobs(job_type: str, until: datetime) -> Query[_Document]:
