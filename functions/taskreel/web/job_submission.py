@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from pydantic_core import from_json
@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.dependencies import refers_to_jobs
-from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
+from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
 from taskreel.domain.job import Job
@@ -44,6 +44,9 @@ from taskreel.web.responses import (
     build_job_view,
     is_absent,
 )
+
+if TYPE_CHECKING:
+    from taskreel.app.jobs.quote import JobQuote
 
 #: The object of a documented body whose fields become those of the request.
 _MOVIE = "movieData"
@@ -207,6 +210,8 @@ async def respond_with_job(
     """
     services = submitter.context.services
     if submitter.validate_only:
+        from taskreel.app.jobs.quote import quote_job  # of few requests: cold start
+
         quote = await quote_job(services, owner, request)
         return JsonResponse(_build_quote_view(quote, request.ignored))
     submitted = await submit_job(services, owner, request)

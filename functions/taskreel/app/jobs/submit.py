@@ -12,11 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller, ProjectRole
-from taskreel.app.credits.balances import load_account, open_account
+from taskreel.app.credits.balances import open_account
 from taskreel.app.flow.slots import Room, active_limit, place_job, reserve_room
 from taskreel.app.jobs.dependencies import (
     check_references,
-    load_dependencies,
     register_waiter,
     unblock_if_ready,
 )
@@ -32,7 +31,6 @@ from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account
 from taskreel.domain.errors import (
     ForbiddenError,
     InvalidError,
@@ -65,7 +63,6 @@ if TYPE_CHECKING:  # with caps and cached results alone: cold start
     from taskreel.app.jobs.earlier_requests import EarlierAnswer
     from taskreel.app.jobs.result_cache import CacheLookup
     from taskreel.app.messages.spend_alerts import SpendAlerts
-    from taskreel.domain.project import Project
 
 #: The time from now until which a job may be scheduled: ten years.
 LONGEST_SCHEDULE = timedelta(days=3660)
@@ -126,64 +123,13 @@ class Submitted:
     cached: bool = False
 
 
-@record()
-class JobQuote:
-    """The price of a submission, with nothing created."""
-
-    cost: int
-    account: Account
-    plan: JobPlan
-    #: The reason for which the account does not cover the cost.
-    refusal: str | None
-
-
-async def quote_job(services: Services, caller: Caller, request: JobRequest) -> JobQuote:
-    """Check everything that `submit_job` checks, and return the price. Creates nothing."""
-    request = _name_project(caller, request)
-    submission = request.submission
-    _check_identity(caller, submission)
-    _check_schedule(services, submission)
-    _check_webhook(services, submission)
-    payload = submission.payload()
-    _check_payload(submission, payload)
-    await load_dependencies(services.store, caller.user_id, submission)
-    plan = await _plan_job(services, caller, request)
-    project = await _load_project(services, caller, submission.project_id)
-    payer = None if project is None else project.account_id
-    account = await load_account(services, services.store, payer or caller.user_id)
-    if account.grants:
-        from taskreel.domain.grants import expire_grants
-
-        account, _ = expire_grants(account, services.clock.now())
-    cost, refusal = request.credits_to_hold(plan), None
-    if request.asks_for_cache:
-        found = await _look_up_result(services, caller, request, payload)
-        cost = cost if found.hit is None else 0
-    try:
-        if project is not None:
-            from taskreel.app.projects.spend import check_payer
-
-            check_payer(project, caller.user_id, cost)
-        account.hold(cost, services.clock.now())
-        if project is not None and cost:
-            project.hold(cost, services.clock.now())
-    except (TooFewCreditsError, SpendCapError) as error:
-        refusal = error.message
-    return JobQuote(cost, account, plan, refusal)
-
-
 async def submit_job(services: Services, caller: Caller, request: JobRequest) -> Submitted:
     """Create a job and enqueue it, or return the one that the same idempotency key has made.
 
     Raises TooFewCreditsError, SpendCapError, InvalidError (a field, provider, model, scheduleAt),
     ForbiddenError (project) and IdempotencyMismatchError.
     """
-    request = _name_project(caller, request)
-    _check_identity(caller, request.submission)
-    _check_schedule(services, request.submission)
-    _check_webhook(services, request.submission)
-    payload = request.submission.payload()
-    is_small = _check_payload(request.submission, payload)
+    request, payload, is_small = check_request(services, caller, request)
     if request.asks_for_cache:
         from taskreel.app.jobs.earlier_requests import EarlierAnswer, ask_cache  # cold start
 
@@ -191,7 +137,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
         if isinstance(found, EarlierAnswer):
             return _repeat_answer(found)
         request = replace(request, cache=found)
-    plan = await _plan_job(services, caller, request)
+    plan = await plan_request(services, caller, request)
     job = await _build_job(services, caller, request, payload, plan)
     try:
         async with reserve_room(services, job) as room:
@@ -225,6 +171,21 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     return Submitted(stored, repeated=False, rate=rate)
 
 
+def check_request(
+    services: Services, caller: Caller, request: JobRequest
+) -> tuple[JobRequest, dict[str, Any], bool]:
+    """The request with its caller's project, its payload, and True for a small payload.
+
+    Raises InvalidError, ForbiddenError and TooLargeError, before anything is read or written.
+    """
+    request = _name_project(caller, request)
+    _check_identity(caller, request.submission)
+    _check_schedule(services, request.submission)
+    _check_webhook(services, request.submission)
+    payload = request.submission.payload()
+    return request, payload, _check_payload(request.submission, payload)
+
+
 def _name_project(caller: Caller, request: JobRequest) -> JobRequest:
     """The request with the project of the caller's API key, where it names none."""
     key = key_of_user(caller.user_id)
@@ -232,29 +193,6 @@ def _name_project(caller: Caller, request: JobRequest) -> JobRequest:
         return request
     submission = request.submission.model_copy(update={"project_id": key.project_id})
     return replace(request, submission=submission)
-
-
-async def _load_project(
-    services: Services, caller: Caller, project_id: str | None
-) -> Project | None:
-    """The stored project of a request. Raises ForbiddenError for one who may not submit to it."""
-    if project_id is None:
-        return None
-    from taskreel.app.projects.rights import load_project, require_editor
-
-    project = await load_project(services.store, project_id)
-    if project is not None:
-        require_editor(caller, project, services.clock.now())
-    return project
-
-
-async def _look_up_result(
-    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
-) -> CacheLookup:
-    from taskreel.app.jobs.result_cache import look_up_result  # of few requests: cold start
-
-    job_type = request.job_type.name
-    return await look_up_result(services, caller, job_type, request.submission, payload)
 
 
 async def _build_job(
@@ -320,7 +258,7 @@ def _check_webhook(services: Services, submission: Submission) -> None:
         raise InvalidError.at("webhookEvents", "needs webhookUrl beside it")
 
 
-async def _plan_job(services: Services, caller: Caller, request: JobRequest) -> JobPlan:
+async def plan_request(services: Services, caller: Caller, request: JobRequest) -> JobPlan:
     """Plan the job as far as it is known now; work that is taken over needs no plan."""
     if isinstance(request.submission, DeferredSubmission):
         return JobPlan(usd=None)

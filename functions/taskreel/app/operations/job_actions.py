@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel_job
 from taskreel.app.jobs.hold_forecast import HoldForecast
+from taskreel.app.jobs.quote import quote_job
 from taskreel.app.jobs.remove import remove_job
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.retry import (
@@ -19,7 +20,7 @@ from taskreel.app.jobs.retry import (
     require_retryable,
     retry_job,
 )
-from taskreel.app.jobs.submit import quote_job, submit_job
+from taskreel.app.jobs.submit import submit_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, TaskreelError
 from taskreel.domain.job import Job

@@ -8,7 +8,8 @@ from typing import Any
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
-from taskreel.app.jobs.submit import JobRequest, quote_job
+from taskreel.app.jobs.quote import quote_job
+from taskreel.app.jobs.submit import JobRequest
 from taskreel.app.services import Services
 from taskreel.domain.cron import CronSchedule
 from taskreel.domain.errors import (
