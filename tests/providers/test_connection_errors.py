@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from taskreel.adapters.providers.file_uploads import FileUploads
-from taskreel.adapters.providers.provider_client import AmbiguousError, ProviderClient
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import AmbiguousError
 from taskreel.domain.breaker import counts_against_provider
 from taskreel.domain.errors import ProviderDownError, RateLimitedError, RunError
 

@@ -20,7 +20,7 @@ from providers.fakes import FAKES
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers import PROVIDERS
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
-from taskreel.adapters.providers.provider_client import AmbiguousError
+from taskreel.adapters.providers.provider_errors import AmbiguousError
 from taskreel.domain.errors import (
     PermanentError,
     ProviderDownError,

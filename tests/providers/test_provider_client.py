@@ -16,12 +16,9 @@ from hypothesis import strategies as st
 
 from providers.fake_provider import PRIVATE_MESSAGE, SECRETS
 from streamed_answers import StreamedAnswers
-from taskreel.adapters.providers.provider_client import (
-    AmbiguousError,
-    ErrorReply,
-    ProviderClient,
-    sanitise_text,
-)
+from taskreel.adapters.providers.error_replies import ErrorReply
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import AmbiguousError, sanitise_text
 from taskreel.domain.errors import (
     PermanentError,
     ProviderDownError,

@@ -11,7 +11,7 @@ from typing import Any
 from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import moderation_error, truncated_error
+from taskreel.adapters.providers.provider_errors import moderation_error, truncated_error
 from taskreel.ports import Done, Generation
 
 #: Our options under the names that these services have in common.

@@ -16,7 +16,7 @@ import httpx
 from taskreel.adapters.providers.file_uploads import is_outside
 from taskreel.adapters.providers.model_limits import find_reserved_options
 from taskreel.adapters.providers.model_row import ModelRow, SecondsForm, find_nearest
-from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
+from taskreel.adapters.providers.provider_errors import OperationFailedError, no_output_error
 from taskreel.adapters.providers.ratios import find_size_name, get_shape
 from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.domain.errors import PermanentError

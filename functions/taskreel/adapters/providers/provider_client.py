@@ -21,13 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import logging
-import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +34,19 @@ from taskreel.adapters.providers.connection_errors import (
     build_shortage_error,
     is_refusal,
     is_shortage,
+)
+from taskreel.adapters.providers.error_replies import (
+    BAD_KEY_TEXT,
+    MISSING,
+    MODERATION,
+    ErrorReply,
+    parse_retry_after,
+)
+from taskreel.adapters.providers.provider_errors import (
+    KEY_REFUSED,
+    NO_CREDIT,
+    AmbiguousError,
+    sanitise_text,
 )
 from taskreel.app.request_trace import build_trace_parent
 from taskreel.domain.errors import (
@@ -58,145 +68,11 @@ NOT_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-OUT_OF_CREDIT = frozenset(
-    {"insufficient_quota", "quota_exceeded", "payment_required", "billing_hard_limit_reached"}
-)
-NO_CREDIT_TEXT = re.compile(
-    r"(insufficient|out of|exhausted|enough)\s+(credit|balance|fund)", re.IGNORECASE
-)
-#: Google answers a wrong key with 400.
-BAD_KEY_TEXT = re.compile(r"api key (not valid|expired|not found)", re.IGNORECASE)
-MISSING = frozenset({"model_not_found", "voice_not_found"})
-MODERATION = frozenset(
-    {
-        "content_moderation",
-        "moderation_blocked",
-        "content_policy_violation",
-        "content_filter",
-        "invalid_prompt",
-    }
-)
 KEY_HEADERS = ("authorization", "x-key", "xi-api-key", "x-goog-api-key")
-#: A wait in a provider's text ("resets in ~30s") or in its body (google.rpc.RetryInfo).
-WAIT_IN_TEXT = re.compile(
-    r"(?:resets? in|retry in|try again in|retry after|\"retryDelay\":)\W*"
-    r"(\d+(?:\.\d+)?) ?(ms|s|m)?"
-)
-#: Parts that a user must not see: addresses, keys and account names, long opaque words.
-PRIVATE_TEXT = re.compile(
-    r"""https?://\S+ | data:\S+ | [\w.+-]+@[\w-]+\.[\w.-]+ | \b(?:Bearer|Basic)\s+\S+
-    | \b(?:sk|pk|key|r8|org|proj|user|acct|req)[-_][\w*.-]{4,}
-    | [\w+/=*-]{28,} | \b\d{1,3}(?:\.\d{1,3}){3}\b""",
-    re.VERBOSE | re.IGNORECASE,
-)
 #: The largest answer: ten pictures as base64, or a film, with room to spare. It is held in memory.
 MAX_ANSWER_BYTES = 128 << 20
 #: Raised by reading a JSON value that has another shape.
 NOT_AS_DOCUMENTED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-
-
-class AmbiguousError(PermanentError):
-    """A paid create was sent and no answer came: it may be running. An operator resolves it."""
-
-    code = "ambiguous_create"
-
-
-class OperationFailedError(TemporaryError):
-    """The operation ended without a result: the next attempt starts a new one, not resumes it."""
-
-    code = "operation_failed"
-
-    def __init__(self, message: str, *, code: str | None = None, **details: Any) -> None:
-        super().__init__(message, code=code, **details, ended=True)
-
-
-def moderation_error(provider: str, **details: Any) -> PermanentError:
-    """The provider's moderation rejected the request or its result; no retry changes that."""
-    return PermanentError(
-        f"{provider} refused the request: its content moderation rejected it",
-        code="moderation",
-        **details,
-    )
-
-
-def operation_failed_error(provider: str, reason: Any, **details: Any) -> OperationFailedError:
-    """The provider gave the operation up, for a reason in its own words (perhaps empty)."""
-    text = sanitise_text(str(reason or "no reason given"))
-    details = {"answer": str(reason or ""), **details}
-    return OperationFailedError(f"{provider} failed: {text}", provider=provider, **details)
-
-
-def rejected_error(provider: str, reason: Any, **details: Any) -> PermanentError:
-    """The provider refused the request itself, for a reason in its own words (perhaps empty)."""
-    text = sanitise_text(str(reason or "no reason given"))
-    return PermanentError(
-        f"{provider} rejected the request: {text}", code="provider_rejected", **details
-    )
-
-
-#: Users read these. That the account is out of money, or its key wrong, is the operators' matter:
-#: the code tells them, and the log has the provider's own words.
-_UNUSABLE = "cannot be used by this deployment at present: its operators must check the"
-NO_CREDIT = f"{_UNUSABLE} account there"
-KEY_REFUSED = f"{_UNUSABLE} API key for it"
-
-
-def no_credit_error(provider: str) -> PermanentError:
-    """The account at the provider needs more money; waiting does not help."""
-    return PermanentError(
-        f"{provider} {NO_CREDIT}",
-        code="provider_out_of_credit",
-        provider=provider,
-    )
-
-
-def cancelled_error(provider: str, work: str) -> PermanentError:
-    """The operation was stopped at the provider; `work` names it, such as "the clip"."""
-    return PermanentError(f"{work} was cancelled at {provider}", code="provider_cancelled")
-
-
-def truncated_error(provider: str) -> PermanentError:
-    """The provider ended a text before it was complete."""
-    return PermanentError(
-        f"{provider} cut the text off at its length limit; raise maxTokens",
-        code="output_truncated",
-    )
-
-
-def no_output_error(provider: str) -> OperationFailedError:
-    """The provider reports success but returned no result."""
-    return OperationFailedError(
-        f"{provider} reported success but returned no result", code="no_output", provider=provider
-    )
-
-
-def sanitise_text(text: str, limit: int = 200) -> str:
-    """A provider's text for a user: one line, without keys, addresses or account names."""
-    line = " ".join(PRIVATE_TEXT.sub("…", text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
-    """An error answer in any of the providers' shapes: its machine-readable codes and its text."""
-
-    codes: frozenset[str]
-    text: str
-
-    @classmethod
-    def parse(cls, response: httpx.Response) -> ErrorReply:
-        """Read `{error: {…}}`, `{detail: …}`, `{name, errors}`, a list of these, or plain text."""
-        try:
-            body = response.json()
-        except ValueError:
-            body = response.text
-        codes = {*_collect_codes(body), response.headers.get("x-fal-error-type", "")}
-        return cls(frozenset(codes - {""}), _extract_text(body) or response.reason_phrase)
-
-    @property
-    def no_credit(self) -> bool:
-        """The account needs more money; waiting does not help."""
-        return bool(self.codes & OUT_OF_CREDIT) or NO_CREDIT_TEXT.search(self.text) is not None
 
 
 class ProviderClient:
@@ -432,7 +308,7 @@ class ProviderClient:
         return RateLimitedError(
             f"{self.provider} {reason}",
             code=code,
-            retry_after=_parse_retry_after(response) or wait,
+            retry_after=parse_retry_after(response) or wait,
             provider=self.provider,
         )
 
@@ -496,56 +372,3 @@ def _decode_gzip(content: bytes, request: httpx.Request) -> bytes:
 def is_same_origin(url: httpx.URL, origin: httpx.URL) -> bool:
     """True if both have the scheme, the host and the port in common."""
     return (url.scheme, url.host, url.port) == (origin.scheme, origin.host, origin.port)
-
-
-def _parse_retry_after(response: httpx.Response) -> timedelta | None:
-    """Retry-After in seconds or as a date (RFC 9110 §10.2.3), or a wait in the text.
-
-    At least a second, at most a day.
-    """
-    value = response.headers.get("retry-after", "")
-    if value.replace(".", "", 1).isdigit():
-        seconds = float(value)
-    elif value:
-        try:
-            seconds = (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    elif match := WAIT_IN_TEXT.search(response.text):
-        seconds = float(match[1]) * {"ms": 0.001, "m": 60}.get(match[2] or "s", 1)
-    else:
-        return None
-    return timedelta(seconds=min(max(seconds, 1.0), 86_400.0))
-
-
-def _collect_codes(body: Any) -> set[str]:
-    """The machine-readable words, at any of the places where the providers put them."""
-    if isinstance(body, list):
-        return {code for item in body for code in _collect_codes(item)}
-    if not isinstance(body, dict):
-        return set()
-    own = {
-        body[field]
-        for field in ("code", "type", "status", "name", "error_type")
-        if isinstance(body.get(field), str)
-    }
-    return own | _collect_codes(body.get("error")) | _collect_codes(body.get("detail"))
-
-
-def _extract_text(body: Any) -> str:
-    """The sentence for people."""
-    if isinstance(body, str):
-        return body
-    if isinstance(body, list):
-        return "; ".join(filter(None, map(_extract_text, body)))
-    if not isinstance(body, dict):
-        return ""
-    if "msg" in body:  # pydantic's shape
-        place = body.get("loc")
-        return f"{'.'.join(map(str, place)) if isinstance(place, list) else ''}: {body['msg']}"
-    parts = [
-        _extract_text(body[key])
-        for key in ("error", "detail", "message", "errors", "issues")
-        if key in body
-    ]
-    return "; ".join(filter(None, parts))

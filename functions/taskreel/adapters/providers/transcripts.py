@@ -13,7 +13,7 @@ from typing import Any
 
 from taskreel.adapters.providers.language_names import find_language_code
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import no_output_error
+from taskreel.adapters.providers.provider_errors import no_output_error
 from taskreel.ports import Done, Generation, Output
 
 #: A segment of words ends at a sentence, a pause or another speaker, or when it is this long.

@@ -15,8 +15,8 @@ import httpx
 from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     moderation_error,
     no_output_error,
     operation_failed_error,

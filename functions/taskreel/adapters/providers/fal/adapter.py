@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.error_replies import MODERATION
 from taskreel.adapters.providers.file_uploads import FileUploads
 from taskreel.adapters.providers.model_body import build_model_body, choose_path
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_lookup import find_row
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
-    MODERATION,
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     moderation_error,
     no_output_error,
     operation_failed_error,

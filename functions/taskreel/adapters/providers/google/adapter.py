@@ -37,8 +37,8 @@ from taskreel.adapters.providers.google.speech import (
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     cancelled_error,
     moderation_error,
     no_output_error,

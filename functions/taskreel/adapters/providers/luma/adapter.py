@@ -19,8 +19,8 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     moderation_error,
     no_credit_error,
     no_output_error,

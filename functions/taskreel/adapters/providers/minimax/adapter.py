@@ -20,9 +20,9 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     KEY_REFUSED,
-    ProviderClient,
     cancelled_error,
     moderation_error,
     no_credit_error,

@@ -18,8 +18,8 @@ from taskreel.adapters.providers.model_lookup import find_row
 from taskreel.adapters.providers.model_prices import count_token_cost
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.openai.models import count_image_cost
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     cancelled_error,
     moderation_error,
     no_output_error,

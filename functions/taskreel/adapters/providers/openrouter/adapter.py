@@ -13,11 +13,8 @@ import httpx
 
 from taskreel.adapters.providers import chat_completions, payloads
 from taskreel.adapters.providers.model_limits import find_row_for
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
-    moderation_error,
-    operation_failed_error,
-)
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import moderation_error, operation_failed_error
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, Pending
 

@@ -18,8 +18,8 @@ from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.file_uploads import FileUploads
 from taskreel.adapters.providers.model_limits import choose_voice, find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     cancelled_error,
     moderation_error,
     no_output_error,

@@ -17,8 +17,8 @@ from taskreel.adapters.providers import chat_completions, payloads
 from taskreel.adapters.providers.model_body import build_model_body
 from taskreel.adapters.providers.model_limits import find_row_for
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.provider_client import (
-    ProviderClient,
+from taskreel.adapters.providers.provider_client import ProviderClient
+from taskreel.adapters.providers.provider_errors import (
     moderation_error,
     no_output_error,
     operation_failed_error,
