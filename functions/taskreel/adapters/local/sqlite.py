@@ -51,11 +51,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
-from taskreel.adapters.local.sqlite_changes import ChangeWatches
 from taskreel.adapters.local.sqlite_file import SqliteFile
 from taskreel.adapters.local.sqlite_queries import build_aggregate, build_select
 from taskreel.adapters.local.sqlite_tables import StoredDocument, Table
-from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
+from taskreel.adapters.local.sqlite_watches import Key, StoreWatches
+from taskreel.domain.errors import StoreAbsentError, StoreConflictError
 from taskreel.ports import (
     Changes,
     Collection,
@@ -70,9 +70,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 V = TypeVar("V")
-
-#: A collection's name and an id.
-Key = tuple[str, str]
 
 #: The time from a write to its commit, after which the event loop commits although it is busy,
 _LONGEST_DELAY_SECONDS = 0.02
@@ -209,9 +206,8 @@ class SqliteStore:
         self._last_version = 0
         self._transactions = 0
         self._waiting: list[asyncio.Future[None]] = []
-        self._watches: dict[Key, set[asyncio.Event]] = {}
-        self._changes: ChangeWatches | None = None
-        self._is_closed = False
+        #: Made by the first watch: without any, a transaction has none to report to.
+        self._watches: StoreWatches | None = None
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return self.read_value(collection, id_, self.find_document((collection.name, id_)))
@@ -242,34 +238,18 @@ class SqliteStore:
         (row,) = self.file.fetch_all(sql, values)
         return dict(zip(("count", *total), row, strict=True))
 
-    async def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
-        key = (collection.name, id_)
-        changed = asyncio.Event()
-        self._watches.setdefault(key, set()).add(changed)
-        seen: int | None = -1
-        try:
-            while True:
-                if self._is_closed:
-                    raise StoreError("The SQLite store was closed, which ends its watches.")
-                changed.clear()
-                document = self.find_document(key)
-                version = document.version if _exists(document) else None
-                if version != seen:
-                    seen = version
-                    yield self.read_value(collection, id_, document)
-                else:
-                    await changed.wait()
-        finally:
-            self._watches[key].discard(changed)
-            if not self._watches[key]:
-                del self._watches[key]
+    def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
+        return self._open_watches().watch_document(collection, id_)
 
     def watch_changes(
         self, collection: Collection[V], field: str, value: str, /, *, since: datetime
     ) -> AsyncIterator[Changes[V]]:
-        if self._changes is None:
-            self._changes = ChangeWatches(self)
-        return self._changes.watch(collection, field, value, since)
+        return self._open_watches().watch_changes(collection, field, value, since)
+
+    def _open_watches(self) -> StoreWatches:
+        if self._watches is None:
+            self._watches = StoreWatches(self)
+        return self._watches
 
     async def durable(self) -> None:
         if self._dirty:
@@ -280,12 +260,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Commit what was written, end all watches and release the file."""
         self.commit()
-        self._is_closed = True
-        if self._changes is not None:
-            self._changes.close()
-        for watch in self._watches.values():
-            for changed in watch:
-                changed.set()
+        self._open_watches().close()
         self._cache.clear()
         self._cached_size = 0
         self.file.close()
@@ -379,7 +354,8 @@ class SqliteStore:
             )
             self._end_process()
             for committed in waiting:
-                _set_failure(committed, error)
+                if not committed.done():
+                    committed.set_exception(error)
             raise
         for key, document in written.items():
             if not document.is_deleted:
@@ -399,13 +375,8 @@ class SqliteStore:
             if cached is not None:
                 self._cached_size -= len(cached.text)
             self._dirty[key] = document
-            if key in self._watches:
-                for changed in self._watches[key]:
-                    changed.set()
-        if self._changes is not None:
-            for (collection, _), document in written.items():
-                self.file.open_table(collection).complete(document)
-            self._changes.report(written)
+        if self._watches is not None:
+            self._watches.report(written)
 
         self._transactions += 1
         if not self._is_commit_planned:
@@ -463,11 +434,6 @@ def _exists(document: StoredDocument | None) -> TypeGuard[StoredDocument]:
 
 def _apply_change(before: Any, to: Any) -> Any:
     return (before or 0) + to.by if isinstance(to, Increment) else to
-
-
-def _set_failure(committed: asyncio.Future[None], error: Exception) -> None:
-    if not committed.done():
-        committed.set_exception(error)
 
 
 def _run_synchronously(awaitable: Awaitable[T]) -> T:

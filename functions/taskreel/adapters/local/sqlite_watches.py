@@ -1,4 +1,4 @@
-"""Watching the documents with one value of a field in the SQLite store.
+"""Watching one document, or all with one value of a field, in the SQLite store.
 
 The process owns the file, so every change passes by here: a transaction hands its writes to the
 watches that match, and a query is needed only once for what was there before.
@@ -9,15 +9,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from taskreel.adapters.local.sqlite_tables import StoredDocument
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Changes, Collection, Row
 
+V = TypeVar("V")
+
+#: A collection's name and an id.
+Key = tuple[str, str]
+
 
 class WatchedStore(Protocol):
     """The parts of the SQLite store that watches use."""
+
+    def find_document(self, key: Key) -> StoredDocument | None:
+        """The document as the last transaction left it, deleted perhaps; None if there is none."""
+
+    def read_value(
+        self, collection: Collection[V], id_: str, document: StoredDocument | None
+    ) -> V | None:
+        """The value of a document."""
 
     def next_version(self) -> int:
         """A number that is greater than those of all writes so far."""
@@ -54,15 +67,39 @@ class _Watch:
         self.pending += changes
 
 
-class ChangeWatches:
-    """All watches of one store. They cost nothing while there is none."""
+class StoreWatches:
+    """All watches of one store."""
 
     def __init__(self, store: WatchedStore) -> None:
         self._store = store
+        #: The signs of a change that the watches of one document wait for.
+        self._signs: dict[Key, set[asyncio.Event]] = {}
         self._watches: set[_Watch] = set()
         self._is_closed = False
 
-    async def watch(
+    async def watch_document(self, collection: Collection[V], id_: str) -> AsyncIterator[V | None]:
+        """Yield the value now and after each change."""
+        key = (collection.name, id_)
+        changed = asyncio.Event()
+        self._signs.setdefault(key, set()).add(changed)
+        seen: int | None = -1
+        try:
+            while True:
+                self._require_open()
+                changed.clear()
+                document = self._store.find_document(key)
+                version = None if document is None or document.is_deleted else document.version
+                if version != seen:
+                    seen = version
+                    yield self._store.read_value(collection, id_, document)
+                else:
+                    await changed.wait()
+        finally:
+            self._signs[key].discard(changed)
+            if not self._signs[key]:
+                del self._signs[key]
+
+    async def watch_changes(
         self, collection: Collection[Any], field: str, value: str, since: datetime
     ) -> AsyncIterator[Changes[Any]]:
         """Yield what matches now, then what is written."""
@@ -73,8 +110,7 @@ class ChangeWatches:
         is_first = True
         try:
             while True:
-                if self._is_closed:
-                    raise StoreError("The SQLite store was closed, which ends its watches.")
+                self._require_open()
                 if watch.pending or is_first:
                     is_first = False
                     documents, watch.pending = watch.pending, []
@@ -90,12 +126,22 @@ class ChangeWatches:
         self._is_closed = True
         for watch in self._watches:
             watch.woken.set()
+        for signs in self._signs.values():
+            for changed in signs:
+                changed.set()
 
-    def report(self, written: Mapping[tuple[str, str], StoredDocument]) -> None:
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise StoreError("The SQLite store was closed, which ends its watches.")
+
+    def report(self, written: Mapping[Key, StoredDocument]) -> None:
         """Give the writes of a transaction to the watches that match.
 
         A document is decoded once, however many watches there are.
         """
+        for key in self._signs.keys() & written.keys():
+            for changed in self._signs[key]:
+                changed.set()
         if not self._watches:
             return
         names = {watch.collection.name for watch in self._watches}
