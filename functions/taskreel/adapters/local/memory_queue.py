@@ -90,7 +90,7 @@ class _QueuedTask:
 
 
 @dataclass(slots=True, eq=False)
-class _Attempt:
+class _Dispatch:
     """A running delivery, until it is answered or its deadline has passed."""
 
     queued: _QueuedTask
@@ -147,7 +147,7 @@ class MemoryQueue:
         #: Tasks that are due later: their time, a number for a stable order, the task.
         self._later: list[tuple[float, int, _QueuedTask]] = []
         self._number = 0
-        self._attempts: set[_Attempt] = set()
+        self._dispatches: set[_Dispatch] = set()
         #: Deliveries past their deadline that have not ended; the loop itself holds no reference.
         self._abandoned: set[asyncio.Task[None]] = set()
         self._paused = False
@@ -243,17 +243,17 @@ class MemoryQueue:
             if self._bucket is not None and not self._bucket.take_token(now):
                 self._set_timer(self._bucket.ready_at())
                 break
-            self._start_attempt(self._ready.popleft(), now)
+            self._start_dispatch(self._ready.popleft(), now)
         if self._later:
             self._set_timer(self._later[0][0])
 
     def _has_capacity(self) -> bool:
         limit = self._settings.max_concurrent_dispatches
-        return not self._paused and len(self._attempts) < limit
+        return not self._paused and len(self._dispatches) < limit
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 
-    def _start_attempt(self, queued: _QueuedTask, now: float) -> None:
+    def _start_dispatch(self, queued: _QueuedTask, now: float) -> None:
         delivery = Delivery(
             task=queued.task,
             retry_count=queued.dispatches,
@@ -264,13 +264,15 @@ class MemoryQueue:
         if queued.dispatches == 0:
             queued.first_dispatch = now
         queued.dispatches += 1
-        attempt = _Attempt(queued, now + queued.task.deadline.total_seconds())
-        self._attempts.add(attempt)
-        attempt.run = asyncio.get_running_loop().create_task(self._run_attempt(attempt, delivery))
+        dispatch = _Dispatch(queued, now + queued.task.deadline.total_seconds())
+        self._dispatches.add(dispatch)
+        dispatch.run = asyncio.get_running_loop().create_task(
+            self._run_dispatch(dispatch, delivery)
+        )
         if self._deadline_timer is None:
-            self._set_deadline_timer(attempt.give_up_at, now)
+            self._set_deadline_timer(dispatch.give_up_at, now)
 
-    async def _run_attempt(self, attempt: _Attempt, delivery: Delivery) -> None:
+    async def _run_dispatch(self, dispatch: _Dispatch, delivery: Delivery) -> None:
         try:
             status = await self._deliver(delivery)
         except Exception:
@@ -280,13 +282,13 @@ class MemoryQueue:
             )
             status = _CRASHED
         # Past its deadline it has been answered already, and the slot has been freed.
-        if attempt in self._attempts:
-            attempt.queued.answers += 1
-            self._finish_attempt(attempt, status)
+        if dispatch in self._dispatches:
+            dispatch.queued.answers += 1
+            self._finish_dispatch(dispatch, status)
 
-    def _finish_attempt(self, attempt: _Attempt, status: int) -> None:
-        self._attempts.discard(attempt)
-        queued = attempt.queued
+    def _finish_dispatch(self, dispatch: _Dispatch, status: int) -> None:
+        self._dispatches.discard(dispatch)
+        queued = dispatch.queued
         if 200 <= status < 300:
             self._forget_task(queued)
         elif not queued.removed:
@@ -301,16 +303,16 @@ class MemoryQueue:
             self._finished.add(queued.task.id)
 
     def _retry_task(self, queued: _QueuedTask) -> None:
-        """Deliver a failed task again after its back-off, or drop it after its last attempt."""
+        """Deliver a failed task again after its back-off, or drop it after its last delivery."""
         now = self._now()
         if self._settings.is_exhausted(queued.dispatches, now - queued.first_dispatch):
             log.warning(
-                "a task was dropped after its last attempt; the sweep sends another",
+                "a task was dropped after its last delivery; the sweep sends another",
                 extra={
                     "action": "task_exhausted",
                     "job_id": queued.task.job_id,
                     "queue": self._name,
-                    "attempts": queued.dispatches,
+                    "dispatches": queued.dispatches,
                 },
             )
             self._forget_task(queued)
@@ -320,9 +322,9 @@ class MemoryQueue:
 
     def _set_deadline_timer(self, at: float, now: float) -> None:
         wait = min(max(0.0, at - now), _LONGEST_TIMER)
-        self._deadline_timer = self._clock.call_later(wait, self._abandon_late_attempts)
+        self._deadline_timer = self._clock.call_later(wait, self._abandon_late_dispatches)
 
-    def _abandon_late_attempts(self) -> None:
+    def _abandon_late_dispatches(self) -> None:
         """Free the slots of deliveries past their deadline, and deliver their tasks again.
 
         As at Cloud Tasks the handler is not stopped: a run ends by its own time-out, and the lease
@@ -331,12 +333,12 @@ class MemoryQueue:
         now = self._now()
         # Set until the end: the next deliveries, which start here, leave it alone.
         late = now + _TIMER_TOLERANCE
-        for attempt in [each for each in self._attempts if each.give_up_at <= late]:
-            run = attempt.run
+        for dispatch in [each for each in self._dispatches if each.give_up_at <= late]:
+            run = dispatch.run
             if run is not None:
                 self._abandoned.add(run)
                 run.add_done_callback(self._abandoned.discard)
-            self._finish_attempt(attempt, _DEADLINE_PASSED)
+            self._finish_dispatch(dispatch, _DEADLINE_PASSED)
         self._deadline_timer = None
-        if self._attempts:
-            self._set_deadline_timer(min(each.give_up_at for each in self._attempts), now)
+        if self._dispatches:
+            self._set_deadline_timer(min(each.give_up_at for each in self._dispatches), now)

@@ -39,8 +39,8 @@ class QueueSettings:
             wait = self.min_backoff * 2.0 ** min(doublings, 60) * (failures - doublings)
         return min(wait, self.max_backoff)
 
-    def is_exhausted(self, attempts: int, since_first: float) -> bool:
-        """Return True if a task that failed its `attempts`-th attempt is dropped.
+    def is_exhausted(self, dispatches: int, since_first: float) -> bool:
+        """Return True if a task that failed its `dispatches`-th delivery is dropped.
 
         With both limits set, both must be reached.
         """
@@ -48,6 +48,6 @@ class QueueSettings:
         unlimited_time = self.max_retry_duration == 0
         if unlimited_attempts and unlimited_time:
             return False
-        return (unlimited_attempts or attempts >= self.max_attempts) and (
+        return (unlimited_attempts or dispatches >= self.max_attempts) and (
             unlimited_time or since_first >= self.max_retry_duration
         )
