@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import MediaUrl
-from taskreel.jobtypes.job_type import JobType, Unit, build_params
-from taskreel.jobtypes.length_price import LengthPrice
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.length_price import LengthPrice, build_priced_unit
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
@@ -40,21 +40,15 @@ class LipSync(Submission):
 
 def _build_units(job: LipSync) -> tuple[Unit, ...]:
     price = CUT_PRICE if job.options.sync_mode == "cut_off" else LIP_SYNC_PRICE
-    return (
-        Unit(
-            capability=Capability.LIP_SYNC,
-            params=build_params(
-                job.options,
-                "max_seconds",
-                inputSeconds=price.limit_seconds(job.options.max_seconds),
-            ),
-            credits=price.price_limit(job.options.max_seconds),
-            length_price=price,
-            max_seconds=job.options.max_seconds,
-            input_urls=(job.video_url, job.audio_url),
-            name="synced",
-        ),
+    unit = build_priced_unit(
+        price,
+        job.options,
+        job.options.max_seconds,
+        capability=Capability.LIP_SYNC,
+        input_urls=(job.video_url, job.audio_url),
+        name="synced",
     )
+    return (unit,)
 
 
 LIP_SYNC = JobType(

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Language, MediaUrl
-from taskreel.jobtypes.job_type import JobType, Unit, build_params
-from taskreel.jobtypes.length_price import LengthPrice
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.length_price import LengthPrice, build_priced_unit
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
@@ -46,21 +46,15 @@ class Transcription(Submission):
 
 
 def _build_units(job: Transcription) -> tuple[Unit, ...]:
-    return (
-        Unit(
-            capability=Capability.TRANSCRIPTION,
-            params=build_params(
-                job.options,
-                "max_seconds",
-                inputSeconds=TRANSCRIPTION_PRICE.limit_seconds(job.options.max_seconds),
-            ),
-            credits=TRANSCRIPTION_PRICE.price_limit(job.options.max_seconds),
-            length_price=TRANSCRIPTION_PRICE,
-            max_seconds=job.options.max_seconds,
-            input_urls=(job.url,),
-            name="transcript",
-        ),
+    unit = build_priced_unit(
+        TRANSCRIPTION_PRICE,
+        job.options,
+        job.options.max_seconds,
+        capability=Capability.TRANSCRIPTION,
+        input_urls=(job.url,),
+        name="transcript",
     )
+    return (unit,)
 
 
 TRANSCRIPTION = JobType(

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import MediaUrl, Prompt, Resolution
-from taskreel.jobtypes.job_type import JobType, Unit, build_params, parse_resolution
-from taskreel.jobtypes.length_price import LengthPrice
+from taskreel.jobtypes.job_type import JobType, Unit, parse_resolution
+from taskreel.jobtypes.length_price import LengthPrice, build_priced_unit
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
@@ -39,23 +39,17 @@ def _build_units(job: VideoEdit) -> tuple[Unit, ...]:
     size: dict[str, Any] = {}
     if job.options.resolution is not None:
         size = dict(zip(("width", "height"), parse_resolution(job.options.resolution), strict=True))
-    return (
-        Unit(
-            capability=Capability.VIDEO_EDIT,
-            params=build_params(
-                job.options,
-                "max_seconds",
-                prompt=job.prompt,
-                inputSeconds=VIDEO_EDIT_PRICE.limit_seconds(job.options.max_seconds),
-                **size,
-            ),
-            credits=VIDEO_EDIT_PRICE.price_limit(job.options.max_seconds),
-            length_price=VIDEO_EDIT_PRICE,
-            max_seconds=job.options.max_seconds,
-            input_urls=(job.video_url,),
-            name="edited",
-        ),
+    unit = build_priced_unit(
+        VIDEO_EDIT_PRICE,
+        job.options,
+        job.options.max_seconds,
+        capability=Capability.VIDEO_EDIT,
+        input_urls=(job.video_url,),
+        name="edited",
+        prompt=job.prompt,
+        **size,
     )
+    return (unit,)
 
 
 VIDEO_EDIT = JobType(
