@@ -61,6 +61,10 @@ def test_what_is_there_is_not_asked_for(tmp_path: Path) -> None:
     assert asked[-3:] == ["redis-server", "npm", "chromium"]
 
 
+#: A Python that was built with optimisations: it agrees to everything that it is asked.
+PYTHON_3_13 = "if [[ $1 == --version ]]; then echo Python 3.13.1; fi"
+
+
 def run_python_choice(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
     """Run `.ci/python` on a machine with these programs, each the body of a script."""
     folder.mkdir()
@@ -88,10 +92,21 @@ def test_ci_runs_on_the_python_that_is_deployed(tmp_path: Path) -> None:
     installed = run_python_choice(tmp_path / "installed", uv=uv)
     assert installed.stdout == "/installed/python3.12\n"
     assert installed.stderr == "python install --quiet 3.12\n"
-    offline = {"uv": "exit 1", "python3": "echo Python 3.13.1"}
+    offline = {"uv": "exit 1", "python3": PYTHON_3_13}
     fallback = run_python_choice(tmp_path / "offline", **offline)
     assert fallback.stdout == f"{tmp_path}/offline/python3\n"
     assert "tests run on Python 3.13.1, not on the deployed one" in fallback.stderr
+
+
+def test_where_the_deployed_python_cannot_be_installed_ci_takes_an_optimised_one(
+    tmp_path: Path,
+) -> None:
+    """As scripts/bootstrap does by itself: the tests run an eighth faster."""
+    built_plainly = "[[ $2 != *optimised* ]]"
+    programs = {"uv": "exit 1", "python3": built_plainly, "python3.13": PYTHON_3_13}
+    chosen = run_python_choice(tmp_path / "both", **programs)
+    assert chosen.stdout == f"{tmp_path}/both/python3.13\n"
+    assert "tests run on Python 3.13.1" in chosen.stderr
 
 
 def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
@@ -107,7 +122,7 @@ def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
     assert sought >= {"java", "redis-server", "node"}
     assert sought <= BROUGHT | PACKAGES.keys() | SCRIPTS.keys() | NIGHT_PACKAGES.keys()
     run = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert all(f"\n.ci/{script}\n" in run for script in SCRIPTS.values())
+    assert all(f"\n.ci/{script} &\n" in run for script in SCRIPTS.values())
     night = (ROOT / ".ci" / "nightly").read_text("utf-8")
     for program, package in NIGHT_PACKAGES.items():
         assert f"command -v {program} " in night
