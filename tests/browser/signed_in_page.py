@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, expect
 
@@ -26,7 +26,7 @@ def signed_in(
     *,
     phone: bool = False,
     scheme: Literal["light", "dark"] = "light",
-    **token: str,
+    **claims: Any,
 ) -> Iterator[Page]:
     """A page of that user. It must ask no other host, and its console must stay clean."""
     size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
@@ -46,7 +46,7 @@ def signed_in(
             None if request.url.startswith((running.url, "data:")) else foreign.append(request.url)
         ),
     )
-    page.goto(f"{running.url}/dashboard{path}#token={running.token(user, **token)}")
+    page.goto(f"{running.url}/dashboard{path}#token={running.token(user, **claims)}")
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible(timeout=SECONDS)
     try:
         yield page

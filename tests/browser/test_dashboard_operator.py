@@ -5,14 +5,12 @@ from __future__ import annotations
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-import jwt
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack, stack
 from http_handlers import serve_handler
-from taskreel_local.stack.data_folder import DataFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -231,23 +229,14 @@ def test_every_job_that_matches_is_cancelled_after_a_dry_run(
         expect(page.get_by_text("No job matches")).to_be_visible(timeout=SECONDS)
 
 
-class MemberStack(Stack):
-    """A stack whose tokens have a role in the project `film`."""
-
-    def token(self, user: str = "dev", **options: str) -> str:
-        claims = jwt.decode(super().token(user), options={"verify_signature": False})
-        claims["projectRoles"] = {"film": options["film"]}
-        return jwt.encode(claims, DataFolder(self.data).load_secrets().jwt, algorithm="HS256")
-
-
 def test_a_projects_member_is_offered_what_the_role_permits(
     browser: Browser, running: Stack
 ) -> None:
     with running.client("ada") as api:
         request = LATER | {"projectId": "film"}
         job = api.post("/api/jobs/image-generation", json=request).json()["jobId"]
-    member = MemberStack(running.data, running.process, running.url)
     for role, offered in (("viewer", 0), ("editor", 1)):
-        with signed_in(browser, member, "hal", f"/jobs/{job}", film=role) as page:
+        roles = {"film": role}
+        with signed_in(browser, running, "hal", f"/jobs/{job}", project_roles=roles) as page:
             expect(page.locator(".reason")).to_contain_text("submitted for later", timeout=SECONDS)
             expect(page.get_by_role("button", name="Cancel…")).to_have_count(offered)

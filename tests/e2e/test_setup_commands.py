@@ -124,7 +124,7 @@ def test_the_doctor_finds_a_paused_queue_an_open_file_and_an_expired_token(
     assert paused.returncode == 1
     assert "taskreel queues resume image-upscale" in paused.stdout
     taskreel(config, "queues", "resume", "image-upscale", *at)
-    expired = running.token("ada", ttl="-60")
+    expired = running.token("ada", ttl_seconds=-60)
     words = ("login", "--url", running.url, "--token-stdin", "--no-check")
     taskreel(config, *words, stdin=expired)
     (config / "taskreel" / "profiles.json").chmod(0o644)
