@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -26,6 +28,25 @@ def skip_or_fail(reason: str) -> NoReturn:
 def find_program(name: str, install: str) -> str:
     """The path of a program; `install` says how to get it."""
     return shutil.which(name) or skip_or_fail(f"{name} is not installed: {install}")
+
+
+def install_npm_packages(folder: Path, *packages: str) -> None:
+    """Install packages into the folder, unmodified; without npm the test is skipped, or fails."""
+    find_program("node", "apt-get install nodejs npm")
+    find_program("npm", "apt-get install nodejs npm")
+    if not (folder / "package.json").exists():
+        (folder / "package.json").write_text('{"private": true}')
+    options = ("--silent", "--no-fund", "--no-audit", "--ignore-scripts", "--prefer-offline")
+    done = subprocess.run(
+        ["npm", "install", *options, *packages],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    if done.returncode:
+        skip_or_fail(f"npm cannot install {packages}: {done.stderr.strip()[-200:]}")
 
 
 def require_firestore_emulator() -> None:

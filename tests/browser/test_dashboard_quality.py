@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 from browser.seeded_stack import seeded_stack
 from browser.signed_in_page import SECONDS, signed_in, store_page
 from e2e.processes import Stack
-from installed_programs import find_program, skip_or_fail
+from installed_programs import install_npm_packages
 from nightly_tests import skip_by_day
 from taskreel_local.bench.scale import USER
 
@@ -64,15 +63,8 @@ VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of axe-core, which finds what a screen reader or a keyboard cannot use."""
-    find_program("npm", "apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("axe")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", AXE]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=180
-    )
-    if done.returncode:
-        skip_or_fail(f"npm cannot install {AXE}: {done.stderr.strip()[-200:]}")
+    install_npm_packages(folder, AXE)
     return (folder / "node_modules/axe-core/axe.min.js").read_text()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from installed_programs import find_program, skip_or_fail
+from installed_programs import install_npm_packages
 
 pytestmark = pytest.mark.slow
 
@@ -18,15 +18,8 @@ COMPILER = "typescript@5"
 @pytest.fixture(scope="module")
 def tsc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiler, installed into a folder of its own."""
-    find_program("npm", "apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("tsc")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
-    done = subprocess.run(
-        [*command, COMPILER], cwd=folder, capture_output=True, text=True, check=False, timeout=180
-    )
-    if done.returncode:
-        skip_or_fail(f"npm cannot install {COMPILER}: {done.stderr.strip()[-200:]}")
+    install_npm_packages(folder, COMPILER)
     return folder / "node_modules" / ".bin" / "tsc"
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from cloudtasks.remote import Remote, start, stop
 from cloudtasks.worker import LOCATION
-from installed_programs import find_program, skip_or_fail
+from installed_programs import find_program, install_npm_packages
 from taskreel_cloud_tasks.command import cloud_tasks
 from taskreel_cloud_tasks.conformance.__main__ import render_table, run_probe
 from taskreel_cloud_tasks.conformance.behaviours import ROWS
@@ -91,17 +91,7 @@ def on_real_time() -> Iterator[Remote]:
 @functools.cache
 def node_modules(folder: Path) -> Path:
     """Install the packages of the examples for Node.js."""
-    find_program("node", "apt install nodejs npm")
-    packages = ("@google-cloud/tasks@6", "firebase-admin@13")
-    done = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--silent", *packages],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        skip_or_fail(f"npm cannot install {packages}: {done.stderr[-300:]}")
+    install_npm_packages(folder, "@google-cloud/tasks@6", "firebase-admin@13")
     return folder
 
 

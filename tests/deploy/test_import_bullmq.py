@@ -25,7 +25,7 @@ import redis
 import yaml
 from click.testing import CliRunner, Result
 
-from installed_programs import find_program, skip_or_fail
+from installed_programs import find_program, install_npm_packages
 from taskreel_local.migrate.bullmq_command import import_jobs
 from taskreel_local.migrate.bullmq_mapping import Rule, UnmappableError, map_job
 from taskreel_local.migrate.bullmq_redis import OldJob
@@ -85,22 +85,7 @@ def wait_for(port: int) -> None:
 
 def written_by_bullmq(port: int, folder: Path) -> None:
     """The application's own code, run with the newest BullMQ 5."""
-    find_program("node", "apt install nodejs npm")
-    install = [
-        "npm",
-        "install",
-        "--silent",
-        "--no-fund",
-        "--no-audit",
-        "--ignore-scripts",
-        "bullmq@5",
-    ]
-    (folder / "package.json").write_text("{}")
-    done = subprocess.run(
-        install, cwd=folder, capture_output=True, text=True, check=False, timeout=120
-    )
-    if done.returncode:
-        skip_or_fail(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
+    install_npm_packages(folder, "bullmq@5")
     script = ["node", str(HERE / "write_bullmq_jobs.mjs"), str(folder)]
     subprocess.run(script, env={**os.environ, "REDIS_PORT": str(port)}, check=True, timeout=60)
 

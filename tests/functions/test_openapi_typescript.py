@@ -13,7 +13,7 @@ import pytest
 
 from functions import documents_text as documents
 from functions.openapi_fuzz import passing_time, serving
-from installed_programs import find_program, skip_or_fail
+from installed_programs import install_npm_packages
 from simulation.world import World, token
 from taskreel.jobtypes import JOB_TYPES
 
@@ -38,16 +38,10 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packages installed."""
-    find_program("npm", "apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("typescript")
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "tsconfig.json").write_text(json.dumps(CONFIG))
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
-    done = subprocess.run(
-        [*command, *PACKAGES], cwd=folder, capture_output=True, text=True, check=False, timeout=180
-    )
-    if done.returncode:
-        skip_or_fail(f"npm cannot install {PACKAGES}: {done.stderr.strip()[-200:]}")
+    install_npm_packages(folder, *PACKAGES)
     return folder
 
 

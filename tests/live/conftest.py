@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from installed_programs import find_program, skip_or_fail
+from installed_programs import install_npm_packages
 from simulation.world import JWT_SECRET, World, running
 from taskreel import wiring
 from taskreel.app.live.job_feed import JobFeed
@@ -39,15 +38,8 @@ PACKAGES = ["socket.io-client@4"]
 @pytest.fixture(scope="session")
 def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the released client, unmodified."""
-    find_program("node", "apt-get install nodejs npm")
-    find_program("npm", "apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("socket-io")
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
-    done = subprocess.run(
-        [*command, *PACKAGES], cwd=folder, capture_output=True, text=True, check=False, timeout=180
-    )
-    if done.returncode:
-        skip_or_fail(f"npm cannot install {PACKAGES}: {done.stderr.strip()[-200:]}")
+    install_npm_packages(folder, *PACKAGES)
     shutil.copy(CLIENT, folder)
     return folder
 

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +22,7 @@ import pytest
 import trustme
 import uvicorn
 
-from installed_programs import find_program, skip_or_fail
+from installed_programs import install_npm_packages
 from simulation.world import World, running, token
 from taskreel_local.stack.server_main import PathRouter
 
@@ -116,15 +115,8 @@ async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 @pytest.fixture(scope="module")
 def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the released clients of JavaScript, unmodified."""
-    find_program("node", "apt-get install nodejs npm")
-    find_program("npm", "apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("other-apis")
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
-    done = subprocess.run(
-        [*command, *PACKAGES], cwd=folder, capture_output=True, text=True, check=False, timeout=180
-    )
-    if done.returncode:
-        skip_or_fail(f"npm cannot install {PACKAGES}: {done.stderr.strip()[-200:]}")
+    install_npm_packages(folder, *PACKAGES)
     return folder
 
 
