@@ -72,7 +72,7 @@ async def test_two_settlements_of_one_hold_cannot_both_be_written(
 
     async def settle(tx: Transaction) -> None:
         # From what was read earlier, as a careless clean-up would; it does not read the job again.
-        finish_job(tx, stale, Status.CANCELLED, world.now(), retention=Rules().retention)
+        finish_job(Rules(), tx, stale, Status.CANCELLED, world.now())
 
     async def settle_again(tx: Transaction) -> None:
         assert await load_job(tx, stale.job_id) is not None

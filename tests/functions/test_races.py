@@ -51,11 +51,7 @@ async def test_an_unknown_job_is_neither_unblocked_nor_held_nor_cancelled(
     transaction = world.services.store.transaction
     assert await unblock_if_ready(world.services, "job_removed") is None
     assert (
-        await transaction(
-            lambda tx: cancel_in_transaction(
-                tx, "job_removed", world.now(), retention=Rules().retention
-            )
-        )
+        await transaction(lambda tx: cancel_in_transaction(Rules(), tx, "job_removed", world.now()))
         is None
     )
     with pytest.raises(LeaseLostError):

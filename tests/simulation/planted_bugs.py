@@ -153,10 +153,10 @@ def _mark_done_without_files(real: Any) -> Any:
 
 
 def _forget_done_units(real: Any) -> Any:
-    def finish(tx: Any, found: Any, status: Any, at: Any, **changes: Any) -> Any:
+    def finish(rules: Any, tx: Any, found: Any, status: Any, at: Any, **changes: Any) -> Any:
         if status is Status.CANCELLED:
             changes["spent"] = 0
-        return real(tx, found, status, at, **changes)
+        return real(rules, tx, found, status, at, **changes)
 
     return finish
 

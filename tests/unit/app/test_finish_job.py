@@ -56,9 +56,7 @@ def test_what_is_done_is_captured_and_the_rest_released_whatever_the_end(
     units: list[UnitRun], status: Status
 ) -> None:
     tx = RecordedWrites()
-    ended = finish_job(
-        tx, job(Status.PROCESSING, units=tuple(units)), status, NOW, retention=Rules().retention
-    )
+    ended = finish_job(Rules(), tx, job(Status.PROCESSING, units=tuple(units)), status, NOW)
     done = sum(unit.credits for unit in units if unit.state is UnitState.DONE)
     held = sum(unit.credits for unit in units)
     assert ended.credits == JobCredits(captured=done, released=held - done)
@@ -75,5 +73,5 @@ def test_what_is_done_is_captured_and_the_rest_released_whatever_the_end(
 def test_a_pipeline_captures_at_most_its_hold(held: int, spent: int, status: Status) -> None:
     tx = RecordedWrites()
     pipeline = job(Status.PROCESSING, units=(), credits=JobCredits(held=held))
-    ended = finish_job(tx, pipeline, status, NOW, retention=Rules().retention, spent=spent)
+    ended = finish_job(Rules(), tx, pipeline, status, NOW, spent=spent)
     assert ended.credits == JobCredits(captured=min(spent, held), released=held - min(spent, held))

@@ -20,11 +20,7 @@ async def cancel_job(services: Services, caller: Caller, job_id: str, job_type: 
     await find_job_to_change(services, caller, job_id, job_type)
     job = await services.store.transaction(
         lambda tx: cancel_in_transaction(
-            tx,
-            job_id,
-            services.clock.now(),
-            caller.user_id,
-            retention=services.rules.retention,
+            services.rules, tx, job_id, services.clock.now(), caller.user_id
         )
     )
     if job is None:

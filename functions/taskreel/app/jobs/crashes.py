@@ -11,7 +11,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
-from taskreel.app.services import Retention, Services
+from taskreel.app.services import Rules, Services
 from taskreel.domain.claim import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
@@ -126,9 +126,8 @@ async def _write_crash(
             store_job(tx, job.with_changes(now, wake_at=now + wait))
         return None
 
-    retention = services.rules.retention
     failures = [_note_crash(job, error, now)]
-    changes["failed_attempts"] = record_failures(tx, job, failures, now, now + retention.of(job))
+    changes["failed_attempts"] = record_failures(services.rules, tx, job, failures, now)
     if run is not None and not isinstance(error, PermanentError):
         # What the run has bought is stored, so that the next one does not buy it again.
         changes["units"] = tuple(run.units)
@@ -136,7 +135,7 @@ async def _write_crash(
             changes["attempt"] = run.attempt  # nothing was done: that was no attempt
     if isinstance(error, PermanentError) or changes["crashes"] >= MOST_CRASHES:
         failed = job.with_changes(now, **changes)
-        return _fail_crashed_job(tx, failed, error, now, retention)
+        return _fail_crashed_job(services.rules, tx, failed, error, now)
     if job.ending is not None:
         store_job(tx, job.with_changes(now, crashes=job.crashes + 1, wake_at=now + wait))
         return None
@@ -163,17 +162,15 @@ def _put_off_crashed_job(services: Services, job: Job, now: datetime, wait: time
 
 
 def _fail_crashed_job(
-    tx: Transaction, job: Job, error: Exception, now: datetime, retention: Retention
+    rules: Rules, tx: Transaction, job: Job, error: Exception, now: datetime
 ) -> Job:
     shown = _describe_crash(job, error)
     if job.ending is None:
         ending = Ending(status=Status.FAILED, error=shown)
-        return stop_job(tx, job, ending, now, retention=retention)
+        return stop_job(rules, tx, job, ending, now)
     # Its child jobs cannot be ended: it is settled with what its checks have counted.
     spent = sum(run.spent for run in job.steps.values())
-    return finish_job(
-        tx, job, job.ending.status, now, retention=retention, error=shown, spent=spent
-    )
+    return finish_job(rules, tx, job, job.ending.status, now, error=shown, spent=spent)
 
 
 def _is_taken_over(job: Job, run: CrashedRun | None, now: datetime) -> bool:

@@ -281,8 +281,8 @@ async def _fail_blocked_job(
         blocked = await load_job(tx, job.job_id)
         if blocked is None or blocked.status is not Status.BLOCKED:
             return blocked or job
-        now, retention = services.clock.now(), services.rules.retention
-        return finish_job(tx, blocked, Status.FAILED, now, retention=retention, error=shown)
+        now = services.clock.now()
+        return finish_job(services.rules, tx, blocked, Status.FAILED, now, error=shown)
 
     return await services.store.transaction(write)
 

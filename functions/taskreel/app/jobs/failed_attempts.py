@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from taskreel.app.services import Rules
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import (
     LONGEST_ANSWER,
@@ -31,15 +32,11 @@ class FailedCall:
 
 
 def record_failures(
-    tx: Transaction,
-    job: Job,
-    calls: Sequence[FailedCall],
-    at: datetime,
-    expire_at: datetime,
+    rules: Rules, tx: Transaction, job: Job, calls: Sequence[FailedCall], at: datetime
 ) -> tuple[FailedAttempt, ...]:
     """Write the answers that a run of `job` met; return the job's failed attempts, with its own.
 
-    The answers are removed after `expire_at`. The fence is that of the run, so each run has a
+    The answers are removed as any ended job is. The fence is that of the run, so each run has a
     document of its own, and needs no read.
     """
     answers = tuple(
@@ -58,7 +55,7 @@ def record_failures(
             user_id=job.user_id,
             at=at,
             answers=answers[-MOST_FAILED_ATTEMPTS:],
-            expire_at=expire_at,
+            expire_at=at + rules.retention.of(job),
         )
         tx.set(RUN_ANSWERS, f"{job.job_id}.{job.round}.{job.fence}", met)
     attempts = (*job.failed_attempts, *(call.attempt for call in calls))

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from taskreel.app.flow.slots import count_leaving
 from taskreel.app.jobs.job_store import load_job, name_round, store_job
-from taskreel.app.services import Retention
+from taskreel.app.services import Rules
 from taskreel.domain.credits import EntryKind, LedgerEntry, count_release, settle_movement
 from taskreel.domain.failure_fingerprint import fingerprint_failure
 from taskreel.domain.job import Ending, Job, JobChanges
@@ -28,22 +28,17 @@ CLEAN_UP_AFTER = timedelta(minutes=2)
 REPORT_PURCHASE_AFTER = timedelta(minutes=10)
 
 
-def stop_job(
-    tx: Transaction, job: Job, ending: Ending, at: datetime, *, retention: Retention
-) -> Job:
+def stop_job(rules: Rules, tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
     """Stop an unfinished job before its work is done: cancelled, failed, overdue or given up.
 
     A plain job ends in this transaction. A pipeline that has started must first end its child
     jobs, which are many documents: this transaction stores the decision, and after it the pipeline
-    starts nothing more. The caller then calls `act_on_job_end`, which carries it out. The ended job
-    is stored for `retention`.
+    starts nothing more. The caller then calls `act_on_job_end`, which carries it out.
     """
     if job.ending is not None:
         return job
     if not is_started_pipeline(job):
-        return finish_job(
-            tx, job, ending.status, at, retention=retention, by=ending.by, error=ending.error
-        )
+        return finish_job(rules, tx, job, ending.status, at, by=ending.by, error=ending.error)
 
     stopped = job.with_changes(
         at,
@@ -58,12 +53,12 @@ def stop_job(
 
 
 def finish_job(
+    rules: Rules,
     tx: Transaction,
     job: Job,
     status: Status,
     at: datetime,
     *,
-    retention: Retention,
     by: str | None = None,
     **changes: Unpack[JobChanges],
 ) -> Job:
@@ -71,7 +66,7 @@ def finish_job(
 
     Whatever the status, the work that is done is captured and the rest is released: `spent`
     credits where the caller has summed them (a pipeline), else those of the units that are DONE.
-    At most the hold is captured. The job is stored for its `retention` more. `by` is the user who
+    At most the hold is captured. The job is stored for its retention more. `by` is the user who
     ended it, None for the service. A child job holds nothing: its pipeline settles once for all.
     The caller then calls `act_on_job_end`.
     """
@@ -87,8 +82,7 @@ def finish_job(
         ),
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
-        # Few deployments have types with a time of their own.
-        "expire_at": at + (retention.of(job) if retention.by_type else retention.longest),
+        "expire_at": at + rules.retention.of(job),
     }
     merged: JobChanges = {**ending, **changes}
     ended = job.enter_status(status, at, by=by, **merged)
@@ -149,7 +143,7 @@ def _update_account(tx: Transaction, account_id: str, increments: Mapping[str, i
 
 
 async def cancel_in_transaction(
-    tx: Transaction, job_id: str, at: datetime, by: str | None = None, *, retention: Retention
+    rules: Rules, tx: Transaction, job_id: str, at: datetime, by: str | None = None
 ) -> Job | None:
     """Cancel the job unless it has ended; the job as it is then, None when there is none.
 
@@ -159,7 +153,7 @@ async def cancel_in_transaction(
     if job is None or job.status.final:
         return job
     ending = Ending(status=Status.CANCELLED, by=by)
-    return stop_job(tx, job, ending, at, retention=retention)
+    return stop_job(rules, tx, job, ending, at)
 
 
 def is_started_pipeline(job: Job) -> bool:

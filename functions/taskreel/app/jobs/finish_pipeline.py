@@ -49,14 +49,10 @@ async def cancel_open_jobs(services: Services, jobs: Sequence[Job]) -> list[Job]
     for job in jobs:
         cancelled: Job | None = None
         if not job.status.final:
-            cancelled = await services.store.transaction(
-                partial(
-                    cancel_in_transaction,
-                    job_id=job.job_id,
-                    at=services.clock.now(),
-                    retention=services.rules.retention,
-                )
+            cancel = partial(
+                cancel_in_transaction, services.rules, job_id=job.job_id, at=services.clock.now()
             )
+            cancelled = await services.store.transaction(cancel)
         now_jobs.append(cancelled or job)
     return now_jobs
 
@@ -93,11 +89,11 @@ async def settle_pipeline(services: Services, job: Job, children: Sequence[Job])
             return stored or job  # another delivery has finished it
         ending = stored.ending
         return finish_job(
+            services.rules,
             tx,
             stored,
             ending.status,
             services.clock.now(),
-            retention=services.rules.retention,
             by=ending.by,
             error=ending.error,
             spent=spent,

@@ -195,19 +195,17 @@ class JobRun:
 
     async def _write_outcome(self, tx: Transaction, outcome: Outcome) -> Job:
         job = await require_lease(tx, self._job)
-        now, retention = self._services.clock.now(), self._services.rules.retention
+        rules, now = self._services.rules, self._services.clock.now()
         changes = self._unit_changes(outcome.units)
         if failures := self._pool.failures:
-            changes["failed_attempts"] = record_failures(
-                tx, job, failures, now, now + retention.of(job)
-            )
+            changes["failed_attempts"] = record_failures(rules, tx, job, failures, now)
         match outcome:
             case Completed():
                 changes |= {"progress": 100, "error": None}
-                return finish_job(tx, job, Status.COMPLETED, now, retention=retention, **changes)
+                return finish_job(rules, tx, job, Status.COMPLETED, now, **changes)
             case Failed(error=error):
                 changes["error"] = error
-                return finish_job(tx, job, Status.FAILED, now, retention=retention, **changes)
+                return finish_job(rules, tx, job, Status.FAILED, now, **changes)
             case Again():
                 following = self._reschedule(job, changes, outcome, now)
                 store_job(tx, following)

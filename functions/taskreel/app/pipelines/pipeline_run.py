@@ -356,7 +356,7 @@ class PipelineRun:
     ) -> Job:
         """Write the pipeline once: settled with its outputs, about to fail, or waiting."""
         job = await require_lease(tx, self._job)
-        now, retention = self._services.clock.now(), self._services.rules.retention
+        rules, now = self._services.rules, self._services.clock.now()
         known: JobChanges = {
             "steps": self._steps,
             "served_by": join_names(run.served_by for run in self._steps.values()),
@@ -368,7 +368,7 @@ class PipelineRun:
                 progress=self._progress(),
                 lease_until=None,
                 fence=job.fence + 1,
-                wake_at=job.next_wake_at(now + self._services.rules.rescue_after),
+                wake_at=job.next_wake_at(now + rules.rescue_after),
             )
             store_job(tx, waiting)
             return waiting
@@ -377,11 +377,11 @@ class PipelineRun:
             # Its child jobs end first; then one settlement captures all that they have done.
             failed = job.with_changes(now, **known)
             ending = Ending(status=Status.FAILED, error=error)
-            return stop_job(tx, failed, ending, now, retention=retention)
+            return stop_job(rules, tx, failed, ending, now)
 
         spent = sum(run.spent for run in self._steps.values())
         completed: JobChanges = {**known, **(outputs or {}), "spent": spent, "error": None}
-        return finish_job(tx, job, Status.COMPLETED, now, retention=retention, **completed)
+        return finish_job(rules, tx, job, Status.COMPLETED, now, **completed)
 
     def _progress(self) -> int:
         """Whole percent, each step weighted by its cost; at most 99 before the end."""

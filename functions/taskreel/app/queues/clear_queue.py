@@ -139,8 +139,7 @@ async def _cancel_waiting_job(services: Services, job_id: str, by: str) -> Job |
         # Decided in the transaction: a run may have begun since the list was read.
         if job is None or job.status not in WAITING or job.operations:
             return None
-        now, retention = services.clock.now(), services.rules.retention
-        return await cancel_in_transaction(tx, job_id, now, by, retention=retention)
+        return await cancel_in_transaction(services.rules, tx, job_id, services.clock.now(), by)
 
     try:
         job = await services.store.transaction(write)

@@ -197,7 +197,7 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
     match claim:
         case Claim(Verdict.END, Status() as status, error):
             ending = Ending(status=status, error=error)
-            job = stop_job(tx, before, ending, now, retention=services.rules.retention)
+            job = stop_job(services.rules, tx, before, ending, now)
         case Claim(Verdict.RUN):
             job = await _take_slot(services, tx, before)
             if job.status is Status.THROTTLED:

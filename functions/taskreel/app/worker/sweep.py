@@ -241,7 +241,7 @@ async def _rescue_or_end(
     missed = find_due_end(job, now)
     if missed is not None and missed.status is not None:
         ending = Ending(status=missed.status, error=missed.error)
-        return "ended", stop_job(tx, job, ending, now, retention=services.rules.retention)
+        return "ended", stop_job(services.rules, tx, job, ending, now)
 
     # No queue takes a job of a type that is not deployed: it ends here.
     find_job_type(job.job_type)
