@@ -15,24 +15,27 @@ from taskreel.app.jobs.failed_attempts import FailedCall
 from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.job_store import name_round
 from taskreel.app.jobs.output_files import store_outputs
+from taskreel.app.jobs.unit_errors import (
+    build_ambiguous_error,
+    describe_failure,
+    explain_crash,
+    explain_lost_result,
+    record_error,
+    record_time_out,
+)
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.claim import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
-    UNSURE,
     Category,
     LeaseLostError,
     PermanentError,
-    RateLimitedError,
     RunError,
     StoreError,
-    TemporaryError,
 )
 from taskreel.domain.job import Job
-from taskreel.domain.job_error import JobError
-from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import record
 from taskreel.jobtypes.job_type import Unit
@@ -41,8 +44,6 @@ from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
 
 log = logging.getLogger(__name__)
 
-#: How often a finished result is fetched, each time from the address that a new poll gives.
-_MOST_FETCHES = 3
 #: The waits between two tries to store what was bought.
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
@@ -88,7 +89,7 @@ class UnitRunner:
         LeaseLostError.
         """
         if self.unit.maybe_bought:
-            self._record_error(_ambiguous_error())
+            self._record_error(build_ambiguous_error())
             return
         while self.unit.is_due(called_at := self._services.clock.now()):
             self._admitted_at = None
@@ -101,18 +102,8 @@ class UnitRunner:
                 return
 
     def record_time_out(self, limit: timedelta) -> None:
-        """Record that the attempt took longer than `limit`, unless the unit has ended or runs.
-
-        It may be tried again, except where a purchase may have happened.
-        """
-        if self.unit.maybe_bought:
-            self.unit = self.unit.with_changes(
-                state=UnitState.FAILED, error=_describe_error(_ambiguous_error())
-            )
-        elif self.unit.state is UnitState.TODO:
-            message = f"The attempt took longer than {limit.total_seconds():.0f} s."
-            late = TemporaryError(message, code="attempt_timeout")
-            self.unit = self.unit.with_changes(error=_describe_error(late))
+        """Record that the attempt took longer than `limit`, unless the unit has ended or runs."""
+        self.unit = record_time_out(self.unit, limit)
 
     # ── Provider calls ───────────────────────────────────────────────────────────────────────────
 
@@ -205,7 +196,7 @@ class UnitRunner:
                     "provider": self.unit.provider,
                 },
             )
-            raise _ambiguous_error() from error
+            raise build_ambiguous_error() from error
         await self._accept_answer(answer)
 
     async def _start(self, request: Generation) -> Done | Pending:
@@ -339,7 +330,10 @@ class UnitRunner:
             try:
                 return await store_outputs(self._services, self._job, outputs, name, folder)
             except RunError as error:
-                raise self._explain_store_error(error) from error
+                if not self._is_paid():
+                    raise
+                self.unit, explained = explain_lost_result(self.unit, error)
+                raise explained from error
             except (StoreError, OSError) as error:
                 is_answer = isinstance(error, StoreError) and not error.may_pass
                 if is_answer or clock.now() + timedelta(seconds=wait) > give_up_at:
@@ -355,25 +349,6 @@ class UnitRunner:
                 )
             await clock.sleep(wait * (0.5 + self._services.random.random()))
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-
-    def _explain_store_error(self, error: RunError) -> RunError:
-        """The error of a result that could not be stored.
-
-        A paid result that cannot be fetched is not bought again: while there is an operation, the
-        next poll gives a new address, a few times.
-        """
-        unreachable = error.category is not Category.PERMANENT or error.code == "input_unreachable"
-        if not unreachable or not self._is_paid():
-            return error
-        fetches = self.unit.unfetched + 1
-        self.unit = self.unit.with_changes(unfetched=fetches)
-        message = (
-            f"{self.unit.provider} has finished, but its result cannot be fetched: "
-            "its address may have expired."
-        )
-        if self.unit.operation is None or fetches >= _MOST_FETCHES:
-            return PermanentError(message, code="result_unreachable")
-        return TemporaryError(message, code="result_unreachable")
 
     # ── Errors ───────────────────────────────────────────────────────────────────────────────────
 
@@ -398,38 +373,8 @@ class UnitRunner:
                     "provider": self.unit.provider,
                 },
             )
-            return self._describe_crash(error)
+            return explain_crash(error, self._job, self._index, self.unit, is_paid=self._is_paid())
         return None
-
-    def _describe_crash(self, error: Exception) -> RunError:
-        """The error of a crash; one that happens again is a fault of the code and permanent.
-
-        A disk that is full is none: while the provider has the result, it is fetched again later,
-        perhaps by another instance.
-        """
-        before = self.unit.error
-        is_fetched_again = self.unit.operation is not None and isinstance(error, OSError)
-        if before is not None and before.code == "internal_error" and not is_fetched_again:
-            self._report_lost_operation()
-            message = "Something went wrong on our side, again at the same work."
-            return PermanentError(message, code="internal_error")
-        return TemporaryError("Something went wrong on our side.", code="internal_error")
-
-    def _report_lost_operation(self) -> None:
-        """Hand an operation whose result the code cannot take to an operator."""
-        if self.unit.operation is None or not self._is_paid():
-            return
-        log.critical(
-            "the result of an operation that was bought crashes the code that takes it; the unit "
-            "has failed, and the provider has the result",
-            extra={
-                "action": "bought_unstored",
-                "job_id": self._job.job_id,
-                "unit": self._index,
-                "provider": self.unit.provider,
-                "operation": self.unit.operation,
-            },
-        )
 
     async def _fail_over(self, error: RunError, called_at: datetime) -> bool:
         """Move the unit to another provider; False when there is none that may take over."""
@@ -448,21 +393,8 @@ class UnitRunner:
         if error.category is Category.RATE_LIMITED:
             return
         self.unit = self.unit.with_cost(error.cost_usd, is_estimate=error.cost_estimated)
-        shown = _describe_error(error)
-        attempt = FailedAttempt(
-            at=self._services.clock.now(),
-            attempt=self._job.attempt,
-            unit=self._index,
-            provider=self.unit.provider,
-            model=self.unit.model,
-            code=shown.code,
-            category=shown.category,
-            message=shown.message,
-            cost_usd=error.cost_usd,
-            cost_estimated=error.cost_estimated,
-        )
-        answer = error.details.get("answer")
-        self.failures.append(FailedCall(attempt, None if answer is None else str(answer)))
+        now = self._services.clock.now()
+        self.failures.append(describe_failure(self._job, self._index, self.unit, error, now))
 
     def _record_error(self, error: RunError) -> None:
         """Record the error: it ends the unit, or says when it is polled or started again."""
@@ -478,32 +410,8 @@ class UnitRunner:
                 "error": error.message,
             },
         )
-        shown = _describe_error(error)
-        if error.category is Category.PERMANENT:
-            self.unit = self.unit.with_changes(
-                state=UnitState.FAILED, operation=None, due_at=None, error=shown
-            )
-        elif error.details.get("ended"):
-            # The operation is over and made nothing: the next attempt starts another.
-            self.unit = self.unit.with_changes(
-                state=UnitState.TODO, operation=None, due_at=None, begun_at=None, error=shown
-            )
-        else:
-            self._record_wait(error, shown)
-
-    def _record_wait(self, error: RunError, shown: JobError) -> None:
-        """Record when to call the provider again.
-
-        A failed poll is repeated after a backoff, a rate limit after the time that it names; any
-        other failed start has no time of its own and waits for the next attempt.
-        """
-        unit = self.unit
-        wait = error.retry_after if isinstance(error, RateLimitedError) else None
-        waits = unit.waits + 1 if wait or unit.operation else unit.waits
-        if unit.operation is not None and not wait:
-            wait = self._job.retry.backoff_after(waits, self._services.random.random())
-        due_at = None if wait is None else self._services.clock.now() + wait
-        self.unit = unit.with_changes(error=shown, due_at=due_at, waits=waits)
+        now, draw = self._services.clock.now(), self._services.random.random
+        self.unit = record_error(self._job, self.unit, error, now, draw)
 
 
 def _build_request(
@@ -538,15 +446,3 @@ def default_seed(job: Job, index: int) -> int:
     # A digest, as the names of a job's units differ in a few characters alone.
     digest = hashlib.sha256(f"{job.job_id}.{index}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def _ambiguous_error() -> PermanentError:
-    return PermanentError(UNSURE, code=AMBIGUOUS)
-
-
-def _describe_error(error: RunError) -> JobError:
-    """The error as users see it; an ambiguous one always says what to do about it."""
-    message = error.message
-    if error.code == AMBIGUOUS and message != UNSURE:
-        message = f"{message.rstrip('.')}. {UNSURE}"
-    return JobError(code=error.code, category=error.category, message=message)
