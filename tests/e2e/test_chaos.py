@@ -28,7 +28,8 @@ from e2e.store_outages import OutageKind, OutageProxy
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.claim import Verdict, decide_claim
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
 

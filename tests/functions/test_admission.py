@@ -19,7 +19,7 @@ from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room, 
 from taskreel.app.flow.queue_position import find_position
 from taskreel.app.flow.slots import RoomLimit
 from taskreel.domain.errors import StoreError
-from taskreel.domain.job import WaitsFor
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.limits_setting import parse_limits
 from taskreel.ports import Query

@@ -13,7 +13,7 @@ import pytest
 from simulation.world import ROOT, World, running
 from taskreel.app.flow.slots import PROJECT_LIMIT, PROVIDER_LIMIT
 from taskreel.config import ConfigurationError
-from taskreel.domain.job import Priority
+from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.limits_setting import parse_limits
 

@@ -12,7 +12,7 @@ from functions.job_requests import read_job
 from other_apis.conftest import OtherApis
 from simulation.world import World, token
 from taskreel.adapters.logged_store import LoggedStore
-from taskreel.domain.job import Priority
+from taskreel.domain.job_fields import Priority
 from taskreel.ports import Collection
 
 FLUX = "/fal/fal-ai/flux/schnell"

@@ -14,7 +14,8 @@ from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.flow_limits import FlowLimits
-from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.upload import Upload
 from taskreel.domain.webhook import WebhookDelivery

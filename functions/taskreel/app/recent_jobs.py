@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.domain.job import Job, Priority
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import record
 from taskreel.ports import Operator, Query, Row, Store

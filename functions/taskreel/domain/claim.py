@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category
-from taskreel.domain.job import Job, JobChanges
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 from taskreel.domain.value import record

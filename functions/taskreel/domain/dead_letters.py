@@ -1,7 +1,12 @@
-"""Dead letters: failed jobs, grouped by the fingerprint of their failure."""
+"""Dead letters: failed jobs, grouped by the fingerprint of their failure.
+
+It is equal for failures of the same kind, whatever job they happened to.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import datetime
 from typing import Self
 
@@ -10,6 +15,8 @@ from taskreel.domain.value import StoredValue
 
 #: The newest jobs that a group names.
 MOST_NAMED = 5
+#: The parts of a message that differ between failures of one kind: ids, numbers, quoted words.
+_PARTICULAR = re.compile(r"\"[^\"]*\"|'[^']*'|\b\w*\d[\w.:-]*")
 
 
 class DeadLetterGroup(StoredValue):
@@ -60,3 +67,12 @@ class DeadLetterGroup(StoredValue):
                 "expire_at": max(self.expire_at, later.expire_at),
             }
         )
+
+
+def fingerprint_failure(job: Job) -> str:
+    """A digest of the failed job's type, providers, step, and its error without particulars."""
+    error = job.error
+    parts = [job.job_type, job.served_by or ""]
+    if error is not None:
+        parts += [error.code, error.step or "", _PARTICULAR.sub("#", error.message)]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()

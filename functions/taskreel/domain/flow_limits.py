@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from taskreel.domain.job import Priority
+from taskreel.domain.job_fields import Priority
 from taskreel.domain.rate_limit import Rate
 from taskreel.domain.value import Value
 

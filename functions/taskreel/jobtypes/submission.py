@@ -31,7 +31,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError
 
 from taskreel.domain.errors import InvalidError, UnknownRequestError
-from taskreel.domain.job import Priority
+from taskreel.domain.job_fields import Priority
 from taskreel.domain.provider_choice import ModelQuality
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, format_path, validation_error

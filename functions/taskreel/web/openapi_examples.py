@@ -18,7 +18,8 @@ from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import Category
 from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_status import Status

@@ -21,8 +21,9 @@ from taskreel.app.jobs.results import collect_data
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category, UnknownJobTypeError, UnknownRequestError
-from taskreel.domain.job import Job, JobCredits, Priority
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import JobCredits, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState

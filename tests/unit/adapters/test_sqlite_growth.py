@@ -14,7 +14,8 @@ from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.local.sqlite_queries import build_select
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.query_pages import END_OF_TIME, WAKE_SHARDS, build_due_query
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.ports import Collection, Condition, Direction, Index, Query, Transaction
 from taskreel.store_collections import JOBS

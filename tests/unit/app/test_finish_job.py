@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.services import Rules
 from taskreel.domain.credits import LedgerEntry
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Collection, Increment

@@ -10,7 +10,7 @@ import pytest
 
 from taskreel.app import job_counts
 from taskreel.app.job_counts import JobCounts
-from taskreel.domain.job import WaitsFor
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from unit.domain.samples import NOW, SECOND, job
 

@@ -12,7 +12,8 @@ from taskreel.app.audit.user_books import UserBooks
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.ids import hashed_delivery_id
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_history import StatusChange
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState

@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from taskreel.domain.errors import Category
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun, UnitState

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 import taskreel
 from taskreel.app.messages.job_task import POLL_QUEUE, current_name, type_of_queue
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
 from taskreel.domain.unit import UnitState
 from unit.domain.samples import NOW, SECOND, error, job, statuses, times, unit, unit_runs

@@ -16,7 +16,8 @@ from taskreel.app.audit.lineage_rules import Lineages
 from taskreel.app.jobs.finish_job import name_entry
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.ids import hashed_delivery_id
-from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.domain.value import is_known

@@ -26,7 +26,8 @@ from taskreel.app.job_counts import ROOM_FIELDS, RoomKey
 from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
-from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import record
 from taskreel.ports import Query, Transaction

@@ -10,7 +10,8 @@ from taskreel.app.job_counts import MOST_COUNTED
 from taskreel.app.recent_jobs import RecentTimes
 from taskreel.app.services import Services
 from taskreel.domain.eta import NOW, Estimate, estimate_run, estimate_wait
-from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES

@@ -19,8 +19,9 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import Category
 from taskreel.domain.flow_limits import FlowLimits
-from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.rank import compute_rank, next_pass
 from taskreel.domain.unit import UnitRun

@@ -24,8 +24,9 @@ from taskreel.domain.errors import (
     TaskreelError,
     UnreadableDocumentError,
 )
-from taskreel.domain.job import Ending, Job, JobChanges
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import Ending, JobChanges
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun

@@ -11,8 +11,9 @@ from taskreel.app.flow.slots import count_leaving
 from taskreel.app.jobs.job_store import load_job, name_round, store_job
 from taskreel.app.services import Rules
 from taskreel.domain.credits import EntryKind, LedgerEntry, count_release, settle_movement
-from taskreel.domain.failure_fingerprint import fingerprint_failure
-from taskreel.domain.job import Ending, Job, JobChanges
+from taskreel.domain.dead_letters import fingerprint_failure
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import Ending, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import JOB_TYPES

@@ -30,7 +30,8 @@ from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
 from taskreel.domain.claim import ANSWER_GRACE, run_over_at
 from taskreel.domain.errors import LeaseLostError
-from taskreel.domain.job import Job, JobChanges
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import Again, Completed, Failed, Outcome, decide_outcome
 from taskreel.domain.unit import TriedProvider, UnitRun, served_by_names

@@ -9,7 +9,7 @@ from taskreel.app.flow.slots import RoomLimit
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.projects.members import set_project_limits
 from taskreel.app.services import Services
-from taskreel.domain.job import WaitsFor
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.project import Project
 
 #: Waiting jobs that start with the answer; their ends, or the sweep, start the others.

@@ -14,8 +14,9 @@ from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.credits import name_day
 from taskreel.domain.errors import Category
-from taskreel.domain.job import Job, JobCredits, Priority
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import JobCredits, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names

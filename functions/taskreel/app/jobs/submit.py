@@ -41,7 +41,8 @@ from taskreel.domain.errors import (
     TooLargeError,
 )
 from taskreel.domain.ids import key_of_user, keyed_job_id, own_endpoint_id, random_job_id
-from taskreel.domain.job import Job, Priority
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
 from taskreel.domain.retry import RetryPolicy

@@ -26,8 +26,9 @@ from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credi
 from taskreel.app.providers.inherited_provider import inherit_provider
 from taskreel.app.services import Services
 from taskreel.domain.errors import Category, InvalidError, PermanentError
-from taskreel.domain.job import Ending, Job, JobChanges
+from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_fields import Ending, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import (
     MOST_CHILDREN,

@@ -28,7 +28,8 @@ from taskreel.app.worker.long_run import Answer, LongRuns
 from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError, StoreError
 from taskreel.domain.ids import is_delivery_id, is_operation_id
-from taskreel.domain.job import Ending, Job
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import Ending
 from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import fail_without_attempts
 from taskreel.domain.unit import UnitRun, UnitState

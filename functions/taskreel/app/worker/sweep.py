@@ -22,7 +22,8 @@ from taskreel.app.services import Services
 from taskreel.app.webhooks.sending import rescue_deliveries
 from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
-from taskreel.domain.job import Ending, Job, WaitsFor
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import Ending, WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE
 from taskreel.jobtypes import find_job_type

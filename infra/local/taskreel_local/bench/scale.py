@@ -15,7 +15,8 @@ from pathlib import Path
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.domain.credits import EntryKind, LedgerEntry
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Transaction

@@ -19,7 +19,8 @@ from taskreel.app.flow.queue_position import find_position
 from taskreel.app.queues.pause_queue import set_pause
 from taskreel.app.records.statistics import load_metrics
 from taskreel.app.schedules.recurring_jobs import Recurrence, create_recurring_job
-from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job import Job
+from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_metrics import ETA_CHECKED, ETA_WITHIN_P50, ETA_WITHIN_P90
 from taskreel.domain.job_status import Status
 from taskreel.domain.recurring_job import Overlap
