@@ -82,7 +82,7 @@ def test_a_pipelines_graph_shows_each_step_while_it_runs(browser: Browser, runni
             expect(preview).to_be_visible(timeout=SECONDS)
 
 
-def test_jobs_appear_while_one_looks_and_several_are_cancelled_at_once(
+def test_new_jobs_appear_in_the_list_and_several_are_cancelled_at_once(
     browser: Browser, running: Stack
 ) -> None:
     with signed_in(browser, running, "bob", "/jobs") as page, running.client("bob") as api:

@@ -131,7 +131,7 @@ def test_an_answer_with_another_state_is_refused(
     ],
     ids=["refused", "issuer", "code", "nonce", "audience", "api"],
 )
-def test_what_does_not_fit_signs_nobody_in(
+def test_an_answer_that_does_not_match_is_refused(
     page: Page,
     running: Stack,
     issuer: OidcIssuer,

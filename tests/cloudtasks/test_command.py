@@ -115,7 +115,7 @@ def test_the_variables_of_aertjes_start_script_mean_the_same() -> None:
             httpx.post(f"{url}/v2/{QUEUE}:purge")
 
 
-def test_purging_keeps_names_reserved_unless_told_otherwise() -> None:
+def test_purging_reserves_the_names_of_tasks_unless_a_flag_frees_them() -> None:
     with running("-port", "0", "-queue", QUEUE, "-hard-reset-on-purge-queue=false") as (_, url):
         task = {"name": f"{QUEUE}/tasks/a", "httpRequest": {"url": "http://127.0.0.1:1/"}}
         httpx.post(f"{url}/v2/{QUEUE}:pause")
@@ -124,7 +124,7 @@ def test_purging_keeps_names_reserved_unless_told_otherwise() -> None:
         assert httpx.post(f"{url}/v2/{QUEUE}/tasks", json={"task": task}).status_code == 409
 
 
-def test_rest_is_at_the_port_after_grpcs_unless_told_otherwise() -> None:
+def test_rest_is_at_the_port_after_grpcs_unless_a_flag_names_one() -> None:
     port = free_port()
     with running("-port", str(port)) as (_, url):
         assert url == f"http://127.0.0.1:{port + 1}"

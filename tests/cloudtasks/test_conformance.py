@@ -454,7 +454,7 @@ def test_running_a_task_by_hand_counts_as_a_dispatch(client: Any) -> None:
     assert "dispatch_time" in shown.first_attempt
 
 
-def test_an_attempts_status_is_kept_with_its_times(client: Any, remote: Remote) -> None:
+def test_an_attempts_status_is_stored_with_its_times(client: Any, remote: Remote) -> None:
     made = client.create_task(
         parent=QUEUE, task=task(http_request=HttpRequest(url="http://127.0.0.1:1/refused"))
     )
@@ -495,7 +495,7 @@ def test_a_batch_is_of_one_queue_and_of_a_hundred_at_most(client: Any) -> None:
     refused(client.batch_create_tasks, Code.INVALID_ARGUMENT, text, parent=QUEUE, requests=stray)
 
 
-def test_a_batch_of_deletes_that_all_fail_is_aborted_and_can_be_looked_up(client: Any) -> None:
+def test_a_batch_of_deletes_that_all_fail_is_aborted_and_can_be_read(client: Any) -> None:
     request = {"parent": QUEUE, "names": [f"{QUEUE}/tasks/never"], "request_id": "once"}
     operation = client.batch_delete_tasks(request=request).operation
     assert (operation.done, operation.error.code) == (True, Code.ABORTED)
@@ -516,13 +516,13 @@ def test_a_batch_deletes_its_tasks(client: Any) -> None:
     assert [item.name for item in client.list_tasks(parent=QUEUE)] == names[2:]
 
 
-def test_locations_can_be_listed_and_looked_up(client: Any) -> None:
+def test_locations_can_be_listed_and_read(client: Any) -> None:
     found = client.list_locations({"name": "projects/demo"})
     assert LOCATION in {place.name for place in found.locations}
     assert client.get_location({"name": LOCATION}).location_id == "us-central1"
 
 
-def test_a_policy_is_kept_and_guarded_by_its_etag(client: Any) -> None:
+def test_a_policy_is_stored_and_guarded_by_its_etag(client: Any) -> None:
     empty = client.get_iam_policy({"resource": QUEUE})
     policy = policy_pb2.Policy(etag=empty.etag)
     policy.bindings.add(role="roles/cloudtasks.enqueuer", members=["serviceAccount:api@demo.test"])
@@ -542,7 +542,7 @@ def test_every_permission_is_granted_on_a_queue_that_exists(client: Any) -> None
     assert list(client.test_iam_permissions(asked).permissions) == []
 
 
-def test_an_encryption_key_is_kept(client: Any) -> None:
+def test_an_encryption_key_is_stored(client: Any) -> None:
     name = f"{LOCATION}/cmekConfig"
     config = tasks_v2.CmekConfig(
         name=name, kms_key="projects/demo/locations/us-central1/keyRings/r/cryptoKeys/k"
@@ -551,7 +551,7 @@ def test_an_encryption_key_is_kept(client: Any) -> None:
     assert client.get_cmek_config(name=name) == config
 
 
-def test_a_queues_http_target_is_checked_and_kept(client: Any) -> None:
+def test_a_queues_http_target_is_checked_and_stored(client: Any) -> None:
     target = tasks_v2.HttpTarget(
         uri_override=tasks_v2.UriOverride(host="example.test", port=8443),
         http_method=HttpMethod.PUT,

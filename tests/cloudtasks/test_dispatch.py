@@ -267,7 +267,7 @@ async def exchange(raw: Raw, count: int = 1, method: str = "GET") -> list[tuple[
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-async def test_a_connection_is_kept_and_used_again() -> None:
+async def test_a_connection_stays_open_and_is_used_again() -> None:
     raw = Raw(OK, OK, OK)
     assert await exchange(raw, 3) == [(200, b"ok")] * 3
     assert raw.connections == 1
@@ -314,7 +314,7 @@ async def test_an_answer_cut_short_or_no_http_is_a_send_error(answer: bytes) -> 
         await exchange(Raw(answer, hang_up=True))
 
 
-async def test_headers_that_would_break_the_request_are_left_out(worker: Worker) -> None:
+async def test_headers_that_would_break_the_request_are_omitted(worker: Worker) -> None:
     client = HttpClient()
     headers = (("X-Bad", "a\r\nX-Injected: 1"), ("bad name", "x"), ("X-Good", "1"))
     await client.send(OutgoingRequest("POST", worker.url, headers, b""))

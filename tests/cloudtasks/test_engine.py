@@ -357,7 +357,7 @@ async def test_a_real_clock_cannot_be_advanced() -> None:
     await engine.close()
 
 
-async def test_after_a_reset_nothing_is_heard_of_what_was_under_way(bench: Bench) -> None:
+async def test_after_a_reset_nothing_is_reported_of_earlier_deliveries(bench: Bench) -> None:
     bench.worker.hold = asyncio.Event()
     await bench.create()
     await bench.advance(0)

@@ -42,27 +42,27 @@ async def reopened(bench: Bench, path: Path) -> Bench:
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> Bench:
+async def stored(tmp_path: Path) -> Bench:
     return await make_bench(journal=SqliteJournal(tmp_path / "tasks.db"))
 
 
-async def test_queues_tasks_counters_and_names_are_kept(kept: Bench, tmp_path: Path) -> None:
-    engine = kept.engine
+async def test_queues_tasks_counters_and_names_are_stored(stored: Bench, tmp_path: Path) -> None:
+    engine = stored.engine
     await engine.update_queue(Queue(name=QUEUE, retry_config=RetryConfig(min_backoff=60 * SECOND)))
     request = HttpRequest(
         url="http://worker.test/",
         body=b"\x00\xff",
         oidc_token=OidcToken(service_account_email="a@b"),
     )
-    kept.worker.answers.append(404)
-    name = await kept.create(
+    stored.worker.answers.append(404)
+    name = await stored.create(
         http_request=request, retry_config=RetryConfig(max_attempts=7, min_backoff=60 * SECOND)
     )
-    await kept.create(name=f"{QUEUE}/tasks/done")
-    await kept.advance(1)
+    await stored.create(name=f"{QUEUE}/tasks/done")
+    await stored.advance(1)
     await engine.pause_queue(QUEUE)
     before = engine.get_task(name)
-    again = await reopened(kept, tmp_path / "tasks.db")
+    again = await reopened(stored, tmp_path / "tasks.db")
     after = again.engine.get_task(name)
     assert again.engine.get_queue(QUEUE) == engine.get_queue(QUEUE)
     assert again.engine.get_queue(QUEUE).state is State.PAUSED
@@ -82,14 +82,16 @@ async def test_queues_tasks_counters_and_names_are_kept(kept: Bench, tmp_path: P
     await again.engine.close(0)
 
 
-async def test_what_was_deleted_or_finished_does_not_come_back(kept: Bench, tmp_path: Path) -> None:
-    await kept.create()
-    await kept.advance(1)
-    later = kept.engine.clock.now() + 3600 * SECOND
-    await kept.engine.delete_task(await kept.create(schedule_time=later))
-    await kept.engine.create_queue(LOCATION, Queue(name=f"{QUEUE}2"))
-    await kept.engine.delete_queue(f"{QUEUE}2")
-    again = await reopened(kept, tmp_path / "tasks.db")
+async def test_what_was_deleted_or_finished_does_not_come_back(
+    stored: Bench, tmp_path: Path
+) -> None:
+    await stored.create()
+    await stored.advance(1)
+    later = stored.engine.clock.now() + 3600 * SECOND
+    await stored.engine.delete_task(await stored.create(schedule_time=later))
+    await stored.engine.create_queue(LOCATION, Queue(name=f"{QUEUE}2"))
+    await stored.engine.delete_queue(f"{QUEUE}2")
+    again = await reopened(stored, tmp_path / "tasks.db")
     assert again.engine.is_idle()
     assert [queue.name for queue in again.engine.list_queues(LOCATION)] == [QUEUE]
     with pytest.raises(ApiError, match="existed too recently"):
@@ -98,31 +100,31 @@ async def test_what_was_deleted_or_finished_does_not_come_back(kept: Bench, tmp_
 
 
 async def test_a_dispatch_cut_off_is_made_again_as_the_same_attempt(
-    kept: Bench, tmp_path: Path
+    stored: Bench, tmp_path: Path
 ) -> None:
-    kept.worker.hold = asyncio.Event()
-    await kept.create()
-    await kept.advance(0)
-    assert kept.worker.running == 1
-    again = await reopened(kept, tmp_path / "tasks.db")
+    stored.worker.hold = asyncio.Event()
+    await stored.create()
+    await stored.advance(0)
+    assert stored.worker.running == 1
+    again = await reopened(stored, tmp_path / "tasks.db")
     await again.advance(0)
     assert again.worker.header("X-CloudTasks-TaskRetryCount") == ["0"]
     await again.engine.close(0)
 
 
-async def test_a_reset_empties_the_file_too(kept: Bench, tmp_path: Path) -> None:
-    await kept.engine.pause_queue(QUEUE)
-    await kept.create()
-    await kept.engine.reset()
-    await kept.engine.close(0)
+async def test_a_reset_empties_the_file_too(stored: Bench, tmp_path: Path) -> None:
+    await stored.engine.pause_queue(QUEUE)
+    await stored.create()
+    await stored.engine.reset()
+    await stored.engine.close(0)
     saved = SqliteJournal(tmp_path / "tasks.db").load(0)
     assert (saved.queues, saved.tasks, saved.tombstones) == ({}, [], {})
 
 
-async def test_many_creates_at_once_share_a_commit(kept: Bench) -> None:
-    await kept.engine.pause_queue(QUEUE)
+async def test_many_creates_at_once_share_a_commit(stored: Bench) -> None:
+    await stored.engine.pause_queue(QUEUE)
     commits = 0
-    journal = kept.engine.journal
+    journal = stored.engine.journal
     assert isinstance(journal, SqliteJournal)
 
     def count(statement: str) -> None:
@@ -130,9 +132,9 @@ async def test_many_creates_at_once_share_a_commit(kept: Bench) -> None:
         commits += statement == "COMMIT"
 
     journal._db.set_trace_callback(count)
-    await asyncio.gather(*(kept.engine.create_task(QUEUE, http_task()) for _ in range(500)))
+    await asyncio.gather(*(stored.engine.create_task(QUEUE, http_task()) for _ in range(500)))
     assert commits == 1
-    await kept.engine.close(0)
+    await stored.engine.close(0)
 
 
 @asynccontextmanager
@@ -188,29 +190,29 @@ async def test_a_file_is_for_one_service_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_refuses_the_create_and_what_was_staged_is_written_later(
-    kept: Bench, tmp_path: Path
+    stored: Bench, tmp_path: Path
 ) -> None:
-    await kept.engine.pause_queue(QUEUE)
-    journal = kept.engine.journal
+    await stored.engine.pause_queue(QUEUE)
+    journal = stored.engine.journal
     assert isinstance(journal, SqliteJournal)
     journal._db.execute("PRAGMA max_page_count = 10")
     body = HttpRequest(url="http://worker.test/", body=b"x" * 100_000)
     with pytest.raises(ApiError, match="The change is not on disk") as full:
-        await kept.create(http_request=body)
+        await stored.create(http_request=body)
     assert full.value.code is Code.UNAVAILABLE
     journal._db.execute("PRAGMA max_page_count = 100000")
-    await kept.create()
-    again = await reopened(kept, tmp_path / "tasks.db")
+    await stored.create()
+    again = await reopened(stored, tmp_path / "tasks.db")
     assert len(list(again.engine.list_tasks(QUEUE))) == 2
     await again.engine.close(0)
 
 
-async def test_names_whose_window_is_over_leave_the_file(kept: Bench, tmp_path: Path) -> None:
+async def test_names_whose_window_is_over_leave_the_file(stored: Bench, tmp_path: Path) -> None:
     for number in range(3):
-        await kept.create(name=f"{QUEUE}/tasks/n{number}")
-        await kept.advance(20 * 3600)
-    at = kept.engine.clock.now()
-    await kept.engine.close(0)
+        await stored.create(name=f"{QUEUE}/tasks/n{number}")
+        await stored.advance(20 * 3600)
+    at = stored.engine.clock.now()
+    await stored.engine.close(0)
     journal = SqliteJournal(tmp_path / "tasks.db")
     rows = journal._db.execute("SELECT name FROM tombstone ORDER BY name").fetchall()
     assert [name.rpartition("/")[2] for (name,) in rows] == ["n1", "n2"]

@@ -165,7 +165,7 @@ def test_a_path_without_a_method_is_not_found(remote: Remote) -> None:
     )
 
 
-def test_the_control_door_resets_and_may_keep_the_queues(remote: Remote, queue: str) -> None:
+def test_the_control_route_resets_and_may_retain_the_queues(remote: Remote, queue: str) -> None:
     call(remote, "POST", f"{queue}/tasks", {"task": {**TASK, "name": f"{QUEUE}/tasks/t"}})
     remote.ask("POST", "reset", {"keepQueues": True})
     (kept,) = remote.ask("GET", "queues")["queues"]
@@ -212,7 +212,7 @@ def test_faults_are_set_and_shown_and_nonsense_is_refused(remote: Remote) -> Non
     call(remote, "POST", "/control/wait-empty", {"queue": 7}, status=400)
 
 
-def test_an_oidc_token_verifies_against_the_doors_own_keys(remote: Remote) -> None:
+def test_an_oidc_token_verifies_against_the_servers_own_keys(remote: Remote) -> None:
     token = remote.service.engine.tokens.issue_oidc_token("api@demo.test", "https://service.test")
     discovery = call(remote, "GET", "/.well-known/openid-configuration")
     key = PyJWKClient(discovery["jwks_uri"]).get_signing_key_from_jwt(token)

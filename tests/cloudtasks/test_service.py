@@ -39,7 +39,7 @@ queues:
 """
 
 
-def test_the_rest_door_starts_without_grpc_or_googles_client() -> None:
+def test_the_rest_server_starts_without_grpc_or_googles_client() -> None:
     modules = "'grpc', 'google.protobuf', 'google.cloud.tasks_v2'"
     code = (
         "import taskreel_cloud_tasks.service, sys; "

@@ -363,7 +363,7 @@ async def test_one_refused_task_does_not_stop_the_others_of_its_call(
     assert len(await tested.advance(0)) == 2
 
 
-async def test_queues_in_memory_that_are_closed_deliver_nothing_more_and_refuse_nobody() -> None:
+async def test_closed_queues_in_memory_deliver_nothing_more_and_refuse_no_task() -> None:
     processor = Processor()
     processor.open.set()
     async with run_in_memory(processor) as queue:

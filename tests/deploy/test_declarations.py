@@ -135,7 +135,7 @@ def test_no_service_is_sent_more_than_its_instances_take(tmp_path: Path) -> None
     ("quota", "most"),
     [("CpuAllocPerProjectRegion", 20_000), ("MemAllocPerProjectRegion", 40 << 30)],
 )
-def test_all_services_fit_the_quota_of_a_new_project_together(quota: str, most: int) -> None:
+def test_the_sum_of_all_services_fits_the_quota_of_a_new_project(quota: str, most: int) -> None:
     def plan(value: int) -> list[list[str]]:
         info = {"details": {"value": str(value)}, "applicableLocations": ["europe-central2"]}
         return planned("quota", quota, found=json.dumps({"dimensionsInfos": [info]}))

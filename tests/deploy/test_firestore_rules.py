@@ -69,7 +69,9 @@ def owned_query(collection: str, user: str | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("collection", DOCUMENTS)
-def test_one_reads_ones_own_and_nobody_elses(documents: httpx.Client, collection: str) -> None:
+def test_users_read_their_own_documents_and_no_others(
+    documents: httpx.Client, collection: str
+) -> None:
     own, other = DOCUMENTS[collection]
     assert documents.get(f"/{collection}/{own}", headers=token("ada")).status_code == 200
     assert documents.get(f"/{collection}/{other}", headers=token("ada")).status_code == 403
@@ -92,7 +94,7 @@ def test_a_list_must_ask_for_ones_own(documents: httpx.Client, collection: str) 
 
 
 @pytest.mark.parametrize("collection", [*DOCUMENTS, "anything"])
-def test_nobody_writes(documents: httpx.Client, collection: str) -> None:
+def test_no_client_writes(documents: httpx.Client, collection: str) -> None:
     own = DOCUMENTS.get(collection, ("new", ""))[0]
     fields = {
         "fields": {"userId": {"stringValue": "ada"}, "available": {"integerValue": "1000000"}}

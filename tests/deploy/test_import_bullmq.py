@@ -278,9 +278,9 @@ def test_a_delay_becomes_the_time_it_meant() -> None:
     assert "scheduleAt" not in map_job(job, RULES, later).body
 
 
-@pytest.mark.parametrize(("priority", "lane"), [(0, None), (1, "high"), (5, "high"), (6, "low")])
-def test_priority_numbers_become_lanes(priority: int, lane: str | None) -> None:
-    assert map_job(old(priority=priority), RULES, NOW).body.get("priority") == lane
+@pytest.mark.parametrize(("number", "priority"), [(0, None), (1, "high"), (5, "high"), (6, "low")])
+def test_priority_numbers_become_priorities(number: int, priority: str | None) -> None:
+    assert map_job(old(priority=number), RULES, NOW).body.get("priority") == priority
 
 
 def test_the_key_is_the_jobs_own_even_when_ids_begin_again() -> None:

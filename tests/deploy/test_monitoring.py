@@ -197,7 +197,7 @@ def test_monitoring_is_made_once_compared_changed_and_removed(
     assert call(google, "present") == []
 
 
-def test_a_policy_of_somebody_else_is_never_touched(google: FakeGoogle) -> None:
+def test_a_policy_of_another_owner_is_never_changed(google: FakeGoogle) -> None:
     name = f"projects/{PROJECT}/alertPolicies/theirs"
     theirs = {"name": name, "displayName": "Taskreel: The sweep is not answered with 200"}
     google.of("monitoring")[name] = dict(theirs)

@@ -197,14 +197,14 @@ def test_deploying_again_changes_nothing(deployed: Cloud) -> None:
     assert deployed.writes() == []
 
 
-def test_a_setting_given_once_is_kept(deployed: Cloud) -> None:
+def test_a_setting_given_once_is_retained(deployed: Cloud) -> None:
     assert "deploy jobs-api again" in deployed.ok("deploy", JWT_ISSUER="https://issuer.example")
     deployed.writes()
     assert "Nothing to change." in deployed.ok("deploy")
     assert deployed.writes() == []
 
 
-def test_a_domain_a_bucket_and_a_database_of_ones_own_are_kept(deployed: Cloud) -> None:
+def test_a_domain_a_bucket_and_a_database_of_ones_own_are_retained(deployed: Cloud) -> None:
     own = {"API_BASE_URL": "https://api.example", "BUCKET": "my-bucket", "DATABASE": "my-database"}
     assert "deploy task-processor again" in deployed.ok("deploy", **own)
     deployed.writes()
@@ -365,7 +365,7 @@ def test_a_location_where_cloud_tasks_is_not(cloud: Cloud) -> None:
     assert "gcloud tasks locations list" in done.stderr.splitlines()[-1]
 
 
-def test_the_doctor_goes_on_where_it_may_not_look(deployed: Cloud, fault: Cloud) -> None:
+def test_the_doctor_goes_on_where_it_may_not_read(deployed: Cloud, fault: Cloud) -> None:
     del deployed
     fault.google.faults |= {
         "cloudtasks": FORBIDDEN,
@@ -398,7 +398,7 @@ def test_a_project_that_is_not_there(cloud: Cloud) -> None:
     assert "there is no project someone-elses" in done.stderr
 
 
-def test_local_auth_can_be_looked_at_before_logging_in(provisioned: Cloud) -> None:
+def test_local_auth_can_be_shown_before_logging_in(provisioned: Cloud) -> None:
     printed = provisioned.ok("setup-local-auth.sh", "--dry-run")
     assert "would let user:YOU impersonate taskreel-dev" in printed
     assert printed.endswith("Nothing was written.\n")
@@ -472,7 +472,7 @@ def test_destroy_asks(deployed: Cloud) -> None:
     assert deployed.writes() == []
 
 
-def test_destroy_empties_queues_and_keeps_them(deployed: Cloud) -> None:
+def test_destroy_empties_queues_and_does_not_delete_them(deployed: Cloud) -> None:
     deployed.gcloud("tasks", "queues", "create", "another-stranger")
     deployed.writes()
     done = deployed.run("destroy", stdin=f"{PROJECT}\n")

@@ -36,7 +36,7 @@ def memory_mib(data: Path) -> int:
     return total >> 10
 
 
-def test_idle_connections_and_endless_headers_shut_nobody_out(tmp_path: Path) -> None:
+def test_idle_connections_and_endless_headers_block_no_other_client(tmp_path: Path) -> None:
     with (
         stack(tmp_path, within=WITHIN) as running,
         many_descriptors(2 * IDLE),

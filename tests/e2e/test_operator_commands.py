@@ -186,7 +186,7 @@ def test_a_replay_takes_changes_from_words_and_from_an_editor(
     assert commands.json("replay", failed, "prompt=b", "--dry-run")["cost"] == 1
 
 
-def test_a_model_is_stopped_permitted_and_left_to_itself(commands: Commands) -> None:
+def test_a_model_is_stopped_permitted_and_set_to_automatic(commands: Commands) -> None:
     for act, state, by_hand in (
         ("stop", "open", True),
         ("permit", "closed", True),

@@ -191,7 +191,7 @@ async def test_a_hold_that_an_ended_job_has_is_settled_once(
         assert (entry.kind, entry.amount) == (EntryKind.RELEASE, job.credits.held)
 
 
-async def test_a_hold_whose_settlement_exists_is_left_to_an_operator(
+async def test_a_hold_whose_settlement_exists_is_reported_to_an_operator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, monkeypatch) as world:

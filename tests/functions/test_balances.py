@@ -58,7 +58,7 @@ async def test_an_admin_grants_credits(ada: httpx.AsyncClient, admin: httpx.Asyn
     assert (present["kind"], present["amount"], present["grantedBy"]) == ("grant", 20, "root")
 
 
-async def test_nobody_else_does(ada: httpx.AsyncClient) -> None:
+async def test_no_other_user_grants_credits(ada: httpx.AsyncClient) -> None:
     expect_problem(await ada.post(GRANTS, json={"amount": 20}), 403, "forbidden")
     assert (await read_balance(ada))["granted"] == 100
 
@@ -72,7 +72,7 @@ async def test_a_grant_is_a_whole_number_of_credits(
     assert refused_paths(await admin.post(GRANTS, json=body)) == {"amount"}
 
 
-async def test_nobody_is_granted_credits_under_a_name_that_no_token_can_have(
+async def test_credits_are_not_granted_to_a_name_that_no_token_can_have(
     admin: httpx.AsyncClient,
 ) -> None:
     assert refused_paths(await admin.post("/api/credits/__ada__/grants", json={"amount": 1})) == {

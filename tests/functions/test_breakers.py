@@ -67,7 +67,7 @@ async def test_a_job_behind_an_open_breaker_says_until_when_it_waits(
 
 
 @pytest.mark.parametrize("fault", [Fault.FAILED, Fault.NO_RESULT])
-async def test_one_users_failing_inputs_close_a_provider_for_nobody(
+async def test_one_users_failing_inputs_do_not_close_a_provider(
     start_providers: StartProviders, fault: Fault
 ) -> None:
     setup = await start_providers("bfl")
@@ -147,7 +147,9 @@ async def test_a_cancelled_probe_holds_up_no_other(start_providers: StartProvide
     assert (await read_job(setup.user(), job))["status"] == "COMPLETED"
 
 
-async def test_whoever_takes_anybody_does_not_wait_for_one(start_providers: StartProviders) -> None:
+async def test_a_job_for_any_provider_does_not_wait_for_one(
+    start_providers: StartProviders,
+) -> None:
     setup = await start_providers("bfl", "fal")
     await broken(setup)
     done = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"})
@@ -234,7 +236,7 @@ async def test_an_admin_opens_and_closes_by_hand_and_it_is_written_down(
     ]
 
 
-async def test_jobs_wait_while_an_admin_keeps_it_open(start_providers: StartProviders) -> None:
+async def test_jobs_wait_while_an_admin_holds_it_open(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl")
     job = await submit_job(setup.user(), KITE)
     root, url = setup.user("root", role="admin"), "/api/providers/bfl/flux-1.1-pro/breaker"

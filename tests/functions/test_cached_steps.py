@@ -57,7 +57,7 @@ async def test_an_equal_step_is_done_at_once_and_free(world: World, ada: httpx.A
     assert (third["credits"]["captured"], child.lineage[-1]) == (0, earlier.job_id)
 
 
-async def test_the_jobs_of_a_fan_out_are_looked_up_one_by_one(
+async def test_each_job_of_a_fan_out_is_looked_up_by_itself(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     def draw(*words: str) -> dict[str, Any]:
@@ -130,7 +130,7 @@ async def test_a_pipeline_whose_files_another_uses_is_not_removed_before_that(
     assert (await ada.delete(f"{PIPELINE}/{first['jobId']}")).status_code == 204
 
 
-async def test_the_round_after_a_failure_keeps_what_a_step_has_found(
+async def test_the_round_after_a_failure_retains_what_a_step_has_found(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     await complete_pipeline(world, ada, draw=step())

@@ -121,7 +121,7 @@ async def test_a_retry_that_cannot_be_paid_changes_nothing(
     assert (await read_job(ada, job))["status"] == "FAILED"
 
 
-async def test_a_retried_job_keeps_its_deadline_even_when_its_task_is_lost(
+async def test_a_retried_job_retains_its_deadline_even_when_its_task_is_lost(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job = await submit_job(ada, {**image_request("fail-permanent"), "deadlineSeconds": 30})

@@ -111,7 +111,7 @@ async def test_it_is_read_only(world: World) -> None:
     assert (await world.api.post("/dashboard")).status_code == 404
 
 
-async def test_all_of_it_together_is_small(world: World) -> None:
+async def test_the_whole_dashboard_is_small(world: World) -> None:
     version, total = load_files().version, 0
     for name in load_files().files:
         path = f"/dashboard/assets/{version}/{name}" if name != "index.html" else "/dashboard"

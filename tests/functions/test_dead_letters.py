@@ -139,7 +139,7 @@ async def test_a_redrive_retries_up_to_its_limit_and_none_twice(
     assert [one["open"] for one in await read_groups(admin)] == [0]
 
 
-async def test_owners_without_credits_and_unclear_purchases_are_left_out_with_the_reason(
+async def test_owners_without_credits_and_unclear_purchases_are_omitted_with_the_reason(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     jobs = [await submit_job(ada, FAILING) for _ in range(2)]

@@ -74,7 +74,7 @@ async def test_a_whole_list_may_be_filled_in(world: World, ada: httpx.AsyncClien
     assert (await read_job(ada, job))["credits"] == {"held": 0, "captured": 2, "released": 8}
 
 
-async def test_a_pipeline_keeps_its_own_references(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_pipeline_retains_its_own_references(world: World, ada: httpx.AsyncClient) -> None:
     story = await submit_job(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
     steps = {
         "many": {
@@ -164,7 +164,9 @@ async def test_a_blocked_job_expires_when_its_time_to_start_has_passed(
     assert await status(ada, job) == "EXPIRED"
 
 
-async def test_the_sweep_wakes_a_job_that_nobody_told(world: World, ada: httpx.AsyncClient) -> None:
+async def test_the_sweep_unblocks_a_job_whose_notice_was_lost(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first = await submit_job(ada, SLOW)
     job = await submit_job(ada, after(first))
     stored = await world.job(first["jobId"])

@@ -28,7 +28,7 @@ async def test_an_admin_of_a_deployment_reads_where_its_dashboards_and_logs_are(
         assert links["Warnings in the logs"].path.endswith("severity>=WARNING")
 
 
-async def test_nobody_else_is_told_the_name_of_the_project(
+async def test_no_other_user_sees_the_name_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, monkeypatch, **DEPLOYED) as world:

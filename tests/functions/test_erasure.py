@@ -209,7 +209,7 @@ async def test_an_erasure_that_was_interrupted_goes_on_when_only_the_proof_is_mi
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"reason": ""}'])
-async def test_an_order_that_says_nothing_erases_nobody(
+async def test_an_empty_order_erases_no_user(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, body: bytes
 ) -> None:
     await submit_job(ada, PICTURE)

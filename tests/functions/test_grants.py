@@ -83,7 +83,7 @@ async def test_a_release_returns_to_its_grants(
     assert "burned" not in str(await read_job(ada, job))
 
 
-async def test_what_is_left_expires_by_the_sweep_once_with_a_ledger_entry(
+async def test_the_remaining_credits_expire_by_the_sweep_once_with_a_ledger_entry(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     await grant(admin, 20, expiresAt=after(world, hours=2), reason="a trial")

@@ -157,7 +157,7 @@ async def test_a_paused_provider_degrades_it(start_providers: StartProviders) ->
     assert any(reason.startswith(f"provider {name}: paused") for reason in found["reasons"])
 
 
-async def test_it_is_measured_once_in_some_seconds_whoever_asks(
+async def test_it_is_measured_once_in_some_seconds_for_all_callers(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

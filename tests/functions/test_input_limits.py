@@ -95,7 +95,7 @@ async def test_more_files_than_a_job_may_have_are_refused_before_it_is_charged(
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_files_that_are_too_large_together_fail_the_job_and_are_refunded(
+async def test_files_whose_sum_is_too_large_fail_the_job_and_are_refunded(
     start: StartWorld, web: Web, *, announced: bool
 ) -> None:
     web.announced = announced

@@ -223,7 +223,7 @@ async def test_a_heartbeat_that_cannot_renew_the_lease_ends_the_run(
     assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
-async def test_units_at_once_end_together_when_the_lease_is_lost(
+async def test_concurrent_units_all_end_when_the_lease_is_lost(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remaining = _fail_writes(monkeypatch, LeaseLostError("another run took the job"))

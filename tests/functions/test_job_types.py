@@ -428,7 +428,7 @@ async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
         ({"captions": "burned"}, None),
     ],
 )
-async def test_a_narration_that_is_neither_heard_nor_shown_is_said(
+async def test_an_unused_narration_is_reported(
     world: World, ada: httpx.AsyncClient, options: dict[str, Any], words: str | None
 ) -> None:
     image = await picture(world, ada)

@@ -256,7 +256,7 @@ async def test_readers_end_when_the_process_stops(world: World, feed: JobFeed) -
             assert await late.read() is None
 
 
-async def test_a_job_that_cannot_be_read_is_left_out_and_logged(
+async def test_a_job_that_cannot_be_read_is_omitted_and_logged(
     world: World, ada: httpx.AsyncClient, feed: JobFeed, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = await submit(world, ada)

@@ -185,7 +185,7 @@ async def test_a_stack_of_one_process_that_did_not_run_was_not_late(watched: Wat
     assert "60 minutes ago" in text
 
 
-async def test_a_model_that_nobody_has_tried_again_is_not_resolved(watched: Watched) -> None:
+async def test_a_model_that_was_not_tried_again_is_not_resolved(watched: Watched) -> None:
     now = watched.world.now()
     opened = Breaker(probe_at=now + timedelta(seconds=90), openings=1, since=now)
     await watched.write(lambda tx: tx.set(BREAKERS, "bfl.flux-2-pro", opened))

@@ -133,7 +133,7 @@ async def test_the_documented_problems_are_those_that_are_sent(
         assert shown["value"].keys() == sent.keys(), path
 
 
-async def test_a_new_job_looks_as_documented(
+async def test_a_new_job_has_the_documented_form(
     ada: httpx.AsyncClient, document: dict[str, Any]
 ) -> None:
     operation = document["paths"][IMAGE]["post"]

@@ -59,7 +59,7 @@ async def test_a_cap_that_does_not_cover_what_is_known_is_refused(
     assert enough.status_code == 202
 
 
-async def test_a_refusal_says_what_is_left_and_what_it_would_cost(
+async def test_a_refusal_states_the_remaining_dollars_and_the_cost(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
@@ -75,7 +75,7 @@ async def test_a_refusal_says_what_is_left_and_what_it_would_cost(
     assert (await read_balance(setup.user()))["held"] == 0
 
 
-async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(
+async def test_work_under_way_counts_with_its_estimate(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
@@ -87,7 +87,7 @@ async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(
     assert setup.fakes["bfl"].creates <= 5
 
 
-async def test_pipelines_within_share_what_is_left_by_their_credits(
+async def test_inner_pipelines_share_the_remaining_dollars_by_their_credits(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
@@ -130,7 +130,7 @@ async def test_a_second_round_counts_what_the_first_has_taken(
         ("openai", {}, {}, "COMPLETED", "openai"),
     ],
 )
-async def test_under_a_cap_nobody_dearer_takes_over(
+async def test_under_a_cap_no_dearer_provider_takes_over(
     start_providers: StartProviders,
     other: str,
     model: dict[str, Any],
@@ -162,7 +162,7 @@ async def test_a_pipeline_says_who_could_not_do_its_jobs(start_providers: StartP
     ]
 
 
-async def test_a_step_nobody_can_do_says_so_whatever_the_cap(
+async def test_a_step_that_no_provider_can_do_is_refused_for_that_whatever_the_cap(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("runway", stand_in_provider=None)
@@ -227,7 +227,7 @@ def long_clip(**fields: Any) -> dict[str, Any]:
     return {"type": "video-generation", "payload": payload}
 
 
-async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(
+async def test_options_that_the_pipelines_provider_lacks_are_refused(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("runway", "google", stand_in_provider=None)
@@ -262,7 +262,7 @@ async def test_the_provider_of_a_movie_a_world_or_a_scene_does_all_that_it_can(
     assert {name: steps[name]["servedBy"] for name in served} == served
 
 
-async def test_a_replay_with_another_provider_keeps_what_was_done(
+async def test_a_replay_with_another_provider_takes_over_finished_work(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "replicate", stand_in_provider=None)

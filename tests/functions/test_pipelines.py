@@ -106,7 +106,7 @@ async def test_a_step_may_use_all_that_another_made(world: World, ada: httpx.Asy
     assert job["result"]["script"]["scenes"] == 2
 
 
-async def test_lists_are_walked_together(world: World, ada: httpx.AsyncClient) -> None:
+async def test_several_lists_are_walked_item_by_item(world: World, ada: httpx.AsyncClient) -> None:
     both = {**step(), "forEach": {"a": ["x", "y"], "b": [1, 2]}}
     both["payload"] = {**image(), "prompt": "{{item.a}} {{item.b}} {{index}}"}
     job = await ended(world, ada, await start(ada, both=both), "COMPLETED")
@@ -165,14 +165,14 @@ async def test_a_fan_out_over_the_budget_is_not_begun(world: World, ada: httpx.A
     assert await jobs_of(world, job["jobId"], "pictures") == []
 
 
-async def test_a_fan_out_keeps_to_its_most_items(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_fan_out_makes_at_most_its_most_items(world: World, ada: httpx.AsyncClient) -> None:
     job = await ended(
         world, ada, await start(ada, story=STORY, pictures={**PICTURES, "maxItems": 2}), "FAILED"
     )
     assert job["error"]["code"] == "too_wide"
 
 
-async def test_a_pipeline_within_a_pipeline_keeps_to_what_it_was_reckoned_at(
+async def test_an_inner_pipeline_spends_at_most_its_budget(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     inner = {
@@ -242,7 +242,7 @@ async def test_a_movie_is_a_step_like_any_other(world: World, ada: httpx.AsyncCl
     assert job["credits"] == {"held": 0, "captured": 5, "released": 0}
 
 
-async def test_a_second_round_keeps_what_was_done(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_second_round_retains_finished_work(world: World, ada: httpx.AsyncClient) -> None:
     slow = step("slow", after=["first"])
     slow["payload"]["options"]["studio"]["seconds"] = 5
     job = await start(ada, first=fan("noop", "noop"), second=slow)
@@ -267,7 +267,7 @@ async def test_a_second_round_keeps_what_was_done(world: World, ada: httpx.Async
     assert (await read_balance(ada))["captured"] == 3
 
 
-async def test_a_second_round_keeps_what_a_pipeline_within_had_done(
+async def test_a_second_round_retains_the_finished_work_of_an_inner_pipeline(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     slow = step("slow", after=["first"])

@@ -162,7 +162,7 @@ async def test_a_webhook_of_a_provider_without_a_secret_names_the_setting(
         (f'{{"a": {"[" * 9}{"]" * 9}}}', f".a{'[0]' * 8}"),
     ],
 )
-async def test_what_no_store_can_keep_is_refused(
+async def test_what_no_store_can_hold_is_refused(
     ada: httpx.AsyncClient, options: str, where: str
 ) -> None:
     body = f'{{"prompt": "x", "options": {{"providerOptions": {options}}}}}'
@@ -199,7 +199,7 @@ async def test_what_no_store_can_keep_is_refused(
         ("video-assembly", {"sceneVideos": [{"order": 1}]}, {"sceneVideos[0]"}),
     ],
 )
-async def test_no_field_holds_what_no_store_can_keep(
+async def test_no_field_accepts_what_no_store_can_hold(
     ada: httpx.AsyncClient, job_type: str, body: Any, wrong: set[str]
 ) -> None:
     assert refused_paths(await ada.post(f"/api/jobs/{job_type}", json=body)) == wrong

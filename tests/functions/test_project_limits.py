@@ -45,7 +45,7 @@ async def list_statuses(world: World, jobs: list[dict[str, Any]]) -> list[str]:
     return [str((await world.job(job["jobId"])).status) for job in jobs]
 
 
-async def test_a_project_has_so_many_jobs_under_way_whoever_submits(limited: World) -> None:
+async def test_a_limit_of_a_project_counts_the_jobs_of_all_its_members(limited: World) -> None:
     ada, eve = (limited.as_user(name, tier="enterprise") for name in ("ada", "eve"))
     project = await make_limited_project(ada, activeJobs=2)
     await set_role(ada, project, "eve", "editor")
@@ -90,7 +90,7 @@ async def test_a_pipeline_counts_as_one_job_of_the_project(limited: World) -> No
     assert await list_statuses(limited, [job, other]) == ["COMPLETED", "COMPLETED"]
 
 
-async def test_all_jobs_of_a_project_together_spend_no_more_than_its_credits(
+async def test_the_jobs_of_a_project_spend_no_more_than_its_credits(
     limited: World,
 ) -> None:
     ada = limited.as_user("ada", tier="enterprise")

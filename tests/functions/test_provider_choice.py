@@ -77,7 +77,7 @@ async def test_who_serves(
         (IMAGE, {"provider": ["stability", "fal"]}, "provider_not_configured", "STABILITY_API_KEY"),
     ],
 )
-async def test_what_nobody_can_do_is_refused_with_the_reasons(
+async def test_work_that_no_provider_can_do_is_refused_with_the_reasons(
     start_providers: StartProviders, path: str, body: dict[str, Any], code: str, words: str
 ) -> None:
     setup = await start_providers("bfl", "openai", "runway", stand_in_provider=None)
@@ -244,7 +244,7 @@ def test_our_own_name_of_a_key_wins() -> None:
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_providers_own_price_is_kept_or_else_the_tables(
+async def test_the_providers_own_price_is_stored_or_else_the_tables(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "fal")

@@ -101,7 +101,9 @@ async def test_a_model_with_a_limit_of_its_own_does_not_count_at_its_provider(
     assert limits.find_provider_slot("studio", None) == "studio"
 
 
-async def test_a_project_has_one_job_under_way_whoever_submits(limited: World) -> None:
+async def test_a_project_with_a_limit_of_one_runs_one_job_of_all_its_members(
+    limited: World,
+) -> None:
     first = await submit(limited.as_user("ada", tier="pro"), 1, projectId="film")
     second = await submit(limited.as_user("bob", tier="pro"), 1, projectId="film")
     waiting = await limited.job(second[0])
@@ -139,7 +141,7 @@ async def test_a_place_that_leaked_is_found_by_the_sweep(limited: World) -> None
     assert (await limited.job(jobs[2])).status is Status.QUEUED
 
 
-async def test_a_limit_that_was_removed_holds_nobody(limited: World) -> None:
+async def test_a_limit_that_was_removed_holds_no_job(limited: World) -> None:
     ada = limited.as_user("ada", tier="enterprise")
     jobs = await submit(ada, 3)
     limits = limited.services.rules.limits

@@ -180,7 +180,7 @@ async def test_insights_come_from_the_cheapest_that_is_configured(
     ],
     ids=["no key", "nobody looks at pictures", "too dear", "not wanted", "kept here"],
 )
-async def test_without_anybody_to_give_insights_there_are_measurements_alone(
+async def test_without_a_provider_of_insights_there_are_measurements_alone(
     start_providers: StartProviders, names: tuple[str, ...], body: dict[str, Any]
 ) -> None:
     setup = await start_providers(*names)
@@ -306,7 +306,7 @@ async def test_without_credit_elsewhere_goes_on_and_alone_fails(
     assert setup.fakes["bfl"].creates == 0
 
 
-async def test_a_provider_that_is_down_is_left_before_anything_was_bought(
+async def test_a_job_moves_off_a_provider_that_is_down_before_anything_was_bought(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "fal")
@@ -361,7 +361,7 @@ async def test_a_batch_goes_on_where_it_can(start_providers: StartProviders) -> 
     assert setup.fakes["fal"].creates == 3
 
 
-async def test_a_connection_lost_after_a_create_is_left_to_an_operator(
+async def test_a_connection_lost_after_a_create_is_reported_to_an_operator(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "fal")
@@ -430,7 +430,7 @@ async def test_a_purchase_is_stored_before_it_is_made(
 
 
 @pytest.mark.parametrize("provider", ["bfl", "fal", "replicate"])
-async def test_a_word_that_nobody_knows_means_that_it_runs(
+async def test_an_unknown_status_of_an_operation_means_that_it_runs(
     start_providers: StartProviders, provider: str
 ) -> None:
     setup = await start_providers(provider)
@@ -538,7 +538,7 @@ async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(
 @pytest.mark.parametrize(
     ("name", "state"), [("bfl", UnitState.RUNNING), ("openai", UnitState.DONE)]
 )
-async def test_a_stopping_instance_keeps_what_it_is_just_buying(
+async def test_a_stopping_instance_stores_what_it_is_just_buying(
     start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch, name: str, state: UnitState
 ) -> None:
     setup = await start_providers(name)
@@ -573,7 +573,7 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     assert (done["status"], done["attempt"], setup.fakes[name].creates) == ("COMPLETED", 1, 1)
 
 
-async def test_a_stopping_instance_keeps_a_result_that_it_is_just_storing(
+async def test_a_stopping_instance_finishes_storing_a_result(
     start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = await start_providers("openai")

@@ -73,7 +73,7 @@ async def test_an_ended_job_has_no_position_and_a_queued_one_goes_now(limited: W
     assert (found["status"], found["ahead"], found["startsIn"]) == ("COMPLETED", None, None)
 
 
-async def test_nobody_sees_the_position_of_anothers_job(limited: World) -> None:
+async def test_the_position_of_anothers_job_is_not_shown(limited: World) -> None:
     made = await submit(limited.as_user("ada"))
     answer = await limited.as_user("bob").get(f"/api/queue/{made['jobId']}/position")
     expect_problem(answer, 404, "not_found")

@@ -93,7 +93,7 @@ async def test_an_unreadable_job_of_an_erased_user_is_erased_with_the_others(
     assert await world.services.store.transaction(lambda tx: is_job_over(tx, "job_odd"))
 
 
-async def test_an_unreadable_delivery_is_left_out_of_a_job_s(
+async def test_an_unreadable_delivery_is_omitted_from_those_of_a_job(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     await world.tasks.pause("webhook-processing")

@@ -90,7 +90,7 @@ async def test_the_lease_of_a_killed_run_is_not_waited_for(
     assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
-async def test_a_run_of_the_new_process_keeps_its_lease(
+async def test_a_run_of_the_new_process_retains_its_lease(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     started_at = world.now() - timedelta(seconds=1)
@@ -186,7 +186,7 @@ async def test_a_document_that_cannot_be_read_stops_no_other_from_being_recovere
     assert (await read_job(ada, whole))["status"] == "COMPLETED"
 
 
-async def test_a_job_that_has_gone_on_since_it_was_found_is_left_alone(
+async def test_a_job_that_has_gone_on_since_it_was_found_is_not_changed(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await submit_job(ada, SLOW)

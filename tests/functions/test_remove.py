@@ -189,7 +189,7 @@ async def test_a_job_that_is_retried_while_it_is_removed_stays(
     assert (await read_balance(ada))["held"] == 1
 
 
-async def test_a_job_that_is_made_again_under_its_key_keeps_its_files(
+async def test_a_job_that_is_made_again_under_its_key_retains_its_files(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = {"idempotency-key": "order-17"}

@@ -93,7 +93,9 @@ async def test_what_is_edited_is_done_again_and_no_more(
     assert again["credits"] == {"held": 0, "captured": 1, "released": 0}
 
 
-async def test_a_replay_holds_only_what_is_left_to_do(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_replay_holds_only_the_credits_of_unfinished_work(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first = {**fan("noop", "noop"), "payload": {**image(), "prompt": "of {{payload.budget}}"}}
     steps = {"first": first, "last": _failing()}
     job = await ended(

@@ -210,7 +210,7 @@ async def test_a_newer_result_replaces_the_older(world: World, ada: httpx.AsyncC
     assert (await ask(ada))["jobId"] == newer["jobId"]
 
 
-async def test_a_failed_job_answers_nobody(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_failed_job_answers_no_request(world: World, ada: httpx.AsyncClient) -> None:
     broken = {"options": {"studio": {"mode": "fail-permanent"}}}
     first = await ask(ada, **broken)
     await world.advance(60)
@@ -224,7 +224,7 @@ async def test_a_result_is_of_its_owner_alone(world: World, ada: httpx.AsyncClie
     assert (await ask(world.as_user("bob")))["jobId"] != first["jobId"]
 
 
-async def test_a_removed_job_answers_nobody_and_its_like_is_charged_again(
+async def test_a_removed_job_answers_no_request_and_an_equal_one_is_charged_again(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     first = await ask(ada)
@@ -352,7 +352,7 @@ async def test_what_is_behind_a_web_address_is_not_compared(ada: httpx.AsyncClie
     assert (await enlarge_picture(ada, "https://example.com/b.png"))[1] is False
 
 
-async def test_a_file_that_does_not_exist_is_left_to_the_run(
+async def test_a_file_that_does_not_exist_fails_in_the_run(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job, cached = await enlarge_picture(ada, "job:job_none/image.png")
@@ -428,7 +428,7 @@ async def test_a_purge_is_an_admins_and_in_the_audit_log(
     ] is False
 
 
-async def test_a_prompt_that_looks_like_a_file_is_a_text(
+async def test_a_prompt_in_the_form_of_a_file_is_a_text(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     plain = await ask(ada, prompt="data:,a cat")

@@ -186,7 +186,7 @@ def put_new_priority(job: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("put", [put_new_status, put_new_unit_state, put_new_priority])
-async def test_a_state_that_only_the_next_revision_knows_is_shown_and_left_to_it(
+async def test_a_state_that_only_the_next_revision_knows_is_shown_and_not_changed(
     world: World, ada: httpx.AsyncClient, put: Callable[[dict[str, Any]], None]
 ) -> None:
     await submit_job(ada, image_request("slow", seconds=1000))

@@ -316,7 +316,7 @@ LATER = {
 
 
 @pytest.mark.parametrize(("put", "left"), LATER.values(), ids=LATER)
-async def test_what_only_the_next_revision_knows_is_served_and_left_to_it(
+async def test_what_only_the_next_revision_knows_is_served_and_not_changed(
     hooked: Hooked,
     admin: httpx.AsyncClient,
     put: Callable[[Documents], None],

@@ -244,7 +244,9 @@ def far(world: World) -> str:
     return (world.now() + timedelta(days=300)).isoformat()
 
 
-async def test_nobody_sees_or_changes_those_of_others(world: World, ada: httpx.AsyncClient) -> None:
+async def test_schedules_of_others_are_neither_shown_nor_changed(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     made = await create(ada)
     bob = world.as_user("bob")
     path = f"{RECURRING}/{made['recurringJobId']}"

@@ -120,7 +120,7 @@ async def test_a_file_that_has_not_arrived_fails_the_job_and_is_not_charged(
     assert job["credits"]["captured"] == 0
 
 
-async def test_nobody_uses_or_sees_the_uploads_of_others(
+async def test_uploads_of_others_are_neither_used_nor_shown(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     made = await announce(ada)

@@ -47,7 +47,7 @@ async def test_a_message_arrives_as_it_is_and_verifies(
     assert done["credits"] == {"held": 0, "captured": 0, "released": 0}
 
 
-async def test_a_message_is_tried_six_times_and_keeps_its_id(hooked: Hooked) -> None:
+async def test_a_message_is_tried_six_times_with_the_same_id(hooked: Hooked) -> None:
     hooked.receiver.answer = lambda _request: httpx.Response(500, text="broken")
     job = await send(hooked)
     await hooked.world.advance(120)

@@ -284,7 +284,9 @@ async def test_gone_disables_the_endpoint_at_once(hooked: Hooked) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 502, 504])
-async def test_an_endpoint_that_asks_for_less_is_left_alone(hooked: Hooked, status: int) -> None:
+async def test_an_endpoint_that_asks_for_fewer_requests_gets_none_for_a_while(
+    hooked: Hooked, status: int
+) -> None:
     await hooked.create()
     hooked.receiver.answer = lambda _request: httpx.Response(status)
     await hooked.run_job()
@@ -480,7 +482,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_not_connected_to(
     assert "private address" in delivery["tries"][0]["error"]
 
 
-async def test_nobody_sees_the_endpoints_and_deliveries_of_others(hooked: Hooked) -> None:
+async def test_endpoints_and_deliveries_of_others_are_not_shown(hooked: Hooked) -> None:
     endpoint = await hooked.create()
     await hooked.run_job()
     (delivery,) = await hooked.deliveries(endpoint["endpointId"])

@@ -40,7 +40,7 @@ def count_statements(world: World) -> Iterator[Counter[str]]:
     connection.set_trace_callback(None)
 
 
-async def test_jobs_that_come_together_share_commits(world_on_disk: World) -> None:
+async def test_concurrent_jobs_share_commits(world_on_disk: World) -> None:
     world = world_on_disk
     ada = world.as_user()
     with count_statements(world) as counts:

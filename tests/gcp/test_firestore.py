@@ -272,10 +272,10 @@ async def test_a_transaction_that_writes_nothing_commits_nothing(new_store: NewS
     answers = CountedUnaryCalls()
     store = new_store([answers])
 
-    async def look(tx: Transaction) -> None:
+    async def read(tx: Transaction) -> None:
         await tx.get(ROWS, "a")
 
-    await store.transaction(look)
+    await store.transaction(read)
     assert answers.calls == []
 
 

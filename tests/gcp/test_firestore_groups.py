@@ -108,7 +108,7 @@ async def test_transactions_that_wait_are_one_read_and_one_commit(new_store: New
     assert await read(plain, "r19") == {"n": 20}
 
 
-async def test_an_account_that_many_write_is_one_write_and_refuses_nobody(
+async def test_concurrent_writes_of_an_account_are_one_write_and_all_succeed(
     new_store: NewStore,
 ) -> None:
     answers, streams = CountedUnaryCalls(), CountedStreams()
@@ -174,18 +174,18 @@ async def test_a_transaction_that_only_reads_never_sees_a_remembered_document(
     await add(store, "a")
     await put(plain, "a", n=10)
 
-    async def look(tx: Transaction) -> Any:
+    async def read_number(tx: Transaction) -> Any:
         document = await tx.get(ROWS, "a")
         assert document is not None
         return document["n"]
 
     async def refuse(tx: Transaction) -> None:
-        raise ValueError(await look(tx))
+        raise ValueError(await read_number(tx))
 
     async def copy(tx: Transaction) -> None:
-        tx.set(ROWS, "copy", {"n": await look(tx)})
+        tx.set(ROWS, "copy", {"n": await read_number(tx)})
 
-    assert await store.transaction(look) == 10
+    assert await store.transaction(read_number) == 10
     await add(store, "a")
     await put(plain, "a", n=20)
     with pytest.raises(ValueError, match="20"):
@@ -220,7 +220,7 @@ async def test_members_see_what_earlier_members_wrote(new_store: NewStore) -> No
     await put(store, "a", n=1, old=True)
     seen: list[Any] = []
 
-    def look_and(write: Callable[[Transaction], None]) -> Any:
+    def read_and(write: Callable[[Transaction], None]) -> Any:
         async def run(tx: Transaction) -> None:
             document = await tx.get(ROWS, "a")
             seen.append(document)
@@ -229,11 +229,11 @@ async def test_members_see_what_earlier_members_wrote(new_store: NewStore) -> No
         return store.transaction(run)
 
     await asyncio.gather(
-        look_and(lambda tx: tx.update(ROWS, "a", {"n": Increment(2)})),
-        look_and(lambda tx: tx.set(ROWS, "a", {"n": 5, "of": (1, 2)})),
-        look_and(lambda tx: tx.delete(ROWS, "a")),
-        look_and(lambda tx: tx.create(ROWS, "a", {"n": 7})),
-        look_and(lambda _: None),
+        read_and(lambda tx: tx.update(ROWS, "a", {"n": Increment(2)})),
+        read_and(lambda tx: tx.set(ROWS, "a", {"n": 5, "of": (1, 2)})),
+        read_and(lambda tx: tx.delete(ROWS, "a")),
+        read_and(lambda tx: tx.create(ROWS, "a", {"n": 7})),
+        read_and(lambda _: None),
     )
     assert seen == [
         {"n": 1, "old": True},
@@ -392,13 +392,16 @@ async def test_members_that_saw_the_writes_of_one_in_conflict_run_again_with_it(
         tx.update(ROWS, "hot", {"n": hot["n"] + 1})
         tx.update(ROWS, "shared", {"n": shared["n"] + hot["n"]})
 
-    async def look(tx: Transaction) -> int:
+    async def read_number(tx: Transaction) -> int:
         document = await tx.get(ROWS, "shared")
         assert document is not None
         return int(document["n"])
 
     _, seen, increased, other = await asyncio.gather(
-        store.transaction(move), store.transaction(look), add(store, "shared"), add(store, "other")
+        store.transaction(move),
+        store.transaction(read_number),
+        add(store, "shared"),
+        add(store, "other"),
     )
     # Either order is right; seeing what the refused commit would have written is not.
     assert increased in {1, 11}

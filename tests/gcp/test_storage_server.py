@@ -104,7 +104,7 @@ def test_metadata_changes_without_the_content(google: Any) -> None:
         again.patch(if_metageneration_match=1, retry=None)
 
 
-def test_a_copy_and_a_rename_keep_content_and_type(google: Any) -> None:
+def test_a_copy_and_a_rename_retain_content_and_type(google: Any) -> None:
     blob = google.blob("a/ü b")
     blob.upload_from_string(b"content", content_type="image/png")
     google.copy_blob(blob, google, "copied")
@@ -312,7 +312,7 @@ async def test_a_url_with_unsigned_service_headers_is_refused(
 # ── Its life ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_folder_keeps_everything_over_a_restart(tmp_path: Path) -> None:
+def test_a_folder_has_everything_after_a_restart(tmp_path: Path) -> None:
     for expected in ([], ["a", "b"]):
         with storage_emulator(folder=tmp_path) as local:
             options = {"api_endpoint": local.url}

@@ -80,7 +80,7 @@ async def test_without_a_valid_token_the_client_is_refused_with_a_reason(
     assert "oken" in refusal["refused"]
 
 
-async def test_nobody_sees_the_jobs_of_others(live: Live, connect: Connect) -> None:
+async def test_jobs_of_others_are_not_shown(live: Live, connect: Connect) -> None:
     await live.put(make_job(live, 1, "bob"))
     wishes = [
         ["subscribe", {"jobId": "job_bob1"}],

@@ -99,7 +99,7 @@ every_case = parametrize_cases(CASES)
 every_polled_case = parametrize_cases(case for case in CASES if case.pending)
 
 
-def test_no_provider_and_no_capability_is_left_out() -> None:
+def test_no_provider_and_no_capability_is_missing() -> None:
     today = get_today()
     offered = {(row.provider, row.capability) for row in list_rows() if row.is_current(today)}
     assert offered == {(case.provider, case.capability) for case in CASES}

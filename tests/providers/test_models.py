@@ -56,7 +56,7 @@ def test_the_guides_names_still_mean_something(
     assert find_row(provider, model, capability, DAY).path == path
 
 
-def test_upscale_as_a_provider_is_whoever_upscales() -> None:
+def test_upscale_as_a_provider_means_any_that_upscales() -> None:
     row = find_row("upscale", "real-esrgan", UPSCALE, DAY)
     assert (row.provider, row.path.partition(":")[0]) == ("replicate", "nightmareai/real-esrgan")
     assert find_row("upscale", "", UPSCALE, DAY) is row

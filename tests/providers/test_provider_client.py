@@ -112,7 +112,7 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
     ("value", "seconds"),
     [("17", 17), ("0", 1), ("1.5", 1.5), ("999999999", 86_400), ("soon", 30), ("-5", 30)],
 )
-async def test_retry_after_in_seconds_is_kept_within_a_day(value: str, seconds: float) -> None:
+async def test_retry_after_in_seconds_is_bounded_by_a_day(value: str, seconds: float) -> None:
     error = await catch_refusal(answer_with(429, {}, **{"retry-after": value}))
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == timedelta(seconds=seconds)
@@ -303,7 +303,7 @@ def test_secrets_never_come_through_and_the_line_stays_short(
     assert "\n" not in shown
 
 
-def test_what_is_left_still_reads() -> None:
+def test_a_sanitised_text_is_still_a_sentence() -> None:
     assert sanitise_text(PRIVATE_MESSAGE).startswith(
         "Field 'seed' is wrong for … (…), key …, see … host …, trace …"
     )

@@ -113,7 +113,7 @@ def test_a_language_is_named_by_its_code_where_one_is_known(name: str, code: str
     assert find_language_code(name) == code
 
 
-async def test_texts_and_times_that_no_player_reads_cost_nobody_the_transcript(
+async def test_a_transcript_survives_texts_and_times_that_no_player_reads(
     tmp_path: Path,
 ) -> None:
     """Half a surrogate pair has no UTF-8, and a time before the beginning no form."""

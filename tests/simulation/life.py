@@ -633,7 +633,7 @@ class Life(RuleBasedStateMachine):
         assert self.world.crashes() == []
 
     @invariant()
-    def nobody_attempts_more_often_than_allowed(self) -> None:
+    def no_job_attempts_more_often_than_allowed(self) -> None:
         for job in self.world.jobs():
             assert job.attempt <= job.retry.max_attempts
 

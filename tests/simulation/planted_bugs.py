@@ -207,7 +207,7 @@ def _exceed_limit(_real: Any) -> Any:
     return lambda limits, account: 1 + (account.max_active or limits.tier(account.tier).active_jobs)
 
 
-def _keep_slot(_real: Any) -> Any:
+def _retain_slot(_real: Any) -> Any:
     return lambda _job: {}
 
 
@@ -343,7 +343,9 @@ BUGS: Mapping[str, Plant] = {
         _replace(slots, "active_limit", _exceed_limit),
         _replace(admission, "active_limit", _exceed_limit),
     ),
-    "an ended job's slot is not counted as free": _replace(finish_job, "count_leaving", _keep_slot),
+    "an ended job's slot is not counted as free": _replace(
+        finish_job, "count_leaving", _retain_slot
+    ),
     "the newest of the waiting jobs goes first": _replace(
         admission, "_list_waiting", _admit_newest_first
     ),

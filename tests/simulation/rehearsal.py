@@ -80,7 +80,7 @@ class Rehearsal:
         for arrival in sorted(arrivals, key=lambda one: one.at):
             while next_look < arrival.at:
                 await self.pass_until(next_look)
-                await self.look()
+                await self.count_unfinished()
                 next_look += look_every
             await self.pass_until(arrival.at)
             await self.submit(arrival)
@@ -98,12 +98,12 @@ class Rehearsal:
         until = self.passed + within
         while self.passed < until:
             await self.pass_until(self.passed + 10)
-            if await self.look() == 0:
+            if await self.count_unfinished() == 0:
                 return
         unfinished = [job for job in await self.jobs() if not job.status.final]
         raise AssertionError(f"{len(unfinished)} jobs are stuck, such as {unfinished[0]!r}")
 
-    async def look(self) -> int:
+    async def count_unfinished(self) -> int:
         """Note how many jobs are active; the number that has not ended."""
         active: defaultdict[str, int] = defaultdict(int)
         found = [*map(str, OPEN), "THROTTLED"]

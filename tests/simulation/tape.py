@@ -78,7 +78,7 @@ def shrink_tape(
     best = list(choices)
     left = tries
 
-    def keep_if_fails(candidate: list[int]) -> bool:
+    def accept_if_fails(candidate: list[int]) -> bool:
         nonlocal best, left
         if left <= 0 or len(candidate) > len(best) or candidate == best:
             return False
@@ -90,7 +90,7 @@ def shrink_tape(
 
     size = len(best) // 2
     while size and left > 0:
-        if not keep_if_fails(best[: len(best) - size]):
+        if not accept_if_fails(best[: len(best) - size]):
             size //= 2
     block = max(1, len(best) // 4)
     while block and left > 0:
@@ -98,7 +98,7 @@ def shrink_tape(
         while start < len(best) and left > 0:
             without = best[:start] + best[start + block :]
             zeroed = best[:start] + [0] * len(best[start : start + block]) + best[start + block :]
-            if not keep_if_fails(without) and not keep_if_fails(zeroed):
+            if not accept_if_fails(without) and not accept_if_fails(zeroed):
                 start += block
         block //= 2
     return best

@@ -103,7 +103,7 @@ async def test_tiers_wait_in_order_and_no_limit_is_exceeded(
 
 
 @pytest.mark.slow
-async def test_lost_admissions_leak_no_slot_and_stop_nobody(
+async def test_lost_admissions_leak_no_slot_and_stop_no_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One admission in five is lost, as if its process had died after the settlement."""

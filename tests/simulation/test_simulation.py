@@ -71,7 +71,7 @@ def run_simulations(*arguments: str, seconds: float = 1500) -> subprocess.Comple
     )
 
 
-def test_no_seed_of_ci_breaks_an_invariant_and_together_they_meet_every_fault() -> None:
+def test_no_seed_of_ci_breaks_an_invariant_and_all_faults_occur() -> None:
     seeds = ("--seed", str(CI_FIRST_SEED), "--seeds", str(CI_SEEDS))
     done = run_simulations(*seeds, "--hours", str(CI_HOURS))
     assert done.returncode == 0, done.stdout + done.stderr

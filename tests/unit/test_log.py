@@ -90,7 +90,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> _Stream:
     return found
 
 
-async def test_the_lines_of_one_turn_of_the_event_loop_are_written_together(
+async def test_the_lines_of_one_turn_of_the_event_loop_are_one_write(
     stream: _Stream,
 ) -> None:
     logger = logging.getLogger("x")

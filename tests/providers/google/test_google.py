@@ -250,7 +250,7 @@ async def test_retired_models_name_their_successors(
         )
 
 
-async def test_a_token_from_the_metadata_server_is_kept_until_shortly_before_its_end() -> None:
+async def test_a_token_from_the_metadata_server_is_cached_until_shortly_before_its_end() -> None:
     calls, clock = [], [0.0]
 
     def answer(request: httpx.Request) -> httpx.Response:

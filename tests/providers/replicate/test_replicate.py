@@ -231,7 +231,7 @@ async def test_a_result_that_replicate_has_removed_is_lost(tmp_path: Path) -> No
     assert caught.value.code == "result_expired"
 
 
-async def test_a_wait_that_stands_in_the_text_is_kept(tmp_path: Path) -> None:
+async def test_a_wait_that_the_text_names_is_used(tmp_path: Path) -> None:
     fake = FakeReplicate(fault=Fault.RATE_LIMITED_WITHOUT_TIME)
     with pytest.raises(RateLimitedError) as caught:
         await run_until_done(

@@ -27,7 +27,7 @@ async def test_those_who_ask_while_one_is_under_way_share_the_next() -> None:
     assert writes == [0, 1]
 
 
-async def test_everybody_hears_of_a_failure_and_the_next_may_succeed() -> None:
+async def test_all_callers_get_a_failure_and_the_next_may_succeed() -> None:
     broken = True
 
     async def write() -> None:

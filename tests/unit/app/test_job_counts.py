@@ -96,7 +96,7 @@ async def test_a_job_that_waits_goes_before_one_that_arrives() -> None:
     assert not counts.take_for_waiting(ROOM, 2)
 
 
-async def test_the_waiting_jobs_of_a_user_are_looked_up_once_by_the_owner_of_the_store(
+async def test_the_waiting_jobs_of_a_user_are_read_once_by_the_owner_of_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store: Any = CountedStore()

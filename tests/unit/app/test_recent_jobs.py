@@ -60,7 +60,7 @@ async def test_times_of_recent_jobs_are_read_again_after_two_minutes(store: Sqli
     assert sum(found.arrivals.values()) == pytest.approx(2 / 219)
 
 
-async def test_a_job_that_never_ran_and_an_unreadable_one_are_left_out(store: SqliteStore) -> None:
+async def test_a_job_that_never_ran_and_an_unreadable_one_are_omitted(store: SqliteStore) -> None:
     await put_jobs(store, completed(1, None), completed(2, 3.0), completed(3, 5.0))
     raw = uncoded(JOBS)
 

@@ -91,7 +91,7 @@ async def test_another_instance_learns_of_an_open_breaker_within_seconds(store: 
     assert await seen(other, MAX_VIEW_AGE.total_seconds()) is BreakerState.OPEN
 
 
-async def test_failures_of_several_instances_count_together(store: Counted) -> None:
+async def test_failures_of_several_instances_are_summed(store: Counted) -> None:
     one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
     await fail(one, 0, times=2)
     await fail(other, 2, times=2)
@@ -181,7 +181,7 @@ async def test_a_provider_that_answers_no_instance_is_paused_for_all(store: Coun
     assert await seen(CircuitBreakers(store, RULE), 2) is BreakerState.OPEN
 
 
-async def test_one_users_inputs_that_get_no_answer_pause_a_provider_for_nobody(
+async def test_one_users_inputs_that_get_no_answer_do_not_pause_a_provider(
     store: Counted,
 ) -> None:
     one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)

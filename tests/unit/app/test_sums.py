@@ -50,6 +50,6 @@ def test_a_second_account_of_an_erased_user_is_added_to_the_first() -> None:
     assert (after.wake_at, after.wake_shard, after.tier) == (NOON, 3, None)
 
 
-def test_an_erased_user_s_only_account_keeps_its_sums_alone() -> None:
+def test_an_erased_users_account_has_its_sums_alone() -> None:
     moved = _combine_accounts(stored_account(7, tier="pro"), None, "erased_1")
     assert (moved.user_id, moved.available, moved.captured, moved.tier) == ("erased_1", 7, 1, None)

@@ -95,7 +95,7 @@ def build_body(url: str, *findings: Finding) -> dict[str, Any]:
     return body
 
 
-def test_the_message_is_within_slacks_limits_and_calls_nobody() -> None:
+def test_the_message_is_within_slacks_limits_and_mentions_no_user() -> None:
     found = [Finding(kind=kind, subject="<!channel> & co", text="x" * 5000) for kind in CONDITIONS]
     body = build_body("https://hooks.slack.com/services/T/B/x", *found)
     assert set(body) == {"text", "blocks"}

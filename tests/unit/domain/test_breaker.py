@@ -165,7 +165,7 @@ def failing(users: str, start: float = 0, breaker: Breaker | None = None) -> Bre
         (".......aaaaaaaaaabcbc", BreakerState.CLOSED),
     ],
 )
-def test_failures_of_one_users_inputs_pause_nobody(users: str, state: BreakerState) -> None:
+def test_failures_of_one_users_inputs_pause_no_provider(users: str, state: BreakerState) -> None:
     assert failing(users).state_at(at(13)) is state
 
 

@@ -64,7 +64,7 @@ def test_a_quality_puts_the_nearest_class_first_and_the_cheapest_of_it() -> None
     assert [order("draft"), order("standard"), order("best")] == ["adbc", "dbca", "cdba"]
 
 
-def test_a_list_keeps_its_order() -> None:
+def test_the_order_of_a_list_is_retained() -> None:
     assert names(["bfl", "studio", "openai", "bfl"], OPENAI, BFL, STUDIO) == [
         "bfl",
         "studio",
@@ -124,7 +124,7 @@ def test_an_unknown_price_is_fine_for_a_name_but_not_for_auto_or_under_a_cap() -
         ("bfl", [BFL.model_copy(update={"admits_at": None})], "switched off by an administrator"),
     ],
 )
-def test_nobody_is_an_error_that_says_why(
+def test_no_provider_is_an_error_with_the_reasons(
     wanted: str | list[str], offers: list[Offer], reason: str
 ) -> None:
     with pytest.raises(InvalidError, match=reason) as caught:
@@ -159,7 +159,7 @@ def test_work_that_was_bought_stays_where_it_is() -> None:
     assert next_offer(choice, {"bfl"}, ProviderDownError("x"), bought=True) is None
 
 
-def test_when_all_were_tried_nobody_is_left() -> None:
+def test_when_all_were_tried_no_provider_remains() -> None:
     choice = choose_offers(["bfl", "openai"], [BFL, OPENAI], now=NOW)
     assert next_offer(choice, {"bfl", "openai"}, ProviderDownError("x"), bought=False) is None
 
@@ -183,7 +183,7 @@ wants = (
 
 
 @given(wanted=wants, given_offers=offers, cap=st.none() | st.floats(0, 1))
-def test_a_choice_keeps_every_rule_at_once(
+def test_a_choice_satisfies_every_rule_at_once(
     wanted: str | list[str], given_offers: list[Offer], cap: float | None
 ) -> None:
     try:

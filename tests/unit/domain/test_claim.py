@@ -53,7 +53,7 @@ def test_an_ended_job_is_never_touched_but_to_stop_its_provider(found: Job, now:
 
 
 @given(any_jobs(), times)
-def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: datetime) -> None:
+def test_a_job_is_run_only_when_it_has_no_lease_and_is_due(found: Job, now: datetime) -> None:
     if decide_claim(found, now).verdict is Verdict.RUN:
         assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
         assert found.lease_until is None or found.lease_until <= now
@@ -74,7 +74,7 @@ def test_an_ending_is_one_that_the_table_allows(found: Job, now: datetime) -> No
 
 
 @given(any_jobs(), times)
-def test_whoever_claims_a_job_holds_it_alone(found: Job, now: datetime) -> None:
+def test_a_claim_excludes_all_others(found: Job, now: datetime) -> None:
     if decide_claim(found, now).verdict is not Verdict.RUN:
         return
     mine = claim_job(found, now, LEASE)
@@ -109,7 +109,7 @@ def test_the_alarm_never_comes_after_a_deadline_that_still_counts(found: Job, at
 
 
 @pytest.mark.parametrize("status", [Status.BLOCKED, Status.THROTTLED])
-def test_a_job_that_may_not_run_yet_is_left_alone(status: Status) -> None:
+def test_a_job_that_may_not_run_yet_is_ignored(status: Status) -> None:
     assert decide_claim(job(status), NOW) == Claim(Verdict.IGNORE)
 
 

@@ -49,7 +49,7 @@ def test_no_path_leaves_a_final_status(path: list[Status]) -> None:
 
 
 @given(statuses, statuses, times)
-def test_a_status_keeps_the_time_it_was_entered(before: Status, after: Status, at: object) -> None:
+def test_a_status_has_the_time_it_was_entered(before: Status, after: Status, at: object) -> None:
     start = job(before)
     if after in NEXT_STATUSES[before]:
         changed = start.enter_status(after, at)  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ def test_out_of_attempts_what_is_open_has_failed_and_what_is_done_is_paid() -> N
     assert [one.state for one in found.units] == [UnitState.FAILED, UnitState.DONE]
 
 
-def test_waiting_for_a_rate_limit_is_no_attempt_even_when_none_is_left() -> None:
+def test_waiting_for_a_rate_limit_is_no_attempt_even_after_the_last() -> None:
     found = outcome(limited(60), limited(30), attempt=3)
     assert isinstance(found, Again)
     assert (found.at, found.why) == (NOW + MINUTE, "retry")
@@ -108,14 +108,14 @@ def test_out_of_attempts_a_rate_limited_unit_still_waits() -> None:
     )
 
 
-def test_a_poll_neither_hastens_nor_spends_what_waits_to_be_tried_again() -> None:
+def test_a_poll_neither_brings_a_retry_forward_nor_counts_as_one() -> None:
     waiting = TEMPORARY.with_changes(due_at=NOW + MINUTE)
     found = outcome(waiting, pending(5))
     assert isinstance(found, Again)
     assert (found.units[0], found.at) == (waiting, NOW + timedelta(seconds=5))
 
 
-def test_what_is_tried_again_is_tried_together() -> None:
+def test_all_retries_are_in_one_run() -> None:
     earlier = TEMPORARY.with_changes(due_at=NOW + timedelta(seconds=1.5))
     found = outcome(earlier, TEMPORARY)
     assert isinstance(found, Again)

@@ -59,7 +59,7 @@ def test_what_follows_a_step_is_all_that_needs_it_however_far_down() -> None:
     assert pipeline(a="", b="a", c="b", d="a", e="").with_dependants("a") == {"a", "b", "c", "d"}
 
 
-def test_the_last_steps_are_those_that_nobody_needs() -> None:
+def test_the_last_steps_are_those_that_no_step_needs() -> None:
     assert set(pipeline(a="", b="a", c="a").final_steps()) == {"b", "c"}
 
 
@@ -147,7 +147,7 @@ def test_a_step_that_is_referred_to_comes_before() -> None:
     assert step.needs == {"one", "two", "three"}
 
 
-def test_a_pipeline_within_keeps_its_references_and_takes_its_input_from_outside() -> None:
+def test_an_inner_pipeline_retains_its_references_and_takes_its_input_from_outside() -> None:
     payload = {
         "steps": {"b": {"type": "x", "payload": {"p": "{{steps.c.result}}"}}},
         "input": "{{steps.story.result.title}}",
@@ -157,7 +157,7 @@ def test_a_pipeline_within_keeps_its_references_and_takes_its_input_from_outside
     assert step.fill_payload(CONTEXT) == {**payload, "input": "The Boat"}
 
 
-def test_a_fan_out_walks_a_list_or_several_together() -> None:
+def test_a_fan_out_walks_one_list_or_several_item_by_item() -> None:
     def items(for_each: Any) -> list[dict[str, Any]]:
         return list_items(Step(type="x", for_each=for_each), CONTEXT)
 

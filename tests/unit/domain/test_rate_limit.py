@@ -60,7 +60,7 @@ def test_the_remaining_requests_are_allowed_at_once_and_no_more(rate: Rate) -> N
 
 
 @given(rate=rates, back=st.floats(0, 1e6))
-def test_a_clock_that_goes_back_locks_nobody_out_for_longer_than_a_burst(
+def test_a_clock_that_goes_back_blocks_a_caller_no_longer_than_a_burst(
     rate: Rate, back: float
 ) -> None:
     stored = NOW + timedelta(seconds=back)

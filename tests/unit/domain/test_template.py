@@ -167,7 +167,7 @@ def test_a_short_expression_cannot_fill_the_memory(expression: str) -> None:
     assert raised.value.code == "bad_reference"
 
 
-def test_all_references_of_a_template_count_together() -> None:
+def test_the_references_of_a_template_are_summed() -> None:
     once = "{{payload.words[:400]}}"
     assert len(fill_template([once, once], CONTEXT)[1]) == 400
     with pytest.raises(PermanentError, match="larger than 1 MiB"):

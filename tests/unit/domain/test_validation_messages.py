@@ -96,7 +96,7 @@ def test_an_absent_field_is_required() -> None:
     assert error.message == "steps.a.prompt: is required"
 
 
-def test_without_a_model_the_names_are_left_out() -> None:
+def test_without_a_model_the_names_are_omitted() -> None:
     with pytest.raises(ValidationError) as refused:
         Outer.model_validate({"prompt": "x", "promt": "x"})
     assert describe_errors(refused.value.errors(), None) == [(("promt",), "is not a known field")]

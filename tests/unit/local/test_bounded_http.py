@@ -101,7 +101,7 @@ async def test_ordinary_requests_are_answered_one_after_another(served: Served) 
     writer.close()
 
 
-async def test_http_1_0_keeps_its_connection_when_it_asks_for_it(served: Served) -> None:
+async def test_http_1_0_has_a_persistent_connection_when_it_asks_for_it(served: Served) -> None:
     reader, writer = await served.connect()
     for _ in range(2):
         writer.write(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -159,7 +159,7 @@ async def test_a_caller_that_does_not_read_is_cut_off(served: Served) -> None:
     writer.close()
 
 
-async def test_idle_connections_shut_nobody_out() -> None:
+async def test_idle_connections_block_no_other_client() -> None:
     patient = HttpBounds(connections=8, header_seconds=60)
     async with serving(patient) as served:
         idle = [await served.connect() for _ in range(30)]

@@ -82,7 +82,7 @@ def test_what_shines_through_is_white() -> None:
     assert (drawn > 254).all()
 
 
-def test_a_large_picture_is_made_smaller_and_a_broken_one_left_out() -> None:
+def test_a_large_picture_is_made_smaller_and_a_broken_one_omitted() -> None:
     file = io.BytesIO()
     Image.new("RGB", (3000, 1500), "navy").save(file, "JPEG")
     shown = encode_picture(file.getvalue(), PictureProtocol.SIXEL)

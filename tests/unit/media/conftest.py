@@ -15,23 +15,23 @@ from taskreel.media.scenes import FilmOptions, Scene
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("media")
 
 
 @pytest.fixture(scope="session")
-def red(shelf: Path) -> Path:
-    return _plain(shelf / "red.png", (220, 30, 30))
+def red(folder: Path) -> Path:
+    return _plain(folder / "red.png", (220, 30, 30))
 
 
 @pytest.fixture(scope="session")
-def blue(shelf: Path) -> Path:
-    return _plain(shelf / "blue.png", (30, 30, 220))
+def blue(folder: Path) -> Path:
+    return _plain(folder / "blue.png", (30, 30, 220))
 
 
 @pytest.fixture(scope="session")
-def detailed(shelf: Path) -> Path:
-    path = shelf / "detailed.png"
+def detailed(folder: Path) -> Path:
+    path = folder / "detailed.png"
     y, x = np.mgrid[0:120, 0:160]
     tones = ((x // 8 + y // 8) % 2 * 140 + x * 0.6).astype(np.uint8)
     Image.fromarray(np.stack([tones, 255 - tones, (y * 2).astype(np.uint8)], -1)).save(path)
@@ -39,19 +39,19 @@ def detailed(shelf: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def voice(shelf: Path) -> Path:
+def voice(folder: Path) -> Path:
     """Two seconds: a quiet second, then a second of loud tone."""
-    return _tone(shelf / "voice.wav", [(1.0, 0.0), (1.0, 0.5)], rate=22_050, channels=1)
+    return _tone(folder / "voice.wav", [(1.0, 0.0), (1.0, 0.5)], rate=22_050, channels=1)
 
 
 @pytest.fixture(scope="session")
-def tone(shelf: Path) -> Path:
-    return _tone(shelf / "tone.wav", [(3.0, 0.25)], rate=44_100, channels=2)
+def tone(folder: Path) -> Path:
+    return _tone(folder / "tone.wav", [(3.0, 0.25)], rate=44_100, channels=2)
 
 
 @pytest.fixture(scope="session")
-def silent_clip(shelf: Path, red: Path) -> Path:
-    path = shelf / "silent.mp4"
+def silent_clip(folder: Path, red: Path) -> Path:
+    path = folder / "silent.mp4"
     animate_pictures(
         [red],
         options=MotionOptions(prompt="static", seconds=1, width=160, height=90, fps=15),
@@ -61,8 +61,8 @@ def silent_clip(shelf: Path, red: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sounding_clip(shelf: Path, blue: Path, tone: Path) -> Path:
-    path = shelf / "sounding.webm"
+def sounding_clip(folder: Path, blue: Path, tone: Path) -> Path:
+    path = folder / "sounding.webm"
     look = FilmOptions(width=90, height=160, fps=25)
     compose_film(
         [Scene(visual=blue, seconds=1.2, move="static")], out=path, music=tone, options=look

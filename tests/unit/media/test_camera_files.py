@@ -100,7 +100,7 @@ def plain(colour: tuple[int, int, int], size: tuple[int, int] = (160, 90)) -> np
 
 @pytest.mark.parametrize(("transfer", "encode"), [(PQ, encode_pq), (HLG, encode_hlg)])
 @pytest.mark.parametrize("colour", [(120, 120, 120), (150, 60, 40), (60, 90, 150), (60, 120, 60)])
-def test_an_hdr_clip_keeps_its_colours_on_an_ordinary_screen(
+def test_an_hdr_clip_has_the_same_colours_on_an_ordinary_screen(
     transfer: int, encode: object, colour: tuple[int, int, int], tmp_path: Path
 ) -> None:
     """Tones well below paper white (203 cd/m²) are the same in HDR and in BT.709."""

@@ -48,7 +48,7 @@ def test_the_brands_of_a_file_tell_pictures_from_films(
     assert detect_kind(tmp_path / "a.bin").content_type == found
 
 
-def test_a_grey_picture_of_16_bits_keeps_its_tones(tmp_path: Path) -> None:
+def test_a_grey_picture_of_16_bits_has_the_same_tones(tmp_path: Path) -> None:
     deep = np.linspace(0, 65535, 64).astype(np.uint16)[None, :].repeat(32, axis=0)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     row = np.asarray(open_image(tmp_path / "deep.png"))[16, :, 0].astype(int)

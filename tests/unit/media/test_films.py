@@ -88,7 +88,7 @@ def test_words_choose_the_move_and_otherwise_the_seed() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_easing_is_monotone_and_keeps_its_ends(a: float, b: float) -> None:
+def test_easing_is_monotone_with_fixed_ends(a: float, b: float) -> None:
     assert ease_motion(0) == 0
     assert ease_motion(1) == pytest.approx(1)
     assert ease_motion(min(a, b)) <= ease_motion(max(a, b)) + 1e-12
@@ -218,7 +218,7 @@ def test_scenes_that_differ_are_brought_to_the_first_ones_shape(
     assert info.duration_seconds == pytest.approx(2.2, abs=0.12)
 
 
-def test_a_voice_that_goes_on_after_the_last_picture_is_heard_to_its_end_under_it(
+def test_a_voice_longer_than_the_pictures_plays_to_its_end_under_the_last(
     silent_clip: Path, tone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "film.mp4"

@@ -164,7 +164,7 @@ def test_a_caption_of_several_scripts_is_as_wide_as_its_parts(no_system_fonts: N
     assert face.measure("".join(parts)) == pytest.approx(sum(map(face.measure, parts)), abs=2)
 
 
-def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> None:
+def test_what_no_font_can_draw_is_omitted_and_named(no_system_fonts: None) -> None:
     del no_system_fonts
     assert remove_undrawable("Lhasa ལས € 1") == "Lhasa  € 1"
     assert find_undrawable(["Lhasa ལས", "fine", "ལ"]) == "ལས"
@@ -232,7 +232,7 @@ def test_lines_are_as_few_as_fit_and_as_even_as_can_be(text: str, most: int) -> 
         assert max(map(len, lines)) <= narrowest + 1
 
 
-def test_no_word_is_left_alone_on_a_line() -> None:
+def test_no_line_has_a_single_word() -> None:
     face = Face(30)
     text = "The answer had been written on the message from the first day."
     lines = balance_lines(text, face.measure(text) * 0.95, face.measure)

@@ -21,7 +21,7 @@ def test_enlarging_gives_exactly_the_scaled_size(
     assert (info.width, info.height) == size
 
 
-def test_enlarging_keeps_the_picture_and_sharpens_edges_without_halos(
+def test_enlarging_preserves_the_picture_and_sharpens_edges_without_halos(
     detailed: Path, tmp_path: Path
 ) -> None:
     upscale_picture(detailed, scale=4, out=tmp_path / "sharp.png")
@@ -47,7 +47,7 @@ def test_a_tall_picture_is_enlarged_in_bands_without_a_seam(tmp_path: Path) -> N
     assert np.abs(np.diff(rows, 2, axis=0)).mean(1)[505:518].max() < 3
 
 
-def test_enlarging_keeps_transparency(tmp_path: Path) -> None:
+def test_enlarging_preserves_transparency(tmp_path: Path) -> None:
     source = tmp_path / "glass.png"
     Image.new("RGBA", (20, 20), (200, 0, 0, 90)).save(source)
     upscale_picture(source, scale=2, out=tmp_path / "a.webp")

@@ -68,7 +68,7 @@ def test_several_pictures_stand_side_by_side_in_their_order(tmp_path: Path) -> N
     assert [int(column.argmax()) for column in columns] == [0, 1, 2]
 
 
-def test_a_prompt_without_a_known_word_still_keeps_the_picture(given: Path) -> None:
+def test_a_prompt_without_a_known_word_does_not_change_the_picture(given: Path) -> None:
     before, after = read_picture(given).astype(float), edit(given, "zzz qqq")
     assert correlation(before, after) > 0.8
 
@@ -84,7 +84,7 @@ def test_a_prompt_without_a_known_word_still_keeps_the_picture(given: Path) -> N
         (1024, 1024, "99:1", (2048, 512)),
     ],
 )
-def test_an_aspect_ratio_changes_the_shape_and_keeps_the_pixels(
+def test_an_aspect_ratio_changes_the_shape_and_preserves_the_pixels(
     width: int, height: int, ratio: str | None, size: tuple[int, int]
 ) -> None:
     assert choose_size({"width": width, "height": height, "aspectRatio": ratio}) == size

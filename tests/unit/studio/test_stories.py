@@ -40,7 +40,7 @@ def told(prompt: str, seed: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_a_story_keeps_to_the_nouns_of_its_prompt(prompt: str) -> None:
+def test_a_story_uses_the_nouns_of_its_prompt(prompt: str) -> None:
     story = told(prompt)
     words = " ".join(
         [story["logline"], *(scene["description"] for scene in story["scenes"])]

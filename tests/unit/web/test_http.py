@@ -27,7 +27,7 @@ def test_a_wait_is_at_most_a_minute(prefer: str, seconds: float) -> None:
     assert parse_wait_seconds(prefer) == seconds
 
 
-def test_nobody_waits_unasked() -> None:
+def test_without_a_prefer_header_no_request_waits() -> None:
     assert parse_wait_seconds("") == 0
 
 
