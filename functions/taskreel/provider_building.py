@@ -15,7 +15,7 @@ from taskreel.adapters.external_synchrony import DurableProvider
 from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
 from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
-from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.config import ConfigurationError, Settings

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cloudtasks.worker import QUEUE, Worker
+from taskreel_cloud_tasks.delivery_history import OutgoingRequest
 from taskreel_cloud_tasks.engine import Engine
-from taskreel_cloud_tasks.history import OutgoingRequest
 from taskreel_cloud_tasks.http_client import HttpClient, SendError
 from taskreel_cloud_tasks.http_request import apply_uri_override, encode_url
 from taskreel_cloud_tasks.messages import (

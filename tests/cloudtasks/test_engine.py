@@ -12,10 +12,10 @@ import pytest
 from cloudtasks.worker import LOCATION, QUEUE, Bench, http_task, make_bench
 from taskreel_cloud_tasks.api_errors import ApiError, Code
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.delivery_history import EventKind, HandlerResponse
 from taskreel_cloud_tasks.engine import Engine
 from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.faults import NO_FAULTS, Faults
-from taskreel_cloud_tasks.history import EventKind, HandlerResponse
 from taskreel_cloud_tasks.http_client import SendError
 from taskreel_cloud_tasks.messages import (
     HttpRequest,

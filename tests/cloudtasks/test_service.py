@@ -15,8 +15,8 @@ from google.cloud import tasks_v2, tasks_v2beta3
 from cloudtasks.remote import Remote
 from cloudtasks.worker import LOCATION, QUEUE, Worker, http_task
 from taskreel_cloud_tasks.clock import SECOND
+from taskreel_cloud_tasks.delivery_history import EventKind, HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.engine_config import EngineConfig
-from taskreel_cloud_tasks.history import EventKind, HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.messages import (
     HttpRequest,
     Queue,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
+from taskreel_cloud_tasks.delivery_history import EventKind, OutgoingRequest
 from taskreel_cloud_tasks.dispatch_slots import DispatchSlots
 from taskreel_cloud_tasks.file_descriptors import is_own_shortage
-from taskreel_cloud_tasks.history import EventKind, OutgoingRequest
 from taskreel_cloud_tasks.http_client import HttpClient, SendError, ShortageError
 from taskreel_cloud_tasks.messages import RetryConfig, State
 

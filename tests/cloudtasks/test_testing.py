@@ -14,7 +14,7 @@ from google.cloud import tasks_v2beta3
 
 from cloudtasks.worker import serving
 from taskreel_cloud_tasks.clients import connect
-from taskreel_cloud_tasks.history import HandlerResponse
+from taskreel_cloud_tasks.delivery_history import HandlerResponse
 from taskreel_cloud_tasks.testing import CloudTasksEmulator, DeliveredTask
 
 URL = "https://shop.example/send"

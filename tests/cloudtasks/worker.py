@@ -13,9 +13,9 @@ from typing import Any
 import httptools
 
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.delivery_history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.engine import Engine
 from taskreel_cloud_tasks.engine_config import EngineConfig
-from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.http_client import SendError
 from taskreel_cloud_tasks.journal import Journal
 from taskreel_cloud_tasks.messages import HttpRequest, Queue, Task

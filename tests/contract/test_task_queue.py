@@ -20,7 +20,7 @@ from taskreel.app.messages.job_task import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
-from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.delivery_history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.messages import Queue, RateLimits, RetryConfig
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from virtual_time import VirtualTime

@@ -26,7 +26,7 @@ from taskreel import service_building
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.config import Settings
 from taskreel.domain.job_status import Status
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.jobtypes import JOB_TYPES, find_job_type
 
 FENCES = documents.fences()

@@ -13,7 +13,7 @@ import pytest
 
 from functions.job_requests import IMAGE, NOOP, read_balance, read_job, submit_job
 from simulation.chaos import InstanceStore
-from simulation.faults import Outage
+from simulation.system_faults import Outage
 from simulation.world import KEY, World, running
 from taskreel.app.jobs import dependencies
 from taskreel.domain.errors import PermanentError

@@ -18,7 +18,7 @@ from taskreel.domain.task_signature import sign_task
 from taskreel.web.http import read_body
 from taskreel.web.task_tokens import TaskTokenRules
 from taskreel.web.tasks import InternalApp, InternalKeys
-from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.delivery_history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.messages import HttpRequest, OidcToken, Queue, Task
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 

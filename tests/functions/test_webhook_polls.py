@@ -8,7 +8,7 @@ import pytest
 
 from functions.fake_providers import KITE, StartProviders
 from functions.job_requests import read_job, submit_job
-from taskreel.adapters.providers.webhooks import (
+from taskreel.adapters.providers.provider_webhooks import (
     WEBHOOK_POLL_AFTER,
     WebhookTarget,
     choose_poll_after,

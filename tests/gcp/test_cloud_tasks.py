@@ -22,7 +22,7 @@ from taskreel.domain.errors import QueueError
 from taskreel.domain.task_signature import sign_task
 from taskreel.ports import Task
 from taskreel.web.http import read_trace
-from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.delivery_history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import free_port

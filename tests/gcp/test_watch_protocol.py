@@ -13,8 +13,8 @@ from google.cloud.firestore_v1.types import document, firestore, write
 
 from taskreel.adapters.gcp.firestore.buffer import Document
 from taskreel.adapters.gcp.firestore.database import Database
+from taskreel.adapters.gcp.firestore.listen_stream import DocumentWatcher
 from taskreel.adapters.gcp.firestore.store import FirestoreStore
-from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Collection
 

@@ -11,7 +11,9 @@ from random import Random
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from simulation.faults import (
+from simulation.mortal_store import MortalStore
+from simulation.scripted_provider import ScriptedProvider
+from simulation.system_faults import (
     INPUT_LIMITS,
     ROOM_BYTES,
     Outage,
@@ -19,8 +21,6 @@ from simulation.faults import (
     SteppedClock,
     read_facts,
 )
-from simulation.mortal_store import MortalStore
-from simulation.scripted_provider import ScriptedProvider
 from simulation.world import Inline, settings
 from taskreel import wiring
 from taskreel.adapters.external_synchrony import DurableProvider, DurableResponses, DurableTasks

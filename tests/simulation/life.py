@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 )
 
 from simulation.chaos import Chaos, InstanceStore
-from simulation.faults import ROOM_BYTES, InputFile, Outage
 from simulation.scripted_provider import LATE_SECONDS
+from simulation.system_faults import ROOM_BYTES, InputFile, Outage
 from taskreel.app.audit.job_rules import has_right_wake_time
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import GrantOrder, grant_credits

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from simulation.faults import Outage
 from simulation.life import UNSTORED, FreeLife, PaidLife
 from simulation.mortal_store import MortalStore
+from simulation.system_faults import Outage
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel_job
 from taskreel.domain.job_status import Status

@@ -14,7 +14,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_status import StoredStatus
 from taskreel.domain.pipeline import StepRun
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import TriedProvider, UnitRun
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown
 from taskreel.domain.webhook import WebhookSubscription

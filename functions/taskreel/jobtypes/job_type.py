@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.value import Value, record
 from taskreel.jobtypes.fields import (
     FPS,

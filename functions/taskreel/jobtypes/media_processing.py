@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.value import Value, validation_error
 from taskreel.jobtypes.fields import (
     FPS,

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline, Step
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.value import Value
 from taskreel.jobtypes.ai_processing import MUSIC_CREDITS
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS

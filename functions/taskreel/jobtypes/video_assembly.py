@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.jobtypes.fields import FilmFormat, MediaUrl, sort_by_order
 from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import AliasChoices, Field, model_validator
 
 from taskreel.domain.credits import format_credits
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import FilmQuality, Prompt, Resolution
 from taskreel.jobtypes.given_story import (

@@ -20,7 +20,7 @@ from taskreel.ports.files import (
     ProbeFile,
     WorkDirs,
 )
-from taskreel.ports.messages import (
+from taskreel.ports.outgoing_messages import (
     QueueStats,
     SendWebhook,
     Task,

@@ -40,7 +40,7 @@ async def read_job(request: Request) -> Response:
     services = found.context.services
     job = found.job
     if found.wait_seconds:
-        from taskreel.web.job_events import wait_for_end  # of few requests: cold start
+        from taskreel.web.wait_for_end import wait_for_end  # of few requests: cold start
 
         job = await wait_for_end(services, job, found.wait_seconds)
     return JsonResponse(await build_job_view(services, job, found.context.base_url))

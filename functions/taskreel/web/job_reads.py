@@ -25,7 +25,6 @@ from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import registered_names
 from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
-from taskreel.web.job_events import wait_for_end
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_rows import build_job_rows
 from taskreel.web.openapi import (
@@ -45,6 +44,7 @@ from taskreel.web.responses import (
     build_result_view,
 )
 from taskreel.web.route_parameters import Authenticated, RequestedJob
+from taskreel.web.wait_for_end import wait_for_end
 
 _DEEP = {
     "name": "deep",

@@ -219,7 +219,7 @@ async def respond_with_job(
     if submitted.rate is not None:
         report_rate(submitter.scope, WRITES, submitted.rate)
     if submitter.wait_seconds:
-        from taskreel.web.job_events import wait_for_end  # of few requests: cold start
+        from taskreel.web.wait_for_end import wait_for_end  # of few requests: cold start
 
         job = await wait_for_end(services, job, submitter.wait_seconds)
     view = await build_job_view(services, job, submitter.context.base_url)

@@ -21,7 +21,7 @@ from taskreel.domain.webhook import WebhookAnswer
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
 from taskreel.web.alerts import build_alerts_view, build_test_view
 from taskreel.web.audit import AuditPage, build_entry_view
-from taskreel.web.deployment import build_deployment_view
+from taskreel.web.console_links import build_deployment_view
 from taskreel.web.erasures import ErasureForecast, build_erasure_view
 from taskreel.web.model_performance import ModelDaysView, build_model_day_view
 from taskreel.web.operations import (

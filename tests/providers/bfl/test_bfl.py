@@ -19,7 +19,7 @@ from providers.fake_provider import Fault
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.bfl.adapter import BlackForestLabs
 from taskreel.adapters.providers.bfl.webhook import verify_webhook
-from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget
 from taskreel.domain.errors import PermanentError, UnauthenticatedError
 from taskreel.ports import Capability, Done
 

@@ -19,7 +19,7 @@ from providers.fake_provider import Fault, build_png
 from providers.fal.fake import FakeFal, build_jwks, sign_webhook
 from taskreel.adapters.providers.fal.adapter import Fal
 from taskreel.adapters.providers.fal.webhook import verify_webhook
-from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget
 from taskreel.domain.errors import PermanentError, UnauthenticatedError
 from taskreel.ports import Capability
 

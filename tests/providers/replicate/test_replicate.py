@@ -16,9 +16,9 @@ from providers.case import (
 )
 from providers.fake_provider import Fault, build_png
 from providers.replicate.fake import REAL_ESRGAN, FakeReplicate, sign_webhook
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget
 from taskreel.adapters.providers.replicate.adapter import Replicate
 from taskreel.adapters.providers.replicate.webhook import verify_webhook
-from taskreel.adapters.providers.webhooks import WebhookTarget
 from taskreel.domain.errors import PermanentError, RateLimitedError, UnauthenticatedError
 from taskreel.ports import Capability
 

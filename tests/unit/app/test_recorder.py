@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simulation.chaos import InstanceStore
-from simulation.faults import Outage
+from simulation.system_faults import Outage
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import INDEXES
 from taskreel.app.records.recorder import Recorder

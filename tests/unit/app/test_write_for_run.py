@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simulation.chaos import InstanceStore
-from simulation.faults import Outage
+from simulation.system_faults import Outage
 from simulation.world import settings as world_settings
 from taskreel import wiring
 from taskreel.adapters.local.sqlite import SqliteStore

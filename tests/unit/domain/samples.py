@@ -12,7 +12,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun, UnitState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from taskreel.domain.claim import (
 from taskreel.domain.errors import Category
 from taskreel.domain.job import MOST_LOST_RUNS, Job
 from taskreel.domain.job_status import NEXT_STATUSES, Status
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 from unit.domain.samples import LEASE, NOW, SECOND, error, job, statuses, times, unit, unit_runs
 

@@ -11,7 +11,7 @@ from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import FailedAttempt
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.value import StoredValue
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from taskreel.domain.errors import Category
 from taskreel.domain.job_status import Status
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.run_outcome import (
     Again,
     Completed,

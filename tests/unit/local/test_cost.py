@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from taskreel.adapters.providers.bfl import adapter as bfl
 from taskreel.adapters.providers.google import adapter as google
+from taskreel.adapters.providers.provider_webhooks import WEBHOOK_POLL_AFTER
 from taskreel.adapters.providers.replicate import adapter as replicate
-from taskreel.adapters.providers.webhooks import WEBHOOK_POLL_AFTER
 from taskreel.app.jobs.output_files import _file_suffix
 from taskreel_local.cli.cost_command import cost
 from taskreel_local.cli.cost_model import Bill, Line, monthly_bill

@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from taskreel.adapters.providers.webhooks import check_timestamp, read_header, webhook_error
+from taskreel.adapters.providers.provider_webhooks import (
+    check_timestamp,
+    read_header,
+    webhook_error,
+)
 
 
 def verify_standard_webhook(

@@ -45,7 +45,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
-from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import record

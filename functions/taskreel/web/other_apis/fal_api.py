@@ -32,8 +32,14 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.webhook import MessageForm
 from taskreel.web.auth import AuthenticatedRequest
-from taskreel.web.job_events import wait_for_end
 from taskreel.web.other_apis import fal_files
+from taskreel.web.other_apis.client_requests import (
+    ClientWebhook,
+    SubmittedModel,
+    authenticate_client,
+    read_object,
+    submit_model,
+)
 from taskreel.web.other_apis.fal_request import (
     RUNNING,
     build_result,
@@ -42,14 +48,8 @@ from taskreel.web.other_apis.fal_request import (
 )
 from taskreel.web.other_apis.followed_jobs import FollowedJobs
 from taskreel.web.other_apis.model_names import find_model
-from taskreel.web.other_apis.submission import (
-    ClientWebhook,
-    SubmittedModel,
-    authenticate_client,
-    read_object,
-    submit_model,
-)
 from taskreel.web.problems import answer_crash, find_headers, find_status, log_server_fault
+from taskreel.web.wait_for_end import wait_for_end
 
 #: An unchanged status is held so long: the clients ask again at once.
 _HOLD_SECONDS = 1.0

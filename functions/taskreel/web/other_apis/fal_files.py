@@ -33,7 +33,7 @@ from taskreel.web.other_apis.client_files import (
     choose_type,
     store_file,
 )
-from taskreel.web.other_apis.submission import authenticate_client, read_object
+from taskreel.web.other_apis.client_requests import authenticate_client, read_object
 
 _TOKEN_LIFETIME = timedelta(minutes=5)
 _FOLDER = "uploads"

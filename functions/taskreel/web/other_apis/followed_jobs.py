@@ -19,8 +19,8 @@ from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, TaskreelError
 from taskreel.domain.job import Job
-from taskreel.web.job_events import watch_job
 from taskreel.web.live.regular_check import RegularCheck
+from taskreel.web.wait_for_end import watch_job
 
 #: A job that no client has asked for in so long is no longer watched.
 _IDLE_SECONDS = 10.0

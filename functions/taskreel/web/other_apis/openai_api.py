@@ -33,16 +33,16 @@ from taskreel.domain.errors import (
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.web.auth import AuthenticatedRequest
-from taskreel.web.job_events import wait_for_end
-from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
-from taskreel.web.other_apis.openai_edits import read_edit, store_pictures
-from taskreel.web.other_apis.submission import (
+from taskreel.web.other_apis.client_requests import (
     SubmittedModel,
     authenticate_client,
     read_object,
     submit_model,
 )
+from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
+from taskreel.web.other_apis.openai_edits import read_edit, store_pictures
 from taskreel.web.problems import answer_crash, find_headers, find_status, log_server_fault
+from taskreel.web.wait_for_end import wait_for_end
 
 #: Cloud Run ends a request after 300 s; the client itself waits for 600.
 _LONGEST_WAIT = 280.0

@@ -28,7 +28,12 @@ from taskreel.domain.job import Job
 from taskreel.domain.webhook import FINAL_EVENTS, MessageForm, Signature
 from taskreel.web.auth import ApiContext, AuthenticatedRequest
 from taskreel.web.http import parse_wait_seconds
-from taskreel.web.job_events import wait_for_end
+from taskreel.web.other_apis.client_requests import (
+    ClientWebhook,
+    authenticate_client,
+    read_object,
+    submit_model,
+)
 from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
 from taskreel.web.other_apis.replicate_files import create_file, delete_file, read_file
 from taskreel.web.other_apis.replicate_prediction import (
@@ -39,13 +44,8 @@ from taskreel.web.other_apis.replicate_prediction import (
     version_id,
 )
 from taskreel.web.other_apis.replicate_stream import stream_prediction
-from taskreel.web.other_apis.submission import (
-    ClientWebhook,
-    authenticate_client,
-    read_object,
-    submit_model,
-)
 from taskreel.web.problems import install_handlers
+from taskreel.web.wait_for_end import wait_for_end
 
 _PAGE = 100
 #: The clients give up after 60.5 s; the answer needs some of it.

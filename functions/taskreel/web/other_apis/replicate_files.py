@@ -17,8 +17,8 @@ from taskreel.domain.errors import InvalidError
 from taskreel.domain.upload import Upload
 from taskreel.web.http import read_body
 from taskreel.web.other_apis.client_files import MOST_FILE_BYTES, SentFile, store_file
+from taskreel.web.other_apis.client_requests import authenticate_client
 from taskreel.web.other_apis.form_parts import parse_form
-from taskreel.web.other_apis.submission import authenticate_client
 
 
 async def create_file(request: Request) -> Response:

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from taskreel_cloud_tasks.api_errors import Code
 from taskreel_cloud_tasks.clock import SECOND
-from taskreel_cloud_tasks.history import HandlerResponse
+from taskreel_cloud_tasks.delivery_history import HandlerResponse
 from taskreel_cloud_tasks.messages import Status
 
 _CODES: dict[int, Code] = {

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from taskreel_cloud_tasks.history import OutgoingRequest
+from taskreel_cloud_tasks.delivery_history import OutgoingRequest
 from taskreel_cloud_tasks.messages import Status
 from taskreel_cloud_tasks.stored_task import StoredTask
 

@@ -15,8 +15,8 @@ from taskreel_cloud_tasks.api_methods import ApiMethods
 from taskreel_cloud_tasks.clock import VirtualClock
 from taskreel_cloud_tasks.codec_field import FieldValueError
 from taskreel_cloud_tasks.codec_scalars import Duration, Timestamp
+from taskreel_cloud_tasks.delivery_history import Delivery, Event, HandlerResponse
 from taskreel_cloud_tasks.faults import Faults
-from taskreel_cloud_tasks.history import Delivery, Event, HandlerResponse
 
 _FAULTS = frozenset(field.name for field in dataclasses.fields(Faults))
 

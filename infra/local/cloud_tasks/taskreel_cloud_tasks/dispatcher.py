@@ -8,8 +8,8 @@ from dataclasses import replace
 from taskreel_cloud_tasks.attempt_outcome import AttemptOutcome
 from taskreel_cloud_tasks.attempt_run import AttemptRun, AttemptTimes
 from taskreel_cloud_tasks.clock import SECOND, Timer
+from taskreel_cloud_tasks.delivery_history import Delivery, EventKind
 from taskreel_cloud_tasks.engine_context import EngineContext
-from taskreel_cloud_tasks.history import Delivery, EventKind
 from taskreel_cloud_tasks.http_client import SendError, ShortageError
 from taskreel_cloud_tasks.http_request import build_request
 from taskreel_cloud_tasks.journal import queue_to_journal

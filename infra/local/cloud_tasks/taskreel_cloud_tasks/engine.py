@@ -23,6 +23,7 @@ from taskreel_cloud_tasks.api_errors import (
     task_no_longer_exists,
 )
 from taskreel_cloud_tasks.clock import Clock, RealClock, VirtualClock
+from taskreel_cloud_tasks.delivery_history import EventKind, History
 from taskreel_cloud_tasks.dispatch_slots import DispatchSlots
 from taskreel_cloud_tasks.dispatcher import QueueDispatcher
 from taskreel_cloud_tasks.due_work import advance_clock, finish_attempts, run_due_work
@@ -30,7 +31,6 @@ from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.engine_context import EngineContext, Sender
 from taskreel_cloud_tasks.faults import NO_FAULTS, Faults
 from taskreel_cloud_tasks.file_descriptors import connection_limit
-from taskreel_cloud_tasks.history import EventKind, History
 from taskreel_cloud_tasks.http_client import HttpClient
 from taskreel_cloud_tasks.http_request import TokenIssuer
 from taskreel_cloud_tasks.journal import Journal, MemoryJournal, queue_from_journal

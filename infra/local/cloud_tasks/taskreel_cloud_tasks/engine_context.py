@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Protocol
 
 from taskreel_cloud_tasks.clock import Clock
+from taskreel_cloud_tasks.delivery_history import HandlerResponse, History, OutgoingRequest
 from taskreel_cloud_tasks.dispatch_slots import DispatchSlots
 from taskreel_cloud_tasks.faults import NO_FAULTS, Faults
-from taskreel_cloud_tasks.history import HandlerResponse, History, OutgoingRequest
 from taskreel_cloud_tasks.http_request import TokenIssuer
 from taskreel_cloud_tasks.journal import Journal
 

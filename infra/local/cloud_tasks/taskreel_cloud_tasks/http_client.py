@@ -18,8 +18,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httptools
 
+from taskreel_cloud_tasks.delivery_history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.file_descriptors import connection_limit, is_own_shortage
-from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
-from taskreel_cloud_tasks.history import OutgoingRequest
+from taskreel_cloud_tasks.delivery_history import OutgoingRequest
 from taskreel_cloud_tasks.messages import (
     AppEngineHttpRequest,
     AppEngineRouting,

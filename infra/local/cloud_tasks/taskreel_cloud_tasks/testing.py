@@ -21,8 +21,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from taskreel_cloud_tasks.delivery_history import Delivery, HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.faults import Faults
-from taskreel_cloud_tasks.history import Delivery, HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.http_client import HttpClient, SendError
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig

@@ -116,7 +116,9 @@ class Numbers:
         0, "0 or 1", "1: WEBHOOK_SECRETS names the providers that have webhooks"
     )
     safety_poll_seconds: float = _declare_number(
-        15, "s", "a poll all the same: WEBHOOK_POLL_AFTER in adapters/providers/webhooks.py"
+        15,
+        "s",
+        "a poll all the same: WEBHOOK_POLL_AFTER in provider_webhooks.py",
     )
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
     from taskreel.adapters.gcp.firestore.database import Database
+    from taskreel.adapters.gcp.firestore.listen_stream import DocumentWatcher
     from taskreel.adapters.gcp.firestore.transaction_groups import TransactionGroups
-    from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -160,7 +160,7 @@ class FirestoreStore:
 
     def _open_watcher(self) -> DocumentWatcher:
         if self._watcher is None:
-            from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
+            from taskreel.adapters.gcp.firestore.listen_stream import DocumentWatcher
 
             self._watcher = DocumentWatcher(self._connect())
         return self._watcher

@@ -21,8 +21,8 @@ from taskreel.adapters.providers.provider_errors import (
     no_output_error,
     operation_failed_error,
 )
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget, choose_poll_after
 from taskreel.adapters.providers.ratios import choose_ratio
-from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, Pending
 

@@ -7,7 +7,11 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime
 
-from taskreel.adapters.providers.webhooks import read_header, read_operation_id, webhook_error
+from taskreel.adapters.providers.provider_webhooks import (
+    read_header,
+    read_operation_id,
+    webhook_error,
+)
 
 
 def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:

@@ -27,8 +27,8 @@ from taskreel.adapters.providers.provider_errors import (
     no_output_error,
     operation_failed_error,
 )
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget, choose_poll_after
 from taskreel.adapters.providers.transcripts import read_scribe, save_transcript
-from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
 from taskreel.ports import Capability, Done, Generation, Input, Pending
 
 QUEUE_URL, REST_URL = "https://queue.fal.run", "https://rest.fal.ai"

@@ -11,7 +11,7 @@ from datetime import datetime
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from taskreel.adapters.providers.webhooks import (
+from taskreel.adapters.providers.provider_webhooks import (
     check_timestamp,
     read_header,
     read_operation_id,

@@ -21,7 +21,7 @@ import httpx
 
 from taskreel.adapters.providers import payloads
 from taskreel.adapters.providers.file_uploads import FileUploads
-from taskreel.adapters.providers.google.files import GoogleFiles
+from taskreel.adapters.providers.google.gemini_files import GoogleFiles
 from taskreel.adapters.providers.google.interactions import (
     FAILED,
     build_interaction,

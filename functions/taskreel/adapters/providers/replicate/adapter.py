@@ -24,7 +24,7 @@ from taskreel.adapters.providers.provider_errors import (
     no_output_error,
     operation_failed_error,
 )
-from taskreel.adapters.providers.webhooks import WebhookTarget, choose_poll_after
+from taskreel.adapters.providers.provider_webhooks import WebhookTarget, choose_poll_after
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Input, Pending
 

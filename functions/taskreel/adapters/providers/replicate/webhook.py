@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from taskreel.adapters.providers.provider_webhooks import read_operation_id
 from taskreel.adapters.providers.standard_webhooks import verify_standard_webhook
-from taskreel.adapters.providers.webhooks import read_operation_id
 
 
 def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:

@@ -18,17 +18,17 @@ from starlette.types import Receive, Scope, Send
 from taskreel_local.emulators.storage import signed_urls
 from taskreel_local.emulators.storage.buckets import Buckets, ListingRequest
 from taskreel_local.emulators.storage.downloads import download_response
+from taskreel_local.emulators.storage.object_uploads import (
+    Chunk,
+    UploadSessions,
+    expected_checksums,
+    parse_multipart,
+)
 from taskreel_local.emulators.storage.storage_errors import StorageError
 from taskreel_local.emulators.storage.stored_object import (
     Preconditions,
     StoredObject,
     parse_integer,
-)
-from taskreel_local.emulators.storage.uploads import (
-    Chunk,
-    UploadSessions,
-    expected_checksums,
-    parse_multipart,
 )
 
 

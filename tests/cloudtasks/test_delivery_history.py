@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from cloudtasks.worker import Bench, make_bench
-from taskreel_cloud_tasks.engine_config import EngineConfig
-from taskreel_cloud_tasks.history import (
+from taskreel_cloud_tasks.delivery_history import (
     MOST_BYTES,
     Delivery,
     HandlerResponse,
     History,
     OutgoingRequest,
 )
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.messages import HttpRequest
 
 
