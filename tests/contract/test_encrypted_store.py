@@ -1,4 +1,4 @@
-"""What an encrypted store writes, on each adapter; the Store suite runs over it as well."""
+"""The documents of an encrypted store, on each adapter; the Store suite runs over it as well."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def grant(admin: httpx.AsyncClient, project: str, amount: int, **more: Any
 
 
 async def read_numbers(client: httpx.AsyncClient, project: str) -> tuple[int, int, int]:
-    """What is available, held and captured of the project's account."""
+    """The credits that are available, held and captured of the project's account."""
     found = (await client.get(f"{PROJECTS}/{project}/credits")).json()
     assert found["userId"] == f"project:{project}"
     expired = found.get("expired", 0)

@@ -1,4 +1,4 @@
-"""When alerts are announced, and that Cloud Monitoring's policies have the same conditions."""
+"""The conditions of alerts, and that Cloud Monitoring's policies have the same conditions."""
 
 from __future__ import annotations
 

@@ -6,8 +6,10 @@ import os
 from typing import Annotated, Any
 
 import jwt
-import redis.asyncio  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
-from celery_tasks import BROKER, COMPLETED, app, generate  # type: ignore[import-not-found]  # beside this file
+
+# Both are in the peer's own environment, or beside this file.
+import redis.asyncio  # type: ignore[import-not-found, unused-ignore]
+from celery_tasks import BROKER, COMPLETED, app, generate  # type: ignore[import-not-found]
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field
 
@@ -32,7 +34,7 @@ class Submission(BaseModel):
 
 
 def caller(authorization: Annotated[str, Header()] = "") -> str:
-    """Who the token names."""
+    """The user that the token names."""
     try:
         claims = jwt.decode(
             authorization.removeprefix("Bearer "), os.environ["JWT_SECRET"], algorithms=["HS256"]
@@ -62,5 +64,5 @@ def find(job_id: str, user: Caller) -> dict[str, Any]:
 
 @api.get("/completed")
 async def completed() -> dict[str, int]:
-    """How many jobs are done."""
+    """The number of jobs that are done."""
     return {"completed": int(await _redis.get(COMPLETED) or 0)}

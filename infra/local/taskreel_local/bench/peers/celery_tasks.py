@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 import redis  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
-from celery import Celery  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
+
+# In the peer's own environment.
+from celery import Celery  # type: ignore[import-not-found, unused-ignore]
 
 BROKER = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}/0"
 COMPLETED = "completed"
