@@ -162,7 +162,7 @@ class Telemetry:
             yield span
 
     def _sample_parent(self, parent: SpanContext | None) -> SpanContext | None:
-        """A caller's span, which anybody may call sampled: then our own sampler decides.
+        """A caller's span, which any client may call sampled: then our own sampler decides.
 
         By an id of ours, since a caller could choose theirs so that a ratio takes it.
         """

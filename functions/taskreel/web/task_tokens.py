@@ -36,7 +36,7 @@ class TaskTokens:
     async def check(self, authorization: str) -> None:
         """Raise UnauthenticatedError unless the token is Google's, for us, of our account."""
         if authorization.strip().endswith(_REMOVED_SIGNATURE):
-            # Anybody can write these words: they are no proof that Cloud Run has checked it.
+            # Any sender can write these words: they are no proof that Cloud Run has checked it.
             raise UnauthenticatedError(
                 "X-Internal-Api-Key is missing or wrong, and Cloud Run removed the signature of "
                 "the token, so that it cannot be verified here."

@@ -1,6 +1,6 @@
 """The store of one process in one SQLite file: values in memory, one commit for many transactions.
 
-**One owner.** The process that opens the file locks it until it closes it, so nobody else changes
+**One owner.** The process that opens the file locks it until it closes it, so no other changes
 what is stored: a value that was read or written here may be answered from memory for as long as
 there is room. A second process is refused.
 
@@ -19,7 +19,7 @@ they ran, and never one without an earlier one: the file always holds a state in
 once was.
 
 **Nothing leaves before it is safe.** After a crash the file holds all transactions up to some
-moment, and what came later never happened. That is sound only if nobody outside has heard of the
+moment, and what came later never happened. That is sound only if no one outside has heard of the
 later ones: `durable()` is awaited before a response is sent, before a provider is asked for paid
 work and before a task is given to an outside queue (`adapters.external_synchrony`, for all callers
 at one place). In between nothing waits for the disk: the next step of a job may build on a write
@@ -424,7 +424,7 @@ def _increase_value(
         return None
     try:
         return collection.increase(value, amounts)
-    except ValueError:  # a number is not valid any more: the next reader is told so
+    except ValueError:  # a number is not valid any more: the next reader gets the error
         return None
 
 

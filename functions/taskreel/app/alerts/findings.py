@@ -205,7 +205,7 @@ async def _find_breakers(services: Services, state: AlertState, now: datetime) -
 def _awaits_probe(breaker: Breaker, now: datetime) -> bool:
     """True for a breaker that the next job probes: only its success ends the pause.
 
-    A model that no job has asked for in an hour holds up nobody.
+    A model that no job has asked for in an hour holds up no job.
     """
     is_half_open = breaker.state_at(now) is BreakerState.HALF_OPEN
     return is_half_open and breaker.probe_at is not None and now - breaker.probe_at < _UNASKED

@@ -1,7 +1,7 @@
 """The rules on work that a job took over from the jobs that it replays: it was done and paid for.
 
 Work that is taken over costs nothing where it arrives, so the books of that one job cannot tell
-if anybody has paid. These rules compare it with the job that made it, and add up the lineage.
+if anyone has paid. These rules compare it with the job that made it, and add up the lineage.
 """
 
 from __future__ import annotations

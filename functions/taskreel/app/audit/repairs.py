@@ -54,7 +54,7 @@ async def _wake_job(services: Services, violation: Violation) -> str | None:
         now = services.clock.now()
         if job is None or job.has_unknown_state or has_right_wake_time(job):
             return None
-        # Its last change stays as it was: that a task of it is waiting is told by that.
+        # Its last change stays as it was: that a task of it is waiting is known by that.
         wake_at = now if job.wake_at is None else None
         store_job(tx, job.with_changes(job.updated_at, wake_at=wake_at))
         _record(services, tx, violation)

@@ -118,8 +118,8 @@ class Recorder:
     async def flush(self) -> None:
         """Store what has been counted. What cannot be stored now is stored with the next.
 
-        A caller that is cancelled, as a reader by its time limit, does not end it: nobody could
-        tell if the numbers under way were stored.
+        A caller that is cancelled, as a reader by its time limit, does not end it: it could not
+        be known if the numbers under way were stored.
         """
         self._count_changes()
         if self._timer is not None:

@@ -44,7 +44,7 @@ def cost(
 ) -> None:
     """Print the monthly bill on Google Cloud, from counted operations and a dated price list.
 
-    Numbers that nobody can count in advance, such as how often clients ask, are assumed:
+    Numbers that cannot be counted in advance, such as how often clients ask, are assumed:
     `--sources` lists them, `--set client_poll_seconds=0` replaces one.
     """
     values, kinds = numbers

@@ -6,9 +6,8 @@ import os
 import time
 from typing import Any
 
-import redis  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
-
-# In the peer's own environment.
+# Both are in the peer's own environment.
+import redis  # type: ignore[import-not-found, unused-ignore]
 from celery import Celery  # type: ignore[import-not-found, unused-ignore]
 
 BROKER = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}/0"
