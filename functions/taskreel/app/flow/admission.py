@@ -1,5 +1,7 @@
 """Admit waiting jobs: to a slot of their owner's, and to the room that they need.
 
+A job that finds both at its submission does not wait: `slots.place_job`.
+
 The end of a job frees its slot in its own commit; what follows here is safe to repeat and to
 lose. Two ends at once find the same waiting job; the transaction of one admits it, and the other
 looks for the next. Should a process die in between, the sweep admits.

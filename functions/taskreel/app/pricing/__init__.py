@@ -1,0 +1,1 @@
+"""The plan of a submission: its units, their providers, and the price in credits and dollars."""

@@ -1,0 +1,1 @@
+"""The generation providers: which one serves a unit, and what follows when it fails."""

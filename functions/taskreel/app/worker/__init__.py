@@ -1,0 +1,1 @@
+"""The processing of tasks, and the sweep that makes up for what was lost."""
