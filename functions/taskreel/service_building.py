@@ -55,7 +55,7 @@ from taskreel.store_collections import DATA_KEYS
 
 if TYPE_CHECKING:
     from taskreel.adapters.gcp.queue_locations import ReadDrained
-    from taskreel.adapters.local.memory_queue import Deliver
+    from taskreel.adapters.local.memory_tasks import Deliver
     from taskreel.domain.job import Job
 
 _PROBE_SECONDS = 60.0

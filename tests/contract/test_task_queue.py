@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.adapters.local.memory_queue import Delivery
-from taskreel.adapters.local.memory_tasks import MemoryTasks
+from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.app.messages.job_task import build_task
 from taskreel.domain.errors import QueueError

@@ -64,7 +64,6 @@ EMBEDDED = {
     "adapters/external_synchrony.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/memory_tasks.py",
-    "adapters/local/memory_queue.py",
     "adapters/providers/catalogue.py",
 }
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}

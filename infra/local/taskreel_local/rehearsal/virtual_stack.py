@@ -18,8 +18,7 @@ from typing import Any
 import yaml
 
 from taskreel import wiring
-from taskreel.adapters.local.memory_queue import Delivery
-from taskreel.adapters.local.memory_tasks import MemoryTasks
+from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.submit import JobRequest, submit_job
