@@ -175,15 +175,23 @@ def _shorten_address(url: str) -> str:
     return f"{address[:30]}…{address[31 - _LONGEST_LABEL :]}"
 
 
-async def find_artifact(services: Services, user_id: str, reference: str) -> Artifact:
-    """The file `job:{jobId}/{artifact}`; only the user's own jobs are found."""
+async def find_source(services: Services, user_id: str, reference: str) -> tuple[Job, str]:
+    """The job of `job:{jobId}/{artifact}`, and the artifact's name, empty for the first.
+
+    Only the user's own jobs are found. Raises PermanentError for any other.
+    """
     job_id, _, name = reference.removeprefix("job:").partition("/")
     try:
-        source = await find_job(services, Caller(user_id=user_id), job_id)
+        return await find_job(services, Caller(user_id=user_id), job_id), name
     except NotFoundError as error:
         raise PermanentError(
             f"{reference}: you have no job {job_id}.", code="input_not_found"
         ) from error
+
+
+async def find_artifact(services: Services, user_id: str, reference: str) -> Artifact:
+    """The file `job:{jobId}/{artifact}`. Raises PermanentError for one that there is not."""
+    source, name = await find_source(services, user_id, reference)
     for artifact in source.artifacts:
         if artifact.name == name or not name:
             return artifact

@@ -15,8 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import AfterValidator, BaseModel
 
 from taskreel.app.caller import Caller
-from taskreel.app.jobs.input_files import decode_data_url
-from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.input_files import decode_data_url, find_source
 from taskreel.app.jobs.uploads import find_upload
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, PermanentError
@@ -92,8 +91,7 @@ async def _read_hash(services: Services, caller: Caller, reference: str) -> str 
             return hashlib.sha256(data).hexdigest()
         if is_upload_reference(reference):
             return (await find_upload(services, caller, read_upload_id(reference))).sha256
-        job_id, _, name = reference.removeprefix("job:").partition("/")
-        job = await find_job(services, caller, job_id)
+        job, name = await find_source(services, caller.user_id, reference)
     except (NotFoundError, PermanentError):
         return None
     # A job that runs may still replace a file of that name.
