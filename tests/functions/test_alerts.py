@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from functions.job_requests import expect_problem, image_request, submit_job
-from functions.test_webhooks import Receiver
+from functions.webhook_receiver import Receiver
 from simulation.world import World, running, settings
 from streamed_answers import StreamedAnswers
 from taskreel import service_building, wiring

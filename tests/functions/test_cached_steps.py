@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from functions.job_requests import IMAGE, expect_problem, read_balance, read_job, submit_job
+from functions.pipeline_requests import PIPELINE, jobs_of, start
 from functions.test_audit import audit
-from functions.test_pipelines import PIPELINE, jobs_of, start
 from simulation.world import World
 from taskreel.app.jobs import remove
 from taskreel.app.pipelines import child_jobs, pipeline_run

@@ -20,7 +20,7 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
-from functions.test_pipelines import PIPELINE
+from functions.pipeline_requests import PIPELINE
 from providers.fake_provider import build_png
 from simulation.world import World, running, settings
 from taskreel import wiring

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from functions.job_requests import BATCH, read_balance, read_job, submit_job
-from functions.test_pipelines import PIPELINE, ended, fan, jobs_of, start, statuses, step
+from functions.pipeline_requests import PIPELINE, ended, fan, jobs_of, start, statuses, step
 from functions.test_replay import replayed
 from simulation.world import World
 from taskreel.app.jobs import job_ended

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from functions.job_requests import BATCH, submit_job
+from functions.pipeline_requests import ended, fan, jobs_of, start
 from functions.test_audit import audit, change_job, write
 from functions.test_finished_work import cancel, slow_batch
-from functions.test_pipelines import ended, fan, jobs_of, start
 from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World, running
 from taskreel.app.audit.job_rules import Rule

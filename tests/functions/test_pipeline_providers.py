@@ -8,7 +8,7 @@ import pytest
 
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
 from functions.job_requests import expect_problem, read_balance, read_job
-from functions.test_pipelines import PIPELINE, jobs_of
+from functions.pipeline_requests import PIPELINE, jobs_of
 from functions.test_replay import replayed
 from providers.fake_provider import Fault
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from functions.job_requests import read_job, refused_paths
-from functions.test_pipelines import PICTURES, STORY, ended, fan, jobs_of, start, step
+from functions.pipeline_requests import PICTURES, STORY, ended, fan, jobs_of, start, step
 from functions.test_replay import replayed
 from simulation.world import World
 from taskreel.web.responses import JobView

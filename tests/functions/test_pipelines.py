@@ -2,88 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
 from functions.job_requests import expect_problem, read_balance, read_job, refused_paths, submit_job
-from simulation.world import World, running
-from taskreel.domain.job import Job
-from taskreel.domain.job_status import Status
-from taskreel.ports import Query, Store, Transaction
-from taskreel.store_collections import JOBS
+from functions.pipeline_requests import (
+    PICTURES,
+    PIPELINE,
+    STORY,
+    ended,
+    fan,
+    image,
+    jobs_of,
+    start,
+    statuses,
+    step,
+)
+from simulation.world import World
 
 T = TypeVar("T")
-PIPELINE = "/api/jobs/pipeline"
-
-
-def image(mode: str = "noop", **how: Any) -> dict[str, Any]:
-    return {
-        "prompt": "a kite",
-        "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}},
-    }
-
-
-def step(mode: str = "noop", **fields: Any) -> dict[str, Any]:
-    return {"type": "image-generation", "payload": image(mode), **fields}
-
-
-def fan(*modes: str, **fields: Any) -> dict[str, Any]:
-    """A step with a job for each mode."""
-    return {
-        "type": "image-generation",
-        "payload": image("{{item}}"),
-        "forEach": list(modes),
-        **fields,
-    }
-
-
-STORY = {
-    "type": "story-generation",
-    "payload": {"prompt": "a fox builds a boat", "numSequences": 3},
-}
-PICTURES = {
-    "type": "image-generation",
-    "forEach": "{{steps.story.result.scenes}}",
-    "payload": {**image(), "prompt": "{{item.description}}"},
-}
-
-
-async def start(client: httpx.AsyncClient, **steps: Any) -> dict[str, Any]:
-    return await submit_job(client, {"steps": steps}, PIPELINE)
-
-
-async def ended(
-    world: World, client: httpx.AsyncClient, job: dict[str, Any], status: str, seconds: float = 60
-) -> dict[str, Any]:
-    """The job, once it has come to that end."""
-    for _ in range(round(seconds / 2)):
-        await world.advance(2)
-        job = await read_job(client, job)
-        if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
-            break
-    assert job["status"] == status, job["error"]
-    return job
-
-
-async def jobs_of(world: World, parent: str, step_name: str | None = None) -> list[Job]:
-    rows = await world.services.store.query(
-        Query(collection=JOBS, where=(("parentId", "==", parent),))
-    )
-    found = [row.value for row in rows]
-    return sorted(
-        (job for job in found if step_name in {None, job.step}),
-        key=lambda job: (job.parent_round or 0, job.index),
-    )
-
-
-def statuses(jobs: list[Job]) -> list[str]:
-    return [str(job.status) for job in jobs]
 
 
 async def test_a_fan_out_is_as_wide_as_what_the_step_before_made(
@@ -483,62 +422,3 @@ async def test_a_reference_to_nothing_names_itself(world: World, ada: httpx.Asyn
     lost = {"type": "image-generation", "payload": {"prompt": "{{steps.first.result.title}}"}}
     job = await ended(world, ada, await start(ada, first=step(), lost=lost), "FAILED")
     assert "{{steps.first.result.title}} names nothing" in job["error"]["message"]
-
-
-# ── Many ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class Writes:
-    """A store that counts the writes of each document."""
-
-    store: Store
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        return await self.store.transaction(
-            lambda tx: fn(cast(Transaction, _Counted(tx, self.counts)))
-        )
-
-
-@dataclass
-class _Counted:
-    tx: Transaction
-    counts: Counter[str]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.tx, name)
-
-    def set(self, collection: Any, id_: str, data: Any, /, **how: Any) -> None:
-        self.counts[id_] += 1
-        self.tx.set(collection, id_, data, **how)
-
-    def update(self, collection: Any, id_: str, data: Any, /, **how: Any) -> None:
-        self.counts[id_] += 1
-        self.tx.update(collection, id_, data, **how)
-
-
-@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
-async def test_a_pipeline_is_written_at_most_once_a_second_however_many_jobs_it_has(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[Writes] = []
-
-    def wrap(store: Store) -> Store:
-        made.append(Writes(store))
-        return cast(Store, made[0])
-
-    async with running(tmp_path, monkeypatch, wrap=wrap, initial_credits=2000) as world:
-        ada = world.as_user("ada")
-        job = await start(ada, many=fan(*["noop"] * count))
-        began = world.now()
-        job = await ended(world, ada, job, "COMPLETED", 600)
-        seconds = (world.now() - began).total_seconds()
-        assert job["credits"]["captured"] == count
-        # A check is two writes: the lease, and what it saw. A hundred new jobs are one more: their
-        # pipeline is written with them, so that none is added to one that ends meanwhile.
-        assert made[0].counts[job["jobId"]] <= seconds + 5 + count / 100
-        assert (await world.job(job["jobId"])).status is Status.COMPLETED

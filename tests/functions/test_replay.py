@@ -17,7 +17,7 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
-from functions.test_pipelines import (
+from functions.pipeline_requests import (
     PICTURES,
     PIPELINE,
     STORY,

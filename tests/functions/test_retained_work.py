@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from functions.job_requests import BATCH, submit_job
+from functions.pipeline_requests import ended, jobs_of, start, step
 from functions.test_audit import audit, write
 from functions.test_finished_work import slow_batch
-from functions.test_pipelines import ended, jobs_of, start, step
 from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs

@@ -25,7 +25,7 @@ from functions.stored_documents import (
     store_documents,
 )
 from functions.test_rollout import DATA, list_places
-from functions.test_webhooks import Hooked, hooked
+from functions.webhook_receiver import Hooked, hooked
 from simulation.world import World
 from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.domain.job_history import ProviderAnswer, RunAnswers

@@ -13,7 +13,7 @@ import pytest
 
 from functions.job_requests import BATCH, batch_request, image_request, submit_job
 from functions.stored_documents import store_documents
-from functions.test_webhooks import Hooked, Receiver
+from functions.webhook_receiver import Hooked, Receiver
 from simulation.world import World, running
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.webhook_sender import WebhookSender

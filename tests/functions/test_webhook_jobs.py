@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from functions.job_requests import refused_paths
-from functions.test_webhooks import URL, Hooked, hooked, verify
+from functions.webhook_receiver import URL, Hooked, hooked, verify
 
 __all__ = ["hooked"]
 

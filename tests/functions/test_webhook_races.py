@@ -15,7 +15,7 @@ import pytest
 from functions.job_requests import IMAGE, expect_problem, submit_job
 from functions.stored_documents import store_documents
 from functions.test_recovery import kill_and_start
-from functions.test_webhooks import ENDPOINTS, PICTURE, URL, Hooked, Receiver
+from functions.webhook_receiver import ENDPOINTS, PICTURE, URL, Hooked, Receiver
 from simulation.world import running
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.webhook_sender import WebhookSender

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from functions.test_webhooks import Hooked, Receiver
+from functions.webhook_receiver import Hooked, Receiver
 from simulation.world import running
 from streamed_answers import StreamedAnswers
 from taskreel.adapters import webhook_sender

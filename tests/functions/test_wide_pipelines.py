@@ -1,18 +1,25 @@
-"""A pipeline of thousands of jobs holds up nobody: its run gives other tasks their turns."""
+"""A pipeline of thousands of jobs: its run gives other tasks their turns, and writes seldom."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import httpx
 import pytest
 
 from functions.job_requests import NOOP, submit_job
-from functions.test_pipelines import PIPELINE
-from simulation.world import World
+from functions.pipeline_requests import PIPELINE, ended, fan, start
+from simulation.world import World, running
 from taskreel.app.pipelines.child_jobs import read_step_payload
+from taskreel.domain.job_status import Status
+from taskreel.ports import Store, Transaction
+
+T = TypeVar("T")
 
 
 async def test_a_wide_step_is_started_in_turns_with_other_work(
@@ -41,3 +48,59 @@ async def test_a_wide_step_is_started_in_turns_with_other_work(
     await world.advance(1)
     assert in_turn.total() == 600
     assert max(in_turn.values()) <= 21
+
+
+@dataclass
+class Writes:
+    """A store that counts the writes of each document."""
+
+    store: Store
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        return await self.store.transaction(
+            lambda tx: fn(cast(Transaction, _Counted(tx, self.counts)))
+        )
+
+
+@dataclass
+class _Counted:
+    tx: Transaction
+    counts: Counter[str]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tx, name)
+
+    def set(self, collection: Any, id_: str, data: Any, /, **how: Any) -> None:
+        self.counts[id_] += 1
+        self.tx.set(collection, id_, data, **how)
+
+    def update(self, collection: Any, id_: str, data: Any, /, **how: Any) -> None:
+        self.counts[id_] += 1
+        self.tx.update(collection, id_, data, **how)
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_a_pipeline_is_written_at_most_once_a_second_however_many_jobs_it_has(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Writes] = []
+
+    def wrap(store: Store) -> Store:
+        made.append(Writes(store))
+        return cast(Store, made[0])
+
+    async with running(tmp_path, monkeypatch, wrap=wrap, initial_credits=2000) as world:
+        ada = world.as_user("ada")
+        job = await start(ada, many=fan(*["noop"] * count))
+        began = world.now()
+        job = await ended(world, ada, job, "COMPLETED", 600)
+        seconds = (world.now() - began).total_seconds()
+        assert job["credits"]["captured"] == count
+        # A check is two writes: the lease, and what it saw. A hundred new jobs are one more: their
+        # pipeline is written with them, so that none is added to one that ends meanwhile.
+        assert made[0].counts[job["jobId"]] <= seconds + 5 + count / 100
+        assert (await world.job(job["jobId"])).status is Status.COMPLETED

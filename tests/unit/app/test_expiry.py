@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from functions.job_requests import BATCH, IMAGE, image_request, submit_job
+from functions.pipeline_requests import jobs_of
 from functions.stored_documents import store_documents
 from functions.test_audit import audit
-from functions.test_pipelines import jobs_of
 from functions.test_retained_work import DAY, replay_late
 from simulation.world import World, running
 from taskreel.app.services import Rules
