@@ -74,7 +74,7 @@ def finish_job(
     units = changes.get("units", job.units)
     done = sum(unit.credits for unit in units if unit.state is UnitState.DONE)
     spent = changes.get("spent", done)
-    held = job.credits.held
+    held, retention = job.credits.held, rules.retention
     captured = min(spent, held)
     ending: JobChanges = {
         "spent": spent,
@@ -83,7 +83,8 @@ def finish_job(
         ),
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
-        "expire_at": at + rules.retention.of(job),
+        # Few deployments have types with a time of their own.
+        "expire_at": at + (retention.of(job) if retention.by_type else retention.longest),
     }
     merged: JobChanges = {**ending, **changes}
     ended = job.enter_status(status, at, by=by, **merged)
