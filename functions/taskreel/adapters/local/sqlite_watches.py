@@ -127,8 +127,8 @@ class StoreWatches:
         for watch in self._watches:
             watch.woken.set()
         for signs in self._signs.values():
-            for changed in signs:
-                changed.set()
+            for sign in signs:
+                sign.set()
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -140,8 +140,8 @@ class StoreWatches:
         A document is decoded once, however many watches there are.
         """
         for key in self._signs.keys() & written.keys():
-            for changed in self._signs[key]:
-                changed.set()
+            for sign in self._signs[key]:
+                sign.set()
         if not self._watches:
             return
         names = {watch.collection.name for watch in self._watches}
