@@ -170,6 +170,29 @@ def build_params(options: Value, *without: str, **more: Any) -> dict[str, Any]:
     return {**params, **drop_none(**more)}
 
 
+def build_priced_unit(
+    price: LengthPrice,
+    options: Options,
+    max_seconds: int | None,
+    *,
+    capability: Capability,
+    input_urls: tuple[str, ...],
+    name: str,
+    **params: Any,
+) -> Unit:
+    """The call of a request with these options, and `max_seconds` among them, with its hold."""
+    seconds = price.limit_seconds(max_seconds)
+    return Unit(
+        capability=capability,
+        params=build_params(options, "max_seconds", inputSeconds=seconds, **params),
+        credits=price.price_limit(max_seconds),
+        length_price=price,
+        max_seconds=max_seconds,
+        input_urls=input_urls,
+        name=name,
+    )
+
+
 @record(kw_only=True)
 class JobType(Generic[P]):
     """A job type, declared in one file of this folder and named in `JOB_TYPES`.

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from taskreel.domain.credits import format_credits
-from taskreel.jobtypes.job_type import Unit, build_params
-from taskreel.jobtypes.submission import Options
-from taskreel.ports import Capability
 
 #: Encoders pad the end of a sound: a file of ten minutes plays a little longer.
 FREE_SECONDS = 0.5
@@ -58,29 +55,6 @@ class LengthPrice:
             f"held at first: {held}, for {_format_time(self.usual_seconds)}, "
             "or those of options.maxSeconds"
         )
-
-
-def build_priced_unit(
-    price: LengthPrice,
-    options: Options,
-    max_seconds: int | None,
-    *,
-    capability: Capability,
-    input_urls: tuple[str, ...],
-    name: str,
-    **params: Any,
-) -> Unit:
-    """The call of a request with these options, and `max_seconds` among them, with its hold."""
-    seconds = price.limit_seconds(max_seconds)
-    return Unit(
-        capability=capability,
-        params=build_params(options, "max_seconds", inputSeconds=seconds, **params),
-        credits=price.price_limit(max_seconds),
-        length_price=price,
-        max_seconds=max_seconds,
-        input_urls=input_urls,
-        name=name,
-    )
 
 
 def _format_time(seconds: int) -> str:

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Language, MediaUrl
-from taskreel.jobtypes.job_type import JobType, Unit
-from taskreel.jobtypes.length_price import LengthPrice, build_priced_unit
+from taskreel.jobtypes.job_type import JobType, Unit, build_priced_unit
+from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability

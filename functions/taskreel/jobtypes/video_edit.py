@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import MediaUrl, Prompt, Resolution
-from taskreel.jobtypes.job_type import JobType, Unit, parse_resolution
-from taskreel.jobtypes.length_price import LengthPrice, build_priced_unit
+from taskreel.jobtypes.job_type import JobType, Unit, build_priced_unit, parse_resolution
+from taskreel.jobtypes.length_price import LengthPrice
 from taskreel.jobtypes.queue_limits import FEW_AT_A_TIME
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
