@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from taskreel.adapters.local.sqlite import Key, SqliteStore
+from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.local.sqlite_tables import StoredDocument
+from taskreel.adapters.local.sqlite_watches import Key
 
 
 class MortalStore(SqliteStore):
