@@ -25,12 +25,12 @@ from taskreel.ports import Row, Task
 
 async def kill_and_start(world: World) -> int:
     """Lose the queues with the memory of their process; what ran ends without a write."""
-    attempts = [each for queue in world.tasks._queues.values() for each in queue._attempts]
+    attempts = [each for queue in world.tasks._queues.values() for each in queue._dispatches]
     stored = [await world.job(attempt.queued.task.job_id) for attempt in attempts]
     for queue in world.tasks._queues.values():
         queue.purge_tasks()
         queue._finished._newer.clear()
-        queue._attempts.clear()
+        queue._dispatches.clear()
     for attempt in attempts:
         assert attempt.run is not None
         attempt.run.cancel()
