@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from functions.job_requests import submit_job
-from functions.test_pipelines import ended, jobs_of
+from functions.pipeline_requests import ended, jobs_of
 from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World, running, settings
 from taskreel.app.worker.expiry import remove_expired
