@@ -125,7 +125,7 @@ KEY = '"X-Internal-Api-Key": "an-internal-key-of-this-test"'
             "task_processor",
             f'post("/tasks/process", json={{"jobId": "job_of_nobody"}}, headers={{{KEY}}})',
             200,
-            213,
+            214,
         ),
     ],
 )

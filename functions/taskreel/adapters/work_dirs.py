@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 #: How long room is promised to a refused job. It is tried again after at most 20 seconds, perhaps
 #: in another instance, so a promise does not last much longer.

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from taskreel.domain.ids import key_of_user
 from taskreel.domain.job import Job
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 
 class ProjectRole(IntEnum):

@@ -18,7 +18,7 @@ from taskreel.domain.eta import Estimate
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import ETA_SCALE, EtaOutcome
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import METRICS
 

@@ -27,7 +27,7 @@ from taskreel.domain.health import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import ALERTS, HEALTH, JOBS

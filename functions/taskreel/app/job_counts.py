@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import JOBS
 

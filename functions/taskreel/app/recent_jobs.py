@@ -14,7 +14,7 @@ from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Operator, Query, Row, Store
 from taskreel.store_collections import JOBS
 

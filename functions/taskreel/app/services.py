@@ -17,7 +17,7 @@ from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
 from taskreel.domain.job import Job
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.domain.webhook import WebhookDelivery
 from taskreel.ports import (
     Blobs,

@@ -10,8 +10,8 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobChanges
 from taskreel.domain.job_status import Status
+from taskreel.domain.record import record
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
-from taskreel.domain.value import record
 
 #: How much longer than its lease a run has that may hold an answer which was paid for. While the
 #: store is away no run can renew a lease; then the run stores the answer before another run

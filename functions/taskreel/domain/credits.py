@@ -21,7 +21,8 @@ from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.ids import project_of_account
-from taskreel.domain.value import STRICT, StoredValue, accept_unknown, record, validate_changes
+from taskreel.domain.record import record
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 from taskreel.domain.webhook import WebhookSubscription
 
 

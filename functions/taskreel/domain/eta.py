@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import sqrt
 
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 #: 90 % of a normal distribution lie below the mean and so many deviations.
 _P90_DEVIATIONS = 1.2816

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 #: Error code of a job whose input files are beyond a limit.
 INPUT_TOO_LARGE = "input_too_large"

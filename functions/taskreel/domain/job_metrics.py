@@ -15,8 +15,9 @@ from pydantic import Field
 from taskreel.domain.errors import AMBIGUOUS
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.value import StoredValue, record
+from taskreel.domain.value import StoredValue
 
 #: A bucket is so much wider than the one before: a quantile is within 5 % of the true value.
 _GROWTH = 1.1

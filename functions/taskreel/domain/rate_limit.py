@@ -11,7 +11,8 @@ from math import ceil
 from pydantic import Field
 
 from taskreel.domain.errors import RateExceededError
-from taskreel.domain.value import Value, record
+from taskreel.domain.record import record
+from taskreel.domain.value import Value
 
 #: The policies, as a problem and the header fields name them.
 READS, WRITES, REFUSALS = "reads", "writes", "refusals"

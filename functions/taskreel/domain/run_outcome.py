@@ -9,8 +9,8 @@ from typing import Literal
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.value import record
 
 
 @record()

@@ -17,7 +17,8 @@ from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.domain.value import Location, format_path, record
+from taskreel.domain.record import record
+from taskreel.domain.value import Location, format_path
 
 LONGEST = 1000
 _LARGEST = 1 << 20

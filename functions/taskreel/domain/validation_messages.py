@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.value import Location, format_path, record
+from taskreel.domain.record import record
+from taskreel.domain.value import Location, format_path
 
 #: A wrong field of a request, and the sentence about it.
 FieldError = tuple[Location, str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +17,6 @@ from typing import (
     TypeVar,
     Union,
     cast,
-    dataclass_transform,
     get_args,
     get_origin,
     get_type_hints,
@@ -326,21 +324,6 @@ def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
         return built
 
     return construct
-
-
-# ── Records ──────────────────────────────────────────────────────────────────────────────────────
-
-R = TypeVar("R")
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def record(*, kw_only: bool = False) -> Callable[[type[R]], type[R]]:
-    """Turn a class into a dataclass whose fields are never assigned, cheaply: mypy checks that.
-
-    `dataclass(frozen=True)` checks at run time too, and therefore sets each field by a call of its
-    own: building a value takes twice as long, 2 % of the processor time of a job.
-    """
-    return dataclasses.dataclass(slots=True, kw_only=kw_only, unsafe_hash=True)
 
 
 # ── Checked changes ──────────────────────────────────────────────────────────────────────────────

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline
+from taskreel.domain.record import record
 from taskreel.domain.retry_policy import RetryPolicy
-from taskreel.domain.value import Value, record
+from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import (
     FPS,
     RESOLUTIONS,

@@ -5,7 +5,7 @@ A type names its own by `queue=` in its declaration; `scripts/declare-queues` wr
 
 from __future__ import annotations
 
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 
 @record(kw_only=True)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from taskreel.domain.provider_choice import Offer
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 
 class Capability(StrEnum):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -20,7 +20,7 @@ from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.web.http import find_header
 from taskreel.web.request_rates import RequestRates
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from taskreel.app.jobs.queries import find_job
 from taskreel.domain.job import Job
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.web.auth import AuthenticatedRequest, authenticate
 from taskreel.web.http import JsonResponse, parse_wait_seconds
 from taskreel.web.responses import build_job_view

@@ -21,8 +21,8 @@ from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES
+from taskreel.domain.record import record
 from taskreel.domain.validation_messages import suggest_name
-from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import PLAIN, DeferredSubmission, Submission, is_plain

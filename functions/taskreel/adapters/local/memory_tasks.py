@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.domain.errors import QueueError
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Clock, QueueStats, Task, Timer
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 
 @record(kw_only=True)

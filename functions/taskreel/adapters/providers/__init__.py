@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from taskreel.domain.record import record
 
 if TYPE_CHECKING:
     from taskreel.adapters.providers.model_row import ModelRow, PricePage
@@ -33,7 +34,7 @@ class WebhookKind(StrEnum):
     PER_ACCOUNT = "per account"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class ProviderEntry:
     """One provider."""
 

@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 
-from taskreel.domain.value import Value, record
+from taskreel.domain.record import record
+from taskreel.domain.value import Value
 from taskreel.ports import Capability, Clock, MediaWorkers, Provider
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
 from taskreel.domain.provider_choice import ModelQuality
+from taskreel.domain.record import record
 from taskreel.ports import Capability
 
 #: A model is not chosen by itself this long before its last day, as its jobs and pipelines may
@@ -48,7 +49,7 @@ class PriceUnit(StrEnum):
     RUN = "run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModelRow:
     """One model of one provider in one capability."""
 
@@ -177,7 +178,7 @@ class ModelRow:
         return f"{self.name} retires on {self.retires_on}{chosen}; use {self.replaced_by}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class PricePage:
     """A page with the prices of some of a provider's models."""
 

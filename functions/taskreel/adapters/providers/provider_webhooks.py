@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from taskreel.domain.errors import UnauthenticatedError
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 #: The accepted difference between a webhook's time and ours; older ones may be replays.
 TOLERANCE = timedelta(minutes=5)

@@ -31,7 +31,7 @@ from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 

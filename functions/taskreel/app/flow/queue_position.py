@@ -13,7 +13,7 @@ from taskreel.domain.eta import NOW, Estimate, estimate_run, estimate_wait
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Operator, Query
 from taskreel.store_collections import ACCOUNTS, JOBS

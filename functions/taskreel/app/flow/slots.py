@@ -24,8 +24,8 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.rank import compute_rank, next_pass
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun
-from taskreel.domain.value import record
 from taskreel.jobtypes import JOB_TYPES
 
 #: The codes of a waiting job's `error`.

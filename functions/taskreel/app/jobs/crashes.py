@@ -29,8 +29,8 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import Ending, JobChanges
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.job_status import Status
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun
-from taskreel.domain.value import record
 from taskreel.ports import Collection, Transaction
 from taskreel.store_collections import JOBS
 

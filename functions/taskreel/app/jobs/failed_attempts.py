@@ -18,7 +18,7 @@ from taskreel.domain.job_history import (
     ProviderAnswer,
     RunAnswers,
 )
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS
 

@@ -18,9 +18,10 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
 from taskreel.domain.job_status import Status
+from taskreel.domain.record import record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import served_by_names
-from taskreel.domain.value import record, skip_validation
+from taskreel.domain.value import skip_validation
 from taskreel.domain.webhook import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission

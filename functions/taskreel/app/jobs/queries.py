@@ -19,7 +19,8 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
-from taskreel.domain.value import Value, record
+from taskreel.domain.record import record
+from taskreel.domain.value import Value
 from taskreel.jobtypes import canonical_name
 from taskreel.ports import Query, Row
 from taskreel.store_collections import LEDGER

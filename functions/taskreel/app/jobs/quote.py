@@ -15,7 +15,7 @@ from taskreel.domain.credits import Account
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.grants import expire_grants
 from taskreel.domain.project import Project
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 
 
 @record()

@@ -23,8 +23,8 @@ from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenEr
 from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitState
-from taskreel.domain.value import record
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS

@@ -45,10 +45,10 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
+from taskreel.domain.record import record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.value import record
 from taskreel.domain.webhook import (
     FINAL_EVENTS,
     MessageForm,

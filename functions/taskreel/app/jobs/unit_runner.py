@@ -36,8 +36,8 @@ from taskreel.domain.errors import (
     StoreError,
 )
 from taskreel.domain.job import Job
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.value import record
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import list_given_options
 from taskreel.ports import Done, Generation, Output, Pending, WorkRequest

@@ -11,6 +11,7 @@ from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from taskreel.domain.ids import random_upload_id
+from taskreel.domain.record import record
 from taskreel.domain.upload import (
     MOST_UPLOAD_BYTES,
     MOST_UPLOADS,
@@ -19,7 +20,6 @@ from taskreel.domain.upload import (
     build_upload_path,
     read_upload_id,
 )
-from taskreel.domain.value import record
 from taskreel.ports import Input, Query, Transaction
 from taskreel.store_collections import UPLOADS
 

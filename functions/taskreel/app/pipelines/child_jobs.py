@@ -35,9 +35,9 @@ from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun
+from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.value import record
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import STORED, Submission
 from taskreel.ports import Operator, Query, Transaction

@@ -28,9 +28,10 @@ from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.input_limits import INPUT_TOO_LARGE, explain_too_many_files, find_fields
 from taskreel.domain.pipeline import PIPELINE, Step, list_items
 from taskreel.domain.provider_choice import Offer, ProviderChoice, choose_offers
+from taskreel.domain.record import record
 from taskreel.domain.template import fill_template, find_references, has_references
 from taskreel.domain.unit import UnitRun, join_names, served_by_names
-from taskreel.domain.value import record, skip_validation
+from taskreel.domain.value import skip_validation
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission

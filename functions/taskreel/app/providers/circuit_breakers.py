@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.ports import Query, Row, Store, Transaction
 from taskreel.store_collections import BREAKERS
 

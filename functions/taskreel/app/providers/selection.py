@@ -16,7 +16,7 @@ from taskreel.domain.provider_choice import (
     ProviderChoice,
     choose_offers,
 )
-from taskreel.domain.value import record
+from taskreel.domain.record import record
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest

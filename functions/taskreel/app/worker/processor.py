@@ -31,9 +31,9 @@ from taskreel.domain.ids import is_delivery_id, is_operation_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Ending
 from taskreel.domain.job_status import Status
+from taskreel.domain.record import record
 from taskreel.domain.run_outcome import fail_without_attempts
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.value import record
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS
