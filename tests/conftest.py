@@ -11,7 +11,6 @@ import pytest
 import pytest_socket
 from hypothesis import settings
 
-from gcloud_server import warm_gcloud
 from installed_programs import GCLOUD_INSTALL, find_program, skip_or_fail
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS
 from taskreel.config import Settings
@@ -21,12 +20,16 @@ from taskreel_local.emulators.google_emulators import (
     firestore_emulator,
     storage_emulator,
 )
+from warm_programs import warm_gcloud, warm_python
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 _OTHER_KEYS = [name for entry in PROVIDERS.values() for name in entry.other_key_variables]
 for name in [*map(str.upper, Settings.model_fields), *KEY_VARIABLES.values(), *_OTHER_KEYS]:
     os.environ.pop(name, None)
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    # What tests start adds nothing to what coverage counts, and need not be slowed down.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 settings.register_profile("dev", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
@@ -123,8 +126,8 @@ def gcloud_variables() -> Iterator[Mapping[str, str]]:
     if os.environ.get("NIGHTLY"):
         yield {}
         return
-    with warm_gcloud(program) as variables:
-        yield variables
+    with warm_gcloud(program) as variables, warm_python() as python:
+        yield {**variables, "TASKREEL_PYTHON": str(python)}
 
 
 @pytest.fixture(scope="session")

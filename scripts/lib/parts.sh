@@ -66,6 +66,7 @@ ensure_firestore() {
 collections=(jobs accounts ledger breakers recurring_jobs queue_controls run_answers job_performance_metrics dead_letters operations uploads webhook_endpoints webhook_deliveries projects job_templates audit erasures alerts data_keys)
 
 load_token() {
+  [[ ! -s $scratch/token ]] || return 0
   read_state gcloud auth print-access-token >"$scratch/token" || return 1
   TOKEN=$(<"$scratch/token")
   export TOKEN
@@ -194,7 +195,10 @@ check_public() {
 # ensure_services: the functions, with the secrets that exist.
 ensure_services() {
   choose_public_flag
-  read_state gcloud run services list --region="$location" --format=json >"$scratch/services" || return 0
+  # load_deployed_settings has read them, and nothing has changed them since; null means that the API is off.
+  if [[ ! -s $scratch/services || $(<"$scratch/services") == null ]]; then
+    read_state gcloud run services list --region="$location" --format=json >"$scratch/services" || return 0
+  fi
   read_state gcloud secrets list --format=json >"$scratch/secrets" || return 0
   printf '{"services": %s, "secrets": %s}' "$(<"$scratch/services")" "$(<"$scratch/secrets")" >"$scratch/found"
   apply_plan services "" <"$scratch/found"

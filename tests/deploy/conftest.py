@@ -100,8 +100,9 @@ def environment(port: int, home: Path, gcloud: Mapping[str, str]) -> dict[str, s
     token = home / "token"
     token.write_text("fake-access-token")
     return {
-        **gcloud,
         "PATH": os.environ["PATH"],
+        "TASKREEL_PYTHON": sys.executable,
+        **gcloud,
         "HOME": str(home),
         "CLOUDSDK_CONFIG": str(home / "gcloud"),
         "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
@@ -121,7 +122,6 @@ def environment(port: int, home: Path, gcloud: Mapping[str, str]) -> dict[str, s
         "IDENTITY_TOOLKIT_ENDPOINT": f"http://127.0.0.1:{port}/identitytoolkit",
         "TASKREEL_API_SECONDS": "0",
         "FIRESTORE_ENDPOINT": f"http://127.0.0.1:{port}/firestore",
-        "TASKREEL_PYTHON": sys.executable,
         "TASKREEL_RETRY_SECONDS": "0",
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "GOOGLE_CLOUD_LOCATION": LOCATION,

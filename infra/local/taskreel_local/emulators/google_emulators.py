@@ -146,6 +146,10 @@ def _firestore_jar() -> Path:
             "The Firestore emulator is part of the Google Cloud SDK: "
             "https://cloud.google.com/sdk/docs/install"
         )
+    # In the folder of its program as a rule; a packager's own launcher must be asked, for a second.
+    jar = Path(gcloud).resolve().parents[1] / _JAR
+    if jar.is_file():
+        return jar
     command = [gcloud, "info", "--format=value(installation.sdk_root)"]
     root = subprocess.run(  # noqa: S603 - our own command
         command, check=True, capture_output=True, text=True, timeout=60

@@ -1,6 +1,6 @@
-"""Has the server run a command of gcloud with this process's files, folder and environment.
+"""Has a server run a command with this process's files, folder and environment.
 
-Started by the script `gcloud` as if it were Python; `{address}` is replaced by the server's socket.
+Started in place of the program; `{address}` is replaced by the server's socket.
 """
 
 import json
@@ -10,14 +10,11 @@ import sys
 
 
 def main() -> None:
-    """Send the command line behind gcloud.py, and exit as the command does."""
-    words = sys.argv[1:]
-    while not words.pop(0).endswith("gcloud.py"):
-        pass
+    """Send the arguments, and exit as the command does."""
     umask = os.umask(0)
     os.umask(umask)
     request = {
-        "arguments": words,
+        "arguments": sys.argv[1:],
         "folder": os.getcwd(),  # noqa: PTH109 - pathlib would double this process's time
         "umask": umask,
         "environment": dict(os.environ),
@@ -30,7 +27,7 @@ def main() -> None:
         server.shutdown(socket.SHUT_WR)
         code = server.recv(1)
     if not code:
-        sys.exit("the server of gcloud ended without an exit code")
+        sys.exit("the server ended without an exit code")
     sys.exit(code[0])
 
 
