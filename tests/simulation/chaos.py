@@ -199,6 +199,8 @@ class Chaos:
         PoisonedRun.jobs.clear()
         self.instances: list[Instance] = []
         self._dead: list[Instance] = []
+        #: What was read since something last happened: each of many invariants reads the same.
+        self._found: dict[tuple[str, str], list[Any]] = {}
         self.replace(None)
 
     def use_queue(self, queue: ManualQueue) -> None:
@@ -210,6 +212,7 @@ class Chaos:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine, and all that follows from it before time goes on."""
+        self._found.clear()
 
         async def and_rest() -> T:
             try:
@@ -295,6 +298,7 @@ class Chaos:
             instance.store.dead = True
             self.instances.remove(instance)
             self._dead.append(instance)
+        self._found.clear()
         lost = self.store.die()
         self.replace(None)
         return lost
@@ -356,16 +360,21 @@ class Chaos:
             pass
 
     def jobs(self) -> list[Job]:
-        return [row.value for row in self.do(self.store.query(Query(collection=JOBS)))]
+        return self._read(Query(collection=JOBS))
 
     def accounts(self) -> list[Account]:
-        return [row.value for row in self.do(self.store.query(Query(collection=ACCOUNTS)))]
+        return self._read(Query(collection=ACCOUNTS))
 
     def ledger(self, kind: EntryKind) -> list[LedgerEntry]:
-        rows = self.do(
-            self.store.query(Query(collection=LEDGER, where=(("kind", "==", str(kind)),)))
-        )
-        return [row.value for row in rows]
+        return self._read(Query(collection=LEDGER, where=(("kind", "==", str(kind)),)))
+
+    def _read(self, query: Query[V]) -> list[V]:
+        """The values of all rows; read once as long as nothing happens."""
+        key = (query.collection.name, str(query.where))
+        if key not in self._found:
+            rows = self.loop.run_until_complete(self.store.query(query))
+            self._found[key] = [row.value for row in rows]
+        return list(self._found[key])
 
     def now(self) -> datetime:
         return self.clock.now()
