@@ -390,6 +390,6 @@ async def test_operators_limit_a_keys_jobs_and_no_token_signs_in_as_one(
     listed = (await admin.get("/api/accounts")).json()["accounts"]
     assert not [one for one in listed if one["userId"].startswith(("key:", "project:"))]
     found = (await admin.get("/api/accounts", params={"prefix": "key:"})).json()["accounts"]
-    assert [one["userId"] for one in found] == [made["userId"]]
+    assert [one["userId"] for one in found] == [f"key:{film}"]
     sums = (await admin.get("/api/accounts/sums")).json()
     assert sums["users"] == len(listed)

@@ -30,6 +30,7 @@ INDEXES: tuple[Index, ...] = (
     _define_index("jobs", "projectId", then=("updatedAt", "asc")),
     _define_index("jobs", "jobType", then=("updatedAt", "asc")),
     _define_index("jobs", "userId", "waitsFor", then=("rank", "asc")),
+    _define_index("jobs", "limitedAs", "waitsFor", then=("rank", "asc")),
     _define_index("jobs", "jobType", "waitsFor", then=("rank", "asc")),
     _define_index("jobs", "providerSlot", "status", then=("createdAt", "desc")),
     _define_index("jobs", "providerSlot", "waitsFor", then=("rank", "asc")),

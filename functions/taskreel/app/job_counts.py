@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from taskreel.domain.ids import is_shared_by_keys
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
@@ -100,8 +101,8 @@ class JobCounts:
             key = ("projectSlot", after.project_slot)
             self._count_room(key, WaitsFor.PROJECT, before, after, moved)
         of_user = _waits(after, WaitsFor.USER) - _waits(before, WaitsFor.USER)
-        if of_user and after.user_id in self._waiting_of_user:
-            self._waiting_of_user[after.user_id] += of_user
+        if of_user and after.limit_owner in self._waiting_of_user:
+            self._waiting_of_user[after.limit_owner] += of_user
 
     def _count_room(
         self, key: RoomKey, reason: WaitsFor, before: Job | None, after: Job, moved: int
@@ -155,7 +156,7 @@ class JobCounts:
             if len(self._waiting_of_user) >= _MOST_USERS:
                 self._waiting_of_user.clear()
             self._waiting_of_user[user_id] = 0
-            found = await _count(store, ("userId", user_id), WaitsFor.USER)
+            found = await _count(store, find_line(user_id), WaitsFor.USER)
             # Changes since are counted on the 0 above; a change that the count saw too is counted
             # twice, which asks the store once too often and no more.
             known = self._waiting_of_user[user_id] = self._waiting_of_user[user_id] + found
@@ -185,6 +186,14 @@ class JobCounts:
                 break
         count.open, count.waiting, count.counted_at = found, waiting, now
         return count
+
+
+def find_line(account_id: str) -> tuple[str, str]:
+    """The stored field, and its value, of the jobs that wait for a limit of active jobs.
+
+    It is that of a user, or of all the API keys of a project.
+    """
+    return "limitedAs" if is_shared_by_keys(account_id) else "userId", account_id
 
 
 def _is_open(job: Job | None) -> int:

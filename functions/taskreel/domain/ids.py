@@ -83,6 +83,23 @@ def key_of_user(user_id: str) -> KeyOfProject | None:
     return KeyOfProject(project_id, key_id)
 
 
+def find_limit_owner(user_id: str) -> str:
+    """The account whose limits and rates a user has: that of the keys of a project is one.
+
+    Else a project would have as many slots as it makes keys.
+    """
+    if not user_id.startswith(_KEY_USER):
+        return user_id
+    project_id, _, _ = user_id.removeprefix(_KEY_USER).partition(":")
+    return f"{_KEY_USER}{project_id}"
+
+
+def is_shared_by_keys(account_id: str) -> bool:
+    """True for the account with the limits of all API keys of a project."""
+    key = key_of_user(account_id)
+    return key is not None and not key.key_id
+
+
 def random_id(random: Random) -> str:
     """26 lower-case letters and digits (128 random bits)."""
     return _encode_base32(random.getrandbits(128).to_bytes(16))

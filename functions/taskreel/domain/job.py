@@ -31,6 +31,11 @@ _build_change = skip_validation(StatusChange)
 class Job(JobFields):
     """The state of one job. Frozen: each change is a new value."""
 
+    @property
+    def limit_owner(self) -> str:
+        """The account whose limit of active jobs holds for it."""
+        return self.limited_as or self.user_id
+
     def enter_status(
         self, status: Status, at: datetime, *, by: str | None = None, **changes: Unpack[JobChanges]
     ) -> Self:

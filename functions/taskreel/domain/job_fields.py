@@ -190,6 +190,8 @@ class JobFields(StoredValue):
     finish_by: datetime | None = None
     #: The user whose limit it counts against: it holds one of their slots until it ends.
     slot_of: str | None = None
+    #: The account whose limits it shares, where that is not its user's: that of a project's keys.
+    limited_as: str | None = Field(default=None, exclude_if=lambda value: value is None)
     #: The provider, or the model of it, and the project whose limits it counts against; None where
     #: none is set.
     provider_slot: str | None = Field(default=None, exclude_if=lambda value: value is None)

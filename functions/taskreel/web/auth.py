@@ -19,7 +19,7 @@ from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
-from taskreel.domain.ids import USER_ID, is_user_id
+from taskreel.domain.ids import USER_ID, find_limit_owner, is_user_id
 from taskreel.domain.record import record
 from taskreel.web.http import find_header
 from taskreel.web.request_rates import RequestRates
@@ -296,7 +296,7 @@ async def authenticate_header(request: Request, header: str | None) -> Authentic
     except UnauthenticatedError:
         context.rates.check_refusal(request)
         raise
-    context.rates.check_request(request, caller.user_id)
+    context.rates.check_request(request, find_limit_owner(caller.user_id))
     return AuthenticatedRequest(services=context.services, caller=caller, base_url=context.base_url)
 
 

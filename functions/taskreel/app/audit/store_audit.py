@@ -20,7 +20,8 @@ from taskreel.app.query_pages import MOST_WAKE_SHARDS, build_due_query, read_pag
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.domain.ids import project_of_account
+from taskreel.domain.ids import is_shared_by_keys, key_of_user, project_of_account
+from taskreel.domain.job import Job
 from taskreel.domain.webhook import DELIVERY_RETENTION
 from taskreel.ports import Collection, Query, Row
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
@@ -144,10 +145,11 @@ async def _read_books(
             if job.paid_by == user_id:
                 books.put_paid_job(job)
     of_payers: set[str] = set()
-    async for job in _read_all(services, _query_of(JOBS, "userId", user_id), unreadable):
+    async for job in _read_jobs(services, user_id, unreadable):
         books.put_job(job)
         report.jobs += 1
-        of_payers |= set() if job.paid_by is None else {job.paid_by}
+        # A key's own ledger has its jobs that cost nothing.
+        of_payers |= {job.payer_id} - {user_id}
     for payer in sorted(of_payers):
         async for entry in payers.read(services, payer, unreadable):
             books.put_entry(entry)
@@ -177,6 +179,19 @@ def _find_limit(services: Services, account: Account | None) -> int | None:
     return None if limits is None or account is None else active_limit(limits, account)
 
 
+async def _read_jobs(
+    services: Services, account_id: str, report: AuditReport
+) -> AsyncIterator[Job]:
+    """The jobs of a user; or of all keys of a project, whose account has their limits."""
+    key = key_of_user(account_id)
+    query = _query_of(JOBS, "userId", account_id)
+    if key is not None and is_shared_by_keys(account_id):
+        query = _query_of(JOBS, "projectId", key.project_id)
+    async for job in _read_all(services, query, report):
+        if job.limit_owner == account_id:
+            yield job
+
+
 async def _read_all(services: Services, query: Query[V], report: AuditReport) -> AsyncIterator[V]:
     """Yield the values of all pages; a document that cannot be read breaks a rule of its own."""
     async for rows in read_pages(services.store, query):
@@ -197,7 +212,7 @@ def _read_row(row: Row[V], report: AuditReport) -> V | None:
 
 
 async def _check_files(services: Services, user_id: str, report: AuditReport) -> None:
-    async for job in _read_all(services, _query_of(JOBS, "userId", user_id), AuditReport()):
+    async for job in _read_jobs(services, user_id, AuditReport()):
         for artifact in job.artifacts:
             info = await services.blobs.info(artifact.path)
             if info is None or info.bytes != artifact.bytes:

@@ -57,7 +57,7 @@ class _JobFacts:
         return self.entry_suffix[:1], self.entry_suffix[1:]
 
 
-def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
+def _read_facts(job: Job, user_id: str, events_since: datetime | None) -> _JobFacts:
     wanted: tuple[str, ...] = ()
     is_recent = events_since is None or job.status_at[job.status] > events_since
     if job.webhooks and is_recent and is_known(job.status):
@@ -78,8 +78,8 @@ def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
         is_pipeline=bool(job.steps),
         queued_at=job.status_at.get(Status.QUEUED, job.created_at),
         ended_at=job.status_at.get(job.status) if job.status.final else None,
-        has_slot=job.slot_of is not None,
-        waits=job.waits_for is WaitsFor.USER,
+        has_slot=job.slot_of is not None and job.limit_owner == user_id,
+        waits=job.waits_for is WaitsFor.USER and job.limit_owner == user_id,
         entry_suffix=_find_entry_suffix(job),
         deliveries=wanted,
     )
@@ -92,6 +92,8 @@ def _find_entry_suffix(job: Job) -> str:
 @dataclass
 class UserBooks:
     """The documents of one user, as far as the rules need them; or those of a project's account.
+
+    The API keys of a project are one user: their jobs count against one account.
 
     A job that a project pays is in both books: its user's have its round, slot and settlement, the
     project's what is held.
@@ -126,7 +128,7 @@ class UserBooks:
     def put_job(self, job: Job) -> None:
         """Add a job, or the next state of one."""
         self._remove_facts(job.job_id)
-        facts = self._jobs[job.job_id] = _read_facts(job, self.events_since)
+        facts = self._jobs[job.job_id] = _read_facts(job, self.user_id, self.events_since)
         self._add_facts(facts, 1)
         self._lineages.put_job(job)
         self._found += check_job(job)

@@ -24,7 +24,7 @@ from taskreel.app.flow.slots import (
     move_to_room,
     reserve_room,
 )
-from taskreel.app.job_counts import ROOM_FIELDS, RoomKey
+from taskreel.app.job_counts import ROOM_FIELDS, RoomKey, find_line
 from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
@@ -53,8 +53,8 @@ async def admit_after_end(services: Services, job: Job) -> list[Job]:
     store, counts = services.store, services.counts
     admitted: list[Job] = []
     try:
-        if job.parent_id is None and await counts.user_may_wait(store, job.user_id):
-            admitted += await admit_jobs_of_user(services, job.user_id)
+        if job.parent_id is None and await counts.user_may_wait(store, job.limit_owner):
+            admitted += await admit_jobs_of_user(services, job.limit_owner)
         # Where several processes share a store, a job that met much room asks nothing: while jobs
         # wait, at least half of those in the window have a rank, and their ends admit.
         now = services.clock.now()
@@ -87,9 +87,12 @@ class _Admission:
 
 
 async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
-    """Give the user's free slots to their waiting jobs; return those that go on a queue."""
+    """Give the user's free slots to their waiting jobs; return those that go on a queue.
+
+    `user_id` may be the account that the keys of a project share.
+    """
     admitted: list[Job] = []
-    async for waiting in _list_waiting(services, "userId", user_id, WaitsFor.USER):
+    async for waiting in _list_waiting(services, *find_line(user_id), WaitsFor.USER):
         async with reserve_room(services, waiting) as room:
             found = await services.store.transaction(
                 partial(_admit_to_slot, services, job_id=waiting.job_id, room=room)
@@ -159,7 +162,7 @@ async def _admit_to_slot(
     limits, now = services.rules.limits, services.clock.now()
     if limits is None or job is None or job.waits_for is not WaitsFor.USER:
         return _Admission(_Outcome.CHANGED)
-    account = await tx.get(ACCOUNTS, job.user_id)
+    account = await tx.get(ACCOUNTS, job.limit_owner)
     if account is None:
         return _Admission(_Outcome.FULL)
     limit = active_limit(limits, account)
@@ -167,7 +170,7 @@ async def _admit_to_slot(
         return _Admission(_Outcome.FULL)
     account = account.model_copy(update={"waiting": account.waiting - 1})
     account, job = grant_slot(services, account, put_on_queue(services, job), room, now)
-    tx.set(ACCOUNTS, job.user_id, account)
+    tx.set(ACCOUNTS, job.limit_owner, account)
     if job.webhooks:
         job = create_status_event(tx, job)
     tx.set(JOBS, job.job_id, job)
@@ -239,13 +242,13 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
     if limits is None:
         return []
     if job.waits_for is WaitsFor.USER:
-        counts.forget(("jobType", job.job_type), job.user_id)
-        await recount_account(services, job.user_id)
-        return await admit_jobs_of_user(services, job.user_id)
+        counts.forget(("jobType", job.job_type), job.limit_owner)
+        await recount_account(services, job.limit_owner)
+        return await admit_jobs_of_user(services, job.limit_owner)
     now = services.clock.now()
     needed = await list_rooms(services, limits, job)
     for room in needed:
-        counts.forget(room.key, job.user_id)
+        counts.forget(room.key, job.limit_owner)
         await counts.may_wait(services.store, room.key, room.places, now)
     rooms = [room for room in needed if room.reason is job.waits_for]
     if not rooms and job.waits_for is not None:
@@ -268,9 +271,10 @@ async def recount_account(services: Services, user_id: str) -> bool:
     slots = Query(
         collection=JOBS, where=(("slotOf", "==", user_id),), order=(("createdAt", "desc"),)
     )
+    line, _ = find_line(user_id)
     waiting = Query(
         collection=JOBS,
-        where=(("userId", "==", user_id), ("waitsFor", "==", str(WaitsFor.USER))),
+        where=((line, "==", user_id), ("waitsFor", "==", str(WaitsFor.USER))),
         order=(("rank", "asc"),),
     )
     active = int((await store.aggregate(slots))["count"])

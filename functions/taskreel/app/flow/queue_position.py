@@ -6,7 +6,7 @@ Cheap at any number of jobs: one capped count, and the recent jobs of a type onc
 from __future__ import annotations
 
 from taskreel.app.flow.slots import active_limit, has_window, list_rooms
-from taskreel.app.job_counts import MOST_COUNTED
+from taskreel.app.job_counts import MOST_COUNTED, find_line
 from taskreel.app.recent_jobs import RecentTimes
 from taskreel.app.services import Services
 from taskreel.domain.eta import NOW, Estimate, estimate_run, estimate_wait
@@ -76,7 +76,7 @@ async def _wait_for_room(
         rooms = [room for room in needed if room.reason is job.waits_for]
         places = rooms[0].places if rooms else window
         return ahead, _wait_among_ranks(services, job, ahead, places, times)
-    account = await services.store.get(ACCOUNTS, job.user_id)
+    account = await services.store.get(ACCOUNTS, job.limit_owner)
     places = 1 if account is None else active_limit(limits, account)
     wait = estimate_wait(ahead, places, times.in_place)
     if wait is None or not has_window(job.job_type):
@@ -112,7 +112,7 @@ def _wait_among_ranks(
 async def _count_before(services: Services, job: Job) -> int:
     """The jobs that wait for the same room and have a lower rank."""
     shared = {
-        WaitsFor.USER: ("userId", job.user_id),
+        WaitsFor.USER: find_line(job.limit_owner),
         WaitsFor.PROVIDER: ("providerSlot", job.provider_slot),
         WaitsFor.PROJECT: ("projectSlot", job.project_slot),
     }

@@ -174,7 +174,7 @@ def grant_slot(
         rank = compute_rank(place, limits.head_start(job.priority))
         ahead = {name: at for name, at in account.passes.items() if at > now}
         changes["passes"] = {**ahead, job.job_type: place + limits.fair_share}
-    job = job.with_changes(job.updated_at, slot_of=job.user_id, rank=rank)
+    job = job.with_changes(job.updated_at, slot_of=job.limit_owner, rank=rank)
     if room.full is not None:
         job = wait_for_room(services, job, room.full, now)
     return account.model_copy(update=changes), job
@@ -213,10 +213,14 @@ def count_leaving(job: Job) -> dict[str, int]:
 def _wait_for_user(services: Services, limits: FlowLimits, job: Job, limit: int, ahead: int) -> Job:
     now = services.clock.now()
     jobs = "1 job" if limit == 1 else f"{limit} jobs"
-    message = (
-        f"You have {jobs} under way, as many as your plan runs at a time. "
-        "This one starts when one of them ends."
-    )
+    if job.limited_as is None:
+        taken = f"You have {jobs} under way, as many as your plan runs at a time."
+    else:
+        taken = (
+            f"The API keys of project {job.project_id} have {jobs} under way, as many as their "
+            "plan runs at a time for all of them together."
+        )
+    message = f"{taken} This one starts when one of them ends."
     waiting = job.enter_status(
         Status.THROTTLED,
         now,

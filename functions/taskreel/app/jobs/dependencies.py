@@ -253,9 +253,9 @@ async def _store_unblocked(services: Services, tx: Transaction, ready: Job, room
     # Others may have registered as waiters since `ready` was read.
     ready = ready.with_changes(ready.updated_at, waiters=job.waiters)
     if services.rules.limits is not None and ready.status is Status.QUEUED:
-        account = await load_account(services, tx, ready.user_id)
+        account = await load_account(services, tx, ready.limit_owner)
         account, ready = place_job(services, account, ready, room, services.clock.now())
-        tx.set(ACCOUNTS, ready.user_id, account)
+        tx.set(ACCOUNTS, ready.limit_owner, account)
     store_job(tx, ready)
     return ready
 

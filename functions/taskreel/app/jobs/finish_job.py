@@ -115,11 +115,12 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
     # in the same commit: a job that ends twice would have to commit twice.
     increments = settle_movement(held, captured).increments()
     leaving = count_leaving(job)
-    if job.paid_by is None:
+    payer_id, owner_id = job.payer_id, job.limit_owner
+    if payer_id == owner_id:
         increments |= leaving
     else:
         # The slot is its user's, the credits are the project's: two accounts in the one commit.
-        _update_account(tx, job.user_id, leaving)
+        _update_account(tx, owner_id, leaving)
     if job.held_on is not None and captured < held:
         released = count_release(job.held_on, held - captured)
         increments |= released
@@ -135,7 +136,7 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
         of_grants = _settle_grants(tx, job, captured, at)
         for name, amount in of_grants.items():
             increments[name] = increments.get(name, 0) + amount
-    _update_account(tx, job.payer_id, increments)
+    _update_account(tx, payer_id, increments)
 
 
 def _update_account(tx: Transaction, account_id: str, increments: Mapping[str, int]) -> None:

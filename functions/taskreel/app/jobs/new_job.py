@@ -14,6 +14,7 @@ from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.credits import name_day
 from taskreel.domain.errors import Category
+from taskreel.domain.ids import find_limit_owner
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
@@ -74,6 +75,7 @@ _construct_job = skip_validation(Job)
 def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
     """The new job, not yet stored."""
     now, place = services.clock.now(), new.place
+    limit_owner = find_limit_owner(new.user_id)
     schedule_at = new.submission.schedule_at if place is None else None
     start = _Start.of(schedule_at, plan, now)
     blocked = new.blocked
@@ -109,6 +111,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         parent_round=place.parent.round if place else None,
         provider_slot=None if blocked else find_provider_slot(services, plan.units),
         project_slot=new.project_slot,
+        limited_as=None if limit_owner == new.user_id else limit_owner,
         pipeline_type=(place.parent.pipeline_type or place.parent.job_type) if place else None,
         step=place.step if place else None,
         index=place.index if place else 0,

@@ -132,7 +132,7 @@ async def _open_next_round(
 
     now = services.clock.now()
     needed = price_next_round(job, known)
-    account = await open_account(services, tx, job.user_id, now)
+    account = await open_account(services, tx, job.limit_owner, now)
     reopened, of_project = job.next_round(now, needed, now, by=caller.user_id), None
     if job.project_id is not None:
         from taskreel.app.projects.spend import hold_in_project  # of few requests: cold start
@@ -146,7 +146,7 @@ async def _open_next_round(
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)
-    tx.set(ACCOUNTS, job.user_id, account)
+    tx.set(ACCOUNTS, job.limit_owner, account)
     store_job(tx, reopened)
     return reopened, [alerts] if of_project is None else [alerts, of_project]
 

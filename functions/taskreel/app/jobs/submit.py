@@ -295,7 +295,8 @@ async def _store_new_job(
     lets the job wait for one. Raises RateExceededError, TooFewCreditsError and SpendCapError, with
     nothing written.
     """
-    account = await open_account(services, tx, job.user_id, job.created_at)
+    owner_id = job.limit_owner
+    account = await open_account(services, tx, owner_id, job.created_at)
     limits, rate = services.rules.limits, None
     if limits is not None:
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
@@ -319,9 +320,10 @@ async def _store_new_job(
         job = await register_waiter(tx, job)
     elif job.status is Status.QUEUED:
         after, job = place_job(services, after, job, room, job.created_at)
-    tx.set(ACCOUNTS, job.user_id, after)
-    if account.webhooks:
-        webhooks = (*job.webhooks, *list_wanted(account.webhooks, job.project_id))
+    tx.set(ACCOUNTS, owner_id, after)
+    subscribed = account.webhooks if job.limited_as is None else await _list_own(tx, job)
+    if subscribed:
+        webhooks = (*job.webhooks, *list_wanted(subscribed, job.project_id))
         job = job.model_copy(update={"webhooks": webhooks})
     if job.webhooks:
         job = create_status_event(tx, job)
@@ -332,6 +334,12 @@ async def _store_new_job(
     may_start = may_start or job.slot_of is not None
     told = tuple(one for one in (alerts, of_project) if one is not None)
     return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=told)
+
+
+async def _list_own(tx: Transaction, job: Job) -> tuple[WebhookSubscription, ...]:
+    """The webhooks of one key of a project, whose keys have their limits together."""
+    own = await tx.get(ACCOUNTS, job.user_id)
+    return () if own is None else own.webhooks
 
 
 async def _take_from_original(tx: Transaction, job: Job) -> None:

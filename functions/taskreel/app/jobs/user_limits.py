@@ -13,7 +13,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
-from taskreel.domain.ids import random_id
+from taskreel.domain.ids import find_limit_owner, random_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT
 
@@ -29,10 +29,12 @@ class UserLimit:
 async def read_user_limit(services: Services, user_id: str, tier: str | None = None) -> UserLimit:
     """The limit of a user; of one who has never submitted a job, by `tier`. One read.
 
+    That of an API key is the one of all keys of its project.
+
     Raises InvalidError for a text that cannot be a user's id.
     """
     check_owner_id(user_id)
-    account = await load_account(services, services.store, user_id)
+    account = await load_account(services, services.store, find_limit_owner(user_id))
     if account.tier is None:
         account = account.model_copy(update={"tier": tier})
     return _describe(services, account)
@@ -47,6 +49,7 @@ async def set_user_limit(
     not stopped. Raises InvalidError for a text that cannot be a user's id.
     """
     check_owner_id(user_id)
+    user_id = find_limit_owner(user_id)
     now = services.clock.now()
     shown = "the tier's" if active_jobs is None else str(active_jobs)
     entry = AuditEntry(

@@ -218,9 +218,9 @@ async def _take_slot(services: Services, tx: Transaction, job: Job) -> Job:
     """
     if services.rules.limits is None or job.status is not Status.SCHEDULED:
         return job
-    account = await load_account(services, tx, job.user_id)
+    account = await load_account(services, tx, job.limit_owner)
     account, job = place_job(services, account, job, FREE_ROOM, services.clock.now())
-    tx.set(ACCOUNTS, job.user_id, account)
+    tx.set(ACCOUNTS, job.limit_owner, account)
     return job
 
 

@@ -66,7 +66,7 @@ class _SweptQueues:
     async def admit_waiting(self, job: Job) -> None:
         """Admit what waits for the same room as `job`: once a sweep for each owner and type."""
         shared = {
-            WaitsFor.USER: job.user_id,
+            WaitsFor.USER: job.limit_owner,
             WaitsFor.PROVIDER: job.provider_slot,
             WaitsFor.PROJECT: job.project_slot,
         }
@@ -286,7 +286,7 @@ def _wake_waiting_job(
         admitted = put_on_queue(services, job)
         store_job(tx, admitted)
         if job.waits_for is WaitsFor.USER:
-            tx.update(ACCOUNTS, job.user_id, {"waiting": Increment(-1)})
+            tx.update(ACCOUNTS, job.limit_owner, {"waiting": Increment(-1)})
         return "rescued", admitted
     throttled = job.status is Status.THROTTLED
     since = job.status_at.get(Status.THROTTLED, now) if throttled else job.task_due_at
