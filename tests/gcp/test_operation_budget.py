@@ -12,6 +12,8 @@ import pytest
 
 from functions.fake_providers import KITE, replace_providers
 from providers.bfl.fake import sign_webhook as signed
+from taskreel.app.jobs import heartbeat
+from taskreel.app.records import recorder
 from taskreel_local.cli.cost_operations import (
     BREAKER_READS,
     PAID_REQUEST,
@@ -44,6 +46,16 @@ SAID = {"text": "Hello.", "provider": "elevenlabs"}
 @pytest.fixture
 def bill() -> Bill:
     return Bill()
+
+
+@pytest.fixture(autouse=True)
+def _no_work_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics are stored half a minute after the first change, and a slow run renews its lease.
+
+    Neither is a part of what a job costs, and on a busy machine both came into the bill.
+    """
+    monkeypatch.setattr(recorder, "_FLUSH_SECONDS", 3600.0)
+    monkeypatch.setattr(heartbeat, "TICK_SECONDS", 3600.0)
 
 
 @pytest.fixture
