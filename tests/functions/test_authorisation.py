@@ -78,6 +78,7 @@ RIGHTS: Mapping[str, Right] = {
     "DELETE /api/jobs/recurring/{recurring_job_id}": Right.OWNER,
     "POST /api/jobs/recurring/{recurring_job_id}/pause": Right.OWNER,
     "POST /api/jobs/recurring/{recurring_job_id}/resume": Right.OWNER,
+    "POST /api/jobs/recurring/{recurring_job_id}/take-over": Right.OWNER,
     "POST /api/jobs/queues/{job_type}/pause": Right.ADMIN,
     "POST /api/jobs/queues/{job_type}/resume": Right.ADMIN,
     "DELETE /api/jobs/queues/{job_type}/clear": Right.ADMIN,

@@ -94,6 +94,7 @@ async def send_every_query(world: World) -> None:
         await world.advance(5)
         await world.sweep()
     assert (await user.get("/api/jobs/recurring")).status_code == 200
+    assert (await admin.get("/api/jobs/recurring?projectId=film")).status_code == 200
     await list_jobs(user, {})
     await list_jobs(admin, {})
     await list_jobs(admin, {"userId": "ada"})

@@ -45,6 +45,7 @@ INDEXES: tuple[Index, ...] = (
     _define_index("dead_letters", "jobType", then=("lastSeenAt", "desc")),
     _define_index("ledger", "userId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "userId", then=("createdAt", "desc")),
+    _define_index("recurring_jobs", "projectId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "jobType", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "wakeShard", then=("wakeAt", "asc")),
     _define_index("operations", "userId", then=("createdAt", "desc")),

@@ -71,5 +71,5 @@ function RevokeDialog({ order, path, close, done }) {
     announce(`${order.key.name} is revoked.`);
     done();
   };
-  return html`<${ConfirmDialog} title=${`Revoke ${order.key.name}`} verb="Revoke" danger close=${close} act=${act}><p>Programs that send its token are refused. Its jobs go on; its recurring jobs are refused at their next time.</p></${ConfirmDialog}>`;
+  return html`<${ConfirmDialog} title=${`Revoke ${order.key.name}`} verb="Revoke" danger close=${close} act=${act}><p>Programs that send its token are refused. Its jobs go on; its recurring jobs are paused at their next time, and can be taken over by admins of the project.</p></${ConfirmDialog}>`;
 }

@@ -75,6 +75,8 @@ class RecurringJob(StoredValue):
     start_at: datetime | None = None
     end_at: datetime | None = None
     state: Annotated[RecurrenceState, accept_unknown(RecurrenceState)] = RecurrenceState.ACTIVE
+    #: Why the service has paused it; None for one that runs, or that a user has paused.
+    pause_reason: str | None = Field(default=None, exclude_if=lambda value: value is None)
     #: The time of the next run; in the past while a run is due.
     next_run_at: datetime | None = None
     #: When the sweep has to act on it; None while it is paused or ended.
@@ -104,6 +106,12 @@ class RecurringJob(StoredValue):
             )
         return self.with_changes(at, next_run_at=next_run_at, wake_at=next_run_at)
 
+    def pause(self, at: datetime, reason: str | None = None) -> Self:
+        """Copy it without a next wake time, `reason` being why the service has paused it."""
+        return self.with_changes(
+            at, state=RecurrenceState.PAUSED, wake_at=None, pause_reason=reason
+        )
+
     def record_run(self, run: RecurringRun) -> Self:
         """Copy it with a run recorded and counted."""
         changes: RecurringChanges = {"runs": (*self.runs, run)[-MOST_RUNS:]}
@@ -120,7 +128,11 @@ class RecurringJob(StoredValue):
 class RecurringChanges(TypedDict, total=False):
     """The fields of a RecurringJob that may change after it was made."""
 
+    user_id: str
+    tier: str
+    projects: tuple[str, ...] | None
     state: RecurrenceState
+    pause_reason: str | None
     next_run_at: datetime | None
     wake_at: datetime | None
     last_job_id: str | None

@@ -172,7 +172,7 @@ async def revoke_key(
 ) -> Response:
     """By an admin of the project. It submits nothing from then on; reads end within 10 seconds.
 
-    Its jobs go on. Its recurring jobs are refused at their next time.
+    Its jobs go on. Its recurring jobs are paused at their next time: admins may take them over.
     """
     check_query(request)
     await use_cases.revoke_key(context.services, context.caller, project_id, key_id)

@@ -136,6 +136,8 @@ class RecurringJobView(View):
     overlap: str
     skip_cache: bool
     state: RecurrenceState
+    #: Why the service has paused it, and what to do.
+    pause_reason: str | None = Field(exclude_if=is_absent)
     start_at: datetime | None = Field(exclude_if=is_absent)
     end_at: datetime | None = Field(exclude_if=is_absent)
     next_runs: list[datetime]
@@ -283,12 +285,21 @@ async def list_recurring_jobs(
     cursor: str | None = None,
     *,
     all_users: AllUsers = False,
+    project_id: Annotated[str | None, Query(alias="projectId", max_length=128)] = None,
 ) -> Response:
-    """Newest first. `allUsers=true` lists those of everybody, for admins."""
-    check_query(request, "limit", "cursor", "allUsers")
+    """Newest first. `projectId` lists those of all members and API keys of a project, for members.
+
+    `allUsers=true` lists those of everybody, for admins.
+    """
+    check_query(request, "limit", "cursor", "allUsers", "projectId")
     services = context.services
     page = await use_cases.list_recurring_jobs(
-        services, context.caller, limit=limit, cursor=cursor, all_users=all_users
+        services,
+        context.caller,
+        limit=limit,
+        cursor=cursor,
+        all_users=all_users,
+        project_id=project_id,
     )
     now = services.clock.now()
     views = [build_recurring_view(recurring, now) for recurring in page.rows]
@@ -311,6 +322,7 @@ async def read_recurring_job(
     "/recurring/{recurring_job_id}/pause",
     summary="Make no more runs until it is resumed",
     response_model=RecurringJobView,
+    responses=document_problems("forbidden"),
 )
 async def pause_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
@@ -323,7 +335,7 @@ async def pause_recurring_job(
     "/recurring/{recurring_job_id}/resume",
     summary="Make runs again",
     response_model=RecurringJobView,
-    responses=document_problems("conflict"),
+    responses=document_problems("conflict", "forbidden"),
 )
 async def resume_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
@@ -332,10 +344,29 @@ async def resume_recurring_job(
     return await _respond_after(use_cases.resume_recurring_job, request, context, recurring_job_id)
 
 
+@router.post(
+    "/recurring/{recurring_job_id}/take-over",
+    summary="Make a recurring job of a project your own",
+    response_model=RecurringJobView,
+    responses=document_problems("conflict", "forbidden"),
+)
+async def take_over_recurring_job(
+    request: Request, recurring_job_id: str, context: Authenticated
+) -> Response:
+    """For admins of its project. Its next runs are yours: with your files, tier and credits.
+
+    One that was paused because its API key had been revoked goes on. Safe to repeat.
+    """
+    return await _respond_after(
+        use_cases.take_over_recurring_job, request, context, recurring_job_id
+    )
+
+
 @router.delete(
     "/recurring/{recurring_job_id}",
     summary="Delete a recurring job",
     response_model=RecurringJobView,
+    responses=document_problems("forbidden"),
 )
 async def delete_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated

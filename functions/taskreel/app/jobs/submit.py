@@ -188,12 +188,16 @@ def check_request(
 
 
 def _name_project(caller: Caller, request: JobRequest) -> JobRequest:
+    submission = name_project(caller, request.submission)
+    return request if submission is request.submission else replace(request, submission=submission)
+
+
+def name_project(caller: Caller, submission: Submission) -> Submission:
     """The request with the project of the caller's API key, where it names none."""
     key = key_of_user(caller.user_id)
-    if key is None or request.submission.project_id is not None:
-        return request
-    submission = request.submission.model_copy(update={"project_id": key.project_id})
-    return replace(request, submission=submission)
+    if key is None or submission.project_id is not None:
+        return submission
+    return submission.model_copy(update={"project_id": key.project_id})
 
 
 async def _build_job(

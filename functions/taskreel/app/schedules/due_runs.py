@@ -16,11 +16,18 @@ from taskreel.app.jobs.cancel import cancel_job
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.schedules.schedule_owner import explain_ended_key
 from taskreel.app.services import Services
 from taskreel.domain.cron import CronSchedule
 from taskreel.domain.errors import StoreError, TaskreelError
 from taskreel.domain.job import Job
-from taskreel.domain.recurring_job import Overlap, RecurringJob, RecurringRun, RunResult
+from taskreel.domain.recurring_job import (
+    Overlap,
+    RecurrenceState,
+    RecurringJob,
+    RecurringRun,
+    RunResult,
+)
 from taskreel.domain.value import is_known
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Row, Transaction
@@ -95,7 +102,12 @@ async def _make_run(
                 )
     else:
         run = await _submit_run(services, recurring, due_at, now)
-    await services.store.transaction(lambda tx: _record_run(tx, recurring, run, due_at, now))
+    reason = None
+    if run is not None and run.result is RunResult.REFUSED:
+        reason = await explain_ended_key(services, recurring)
+    await services.store.transaction(
+        lambda tx: _record_run(tx, recurring, run, due_at, now, pause_reason=reason)
+    )
     return run
 
 
@@ -146,8 +158,13 @@ async def _record_run(
     run: RecurringRun | None,
     due_at: datetime,
     now: datetime,
+    *,
+    pause_reason: str | None,
 ) -> None:
-    """Record the run and move on, unless another sweep or the owner has changed it meanwhile."""
+    """Record the run and move on, unless another sweep or the owner has changed it meanwhile.
+
+    One for which no run can be made any more is paused instead.
+    """
     recurring = await tx.get(RECURRING_JOBS, seen.recurring_job_id)
     if recurring is None or recurring.next_run_at != seen.next_run_at:
         return
@@ -159,6 +176,10 @@ async def _record_run(
         schedule = CronSchedule(recurring.cron_expression, recurring.time_zone)
         next_run_at = schedule.next_after(max(now, due_at))
         recurring = recurring.record_run(run).schedule_next(next_run_at, now)
+        # Another may have taken it over meanwhile.
+        is_same_owner = recurring.user_id == seen.user_id
+        if pause_reason and is_same_owner and recurring.state is RecurrenceState.ACTIVE:
+            recurring = recurring.pause(now, pause_reason)
     tx.set(RECURRING_JOBS, recurring.recurring_job_id, recurring)
 
 

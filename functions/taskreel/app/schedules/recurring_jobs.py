@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from taskreel.app.caller import Caller
+from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.jobs.quote import quote_job
-from taskreel.app.jobs.submit import JobRequest
+from taskreel.app.jobs.submit import JobRequest, name_project
+from taskreel.app.projects.rights import add_stored_role, load_project, require_editor
+from taskreel.app.schedules.schedule_owner import explain_ended_key
 from taskreel.app.services import Services
 from taskreel.domain.cron import CronSchedule
 from taskreel.domain.errors import (
@@ -21,7 +23,7 @@ from taskreel.domain.errors import (
 )
 from taskreel.domain.ids import keyed_recurring_job_id, random_recurring_job_id
 from taskreel.domain.recurring_job import Overlap, RecurrenceState, RecurringJob
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.ports import Condition, Query, Transaction
@@ -58,9 +60,8 @@ async def create_recurring_job(
     """
     _check_recurrence(wanted)
     schedule = CronSchedule(wanted.cron_expression, wanted.time_zone)
-    await quote_job(
-        services, caller, JobRequest(job_type=wanted.job_type, submission=wanted.submission)
-    )
+    submission = name_project(caller, wanted.submission)
+    await quote_job(services, caller, JobRequest(job_type=wanted.job_type, submission=submission))
     now, key = services.clock.now(), wanted.idempotency_key
     recurring = RecurringJob(
         recurring_job_id=(
@@ -71,9 +72,9 @@ async def create_recurring_job(
         user_id=caller.user_id,
         tier=caller.tier,
         projects=None if caller.projects is None else tuple(sorted(caller.projects)),
-        project_id=wanted.submission.project_id,
+        project_id=submission.project_id,
         job_type=wanted.job_type.name,
-        payload=wanted.submission.payload(),
+        payload=submission.payload(),
         cron_expression=wanted.cron_expression,
         time_zone=wanted.time_zone,
         overlap=wanted.overlap,
@@ -109,12 +110,7 @@ async def create_recurring_job(
 
 async def find_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
     """The recurring job, if there is one that the caller may see. Raises NotFoundError."""
-    found = None
-    if len(id_) <= _LONGEST_ID:
-        found = await services.store.get(RECURRING_JOBS, id_)
-    if found is None or not (caller.admin or found.user_id == caller.user_id):
-        raise NotFoundError(f"There is no recurring job {id_} that you may see.")
-    return found
+    return await _find(services, caller, id_, ProjectRole.VIEWER)
 
 
 async def list_recurring_jobs(
@@ -124,18 +120,25 @@ async def list_recurring_jobs(
     limit: int,
     cursor: str | None,
     all_users: bool = False,
+    project_id: str | None = None,
 ) -> Page[RecurringJob]:
     """The caller's recurring jobs, newest first; with `all_users` those of everybody (admin).
 
-    Raises ForbiddenError.
+    With `project_id` those of all its members and API keys, for its members. Raises ForbiddenError.
     """
     if all_users and not caller.admin:
         raise ForbiddenError("Only an admin may list the recurring jobs of all users.")
     # No index starts with a time (DESIGN.md, law 6): all types are named instead.
     everybody: Condition = ("jobType", "in", sorted(JOB_TYPES))
+    whose: Condition = everybody if all_users else ("userId", "==", caller.user_id)
+    if project_id is not None:
+        member = await add_stored_role(services, caller, project_id)
+        if not (caller.admin or member.is_member(project_id)):
+            raise ForbiddenError(f"You are no member of project {project_id}.")
+        whose = ("projectId", "==", project_id)
     query = Query(
         collection=RECURRING_JOBS,
-        where=(everybody if all_users else ("userId", "==", caller.user_id),),
+        where=(whose,),
         order=(("createdAt", "desc"),),
         after=decode_cursor(cursor) if cursor else None,
     )
@@ -146,38 +149,76 @@ async def pause_recurring_job(services: Services, caller: Caller, id_: str) -> R
     """Make no more runs until it is resumed. Safe to repeat."""
 
     def pause(recurring: RecurringJob, now: datetime) -> RecurringJob:
-        if recurring.state is RecurrenceState.ACTIVE:
-            return recurring.with_changes(now, state=RecurrenceState.PAUSED, wake_at=None)
-        return recurring
+        return recurring.pause(now) if recurring.state is RecurrenceState.ACTIVE else recurring
 
-    return await _change(services, caller, id_, pause)
+    await _find(services, caller, id_, ProjectRole.EDITOR)
+    return await _change(services, id_, pause)
 
 
 async def resume_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
     """Make runs again, from its next time on; those that it missed are left out. Safe to repeat.
 
-    Raises ConflictError when its `endAt` has passed.
+    Raises ConflictError when its `endAt` has passed, or its API key was revoked or has expired.
     """
 
     def resume(recurring: RecurringJob, now: datetime) -> RecurringJob:
-        if recurring.state is RecurrenceState.ACTIVE:
-            return recurring
-        schedule = CronSchedule(recurring.cron_expression, recurring.time_zone)
-        active = recurring.with_changes(now, state=RecurrenceState.ACTIVE)
-        active = active.schedule_next(schedule.next_after(max(now, recurring.start_at or now)), now)
-        if active.next_run_at is None:
-            raise ConflictError(
-                "This recurring job has ended: no run of it comes before its endAt. "
-                "Create another one."
-            )
-        return active
+        return recurring if recurring.state is RecurrenceState.ACTIVE else _activate(recurring, now)
 
-    return await _change(services, caller, id_, resume)
+    found = await _find(services, caller, id_, ProjectRole.EDITOR)
+    if (reason := await explain_ended_key(services, found)) is not None:
+        raise ConflictError(reason)
+    return await _change(services, id_, resume)
+
+
+async def take_over_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
+    """Make a recurring job of a project the caller's own, as an admin of the project.
+
+    Its next runs are submitted as theirs. One that was paused because its API key had ended goes
+    on. Raises what `create_recurring_job` does, NotFoundError, and ConflictError for one of no
+    project, or whose `endAt` has passed.
+    """
+    found = await _find(services, caller, id_, ProjectRole.ADMIN)
+    if found.user_id == caller.user_id:
+        return found
+    if found.project_id is None:
+        raise ConflictError("This recurring job is of no project: only its user has it run.")
+    project = await load_project(services.store, found.project_id)
+    if project is not None:
+        # No token is there when it runs: neither an operator's rights nor the roles of a token.
+        stored = replace(caller, admin=False, roles=None)
+        require_editor(stored, project, services.clock.now())
+    job_type = find_job_type(found.job_type)
+    submission = job_type.submission.load_stored(found.payload)
+    # As the new owner, who may not have the files and jobs that it names.
+    await quote_job(services, caller, JobRequest(job_type=job_type, submission=submission))
+    await _check_number(services, caller)
+
+    def take_over(recurring: RecurringJob, now: datetime) -> RecurringJob:
+        taken = recurring.with_changes(
+            now,
+            user_id=caller.user_id,
+            tier=caller.tier,
+            projects=None if caller.projects is None else tuple(sorted(caller.projects)),
+        )
+        return taken if recurring.pause_reason is None else _activate(taken, now)
+
+    return await _change(services, id_, take_over)
+
+
+def _activate(recurring: RecurringJob, now: datetime) -> RecurringJob:
+    schedule = CronSchedule(recurring.cron_expression, recurring.time_zone)
+    active = recurring.with_changes(now, state=RecurrenceState.ACTIVE, pause_reason=None)
+    active = active.schedule_next(schedule.next_after(max(now, recurring.start_at or now)), now)
+    if active.next_run_at is None:
+        raise ConflictError(
+            "This recurring job has ended: no run of it comes before its endAt. Create another one."
+        )
+    return active
 
 
 async def delete_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
     """Delete it; the jobs that it has submitted stay. Raises NotFoundError."""
-    found = await find_recurring_job(services, caller, id_)
+    found = await _find(services, caller, id_, ProjectRole.ADMIN)
 
     async def delete(tx: Transaction) -> None:
         tx.delete(RECURRING_JOBS, id_)
@@ -186,9 +227,32 @@ async def delete_recurring_job(services: Services, caller: Caller, id_: str) -> 
     return found
 
 
-async def _change(services: Services, caller: Caller, id_: str, change: Any) -> RecurringJob:
-    await find_recurring_job(services, caller, id_)
+async def _find(services: Services, caller: Caller, id_: str, least: ProjectRole) -> RecurringJob:
+    """The recurring job, for its owner, and for members of its project with the role `least`.
 
+    Raises NotFoundError for one that the caller may not see, and ForbiddenError for members of a
+    lower role.
+    """
+    found = None
+    if len(id_) <= _LONGEST_ID:
+        found = await services.store.get(RECURRING_JOBS, id_)
+    if found is not None and (caller.admin or found.user_id == caller.user_id):
+        return found
+    role = None
+    if found is not None and found.project_id is not None:
+        member = await add_stored_role(services, caller, found.project_id)
+        role = member.find_role(found.project_id)
+    if found is None or role is None:
+        raise NotFoundError(f"There is no recurring job {id_} that you may see.")
+    if role < least:
+        raise ForbiddenError(
+            f"The recurring job {id_} is another's: that needs the role {least.name.lower()} in "
+            f"project {found.project_id}."
+        )
+    return found
+
+
+async def _change(services: Services, id_: str, change: Any) -> RecurringJob:
     async def write(tx: Transaction) -> RecurringJob:
         recurring = await tx.get(RECURRING_JOBS, id_)
         if recurring is None:

@@ -35,7 +35,7 @@ export default function ProjectPage({ id, caller }) {
   const done = () => { signals.dispatchEvent(new Event("roles")); void reload(); };
   return html`
     <${Crumbs} />
-    <div class="title job-title"><div><h1>${project.name}</h1><p class="hint"><code>${id}</code> <${CopyButton} text=${id} label="Copy id" /></p></div><div class="buttons"><a class="button" href=${jobs}>Its jobs</a><a class="button" href=${`${jobs}&status=FAILED`}>Failed</a></div></div>
+    <div class="title job-title"><div><h1>${project.name}</h1><p class="hint"><code>${id}</code> <${CopyButton} text=${id} label="Copy id" /></p></div><div class="buttons"><a class="button" href=${jobs}>Its jobs</a><a class="button" href=${`${jobs}&status=FAILED`}>Failed</a><a class="button" href=${`${linkTo("/schedules")}?project=${encodeURIComponent(id)}`}>Schedules</a></div></div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     <section class="panel project"><h2 class="hidden">Spend, caps and limits</h2>
       <dl class="inline"><div><dt>Owner</dt><dd>${project.ownerId}</dd></div><div><dt>Your role</dt><dd>${project.role ?? "none: you see it as an admin of the deployment"}</dd></div><div><dt>Jobs at a time</dt><dd>${project.activeJobs === null ? "no limit" : project.activeJobs.toLocaleString()}</dd></div><div><dt>Created</dt><dd><${Time} at=${project.createdAt} now=${now} /></dd></div></dl>

@@ -99,7 +99,7 @@ def rotate_key(session: Session, project_id: str, key_id: str, *, overlap: int) 
 @yes_option
 @connected
 def revoke_key(session: Session, project_id: str, key_id: str, *, yes: bool) -> None:
-    """Revoke a key. Its jobs go on; its recurring jobs are refused from then on."""
+    """Revoke a key. Its jobs go on; its recurring jobs are paused, to be taken over."""
     session.confirm(f"Programs that send the token of {key_id} will be refused.", yes=yes)
     session.call("DELETE", _find_path(project_id, key_id))
     revoked = {"projectId": project_id, "keyId": key_id, "revoked": True}

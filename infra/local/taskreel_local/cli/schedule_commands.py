@@ -19,17 +19,32 @@ _schedule = click.argument("schedule_id", metavar="SCHEDULE", shell_complete=SCH
 
 @click.group("schedules", cls=GroupWithDefault, default="list")
 def schedule_commands() -> None:
-    """Show, create, pause, resume, run and delete recurring jobs."""
+    """Show, create, pause, resume, run, take over and delete recurring jobs."""
 
 
 @schedule_commands.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100))
 @click.option("--cursor", help="Go on after this nextCursor.")
 @click.option("--all-users", is_flag=True, help="Those of everybody (admin).")
+@click.option("--project", "project_id", help="Those of all members and API keys of a project.")
 @connected
-def list_schedules(session: Session, *, limit: int, cursor: str | None, all_users: bool) -> None:
+def list_schedules(
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None,
+    all_users: bool,
+    project_id: str | None,
+) -> None:
     """List your recurring jobs, the newest first."""
-    page = session.call("GET", _PATH, limit=limit, cursor=cursor, all_users=all_users or None)
+    page = session.call(
+        "GET",
+        _PATH,
+        limit=limit,
+        cursor=cursor,
+        all_users=all_users or None,
+        project_id=project_id,
+    )
 
     def show_text() -> None:
         from taskreel_local.cli.text_output import find_prompt, format_distance, print_table
@@ -66,6 +81,8 @@ def show_schedule(session: Session, schedule_id: str) -> None:
         from taskreel_local.cli.text_output import format_clock, print_table
 
         click.echo(f"{found['jobType']} {schedule_id}  {found['state']}")
+        if found.get("pauseReason"):
+            click.echo(found["pauseReason"])
         click.echo(f"{found['schedule']} ({found['cronExpression']}, {found['timeZone']})")
         click.echo(json.dumps(found["data"], ensure_ascii=False))
         if found["nextRuns"]:
@@ -131,6 +148,17 @@ def pause_schedule(session: Session, schedule_id: str) -> None:
 def resume_schedule(session: Session, schedule_id: str) -> None:
     """Make runs again; those missed meanwhile are not made up for."""
     _show_state(session, session.call("POST", f"{_PATH}/{schedule_id}/resume"))
+
+
+@schedule_commands.command("take-over")
+@_schedule
+@connected
+def take_over_schedule(session: Session, schedule_id: str) -> None:
+    """Make a recurring job of a project yours, as one of its admins.
+
+    It goes on if it was paused because its API key had been revoked.
+    """
+    _show_state(session, session.call("POST", f"{_PATH}/{schedule_id}/take-over"))
 
 
 @schedule_commands.command("delete")
