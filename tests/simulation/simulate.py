@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from simulation.customers import USERS, Customer
 from simulation.environment import Environment
 from simulation.invariant_watch import ViolationError
 from simulation.quiet_time import check_quiet
+from simulation.seed_log import Outcome, SeedLog, WrongLogError
 from simulation.simulated_cloud import SimulatedCloud, running_cloud
 from simulation.tape import Tape, shrink_tape
 from simulation.virtual_loop import Schedule, StuckError, VirtualLoop
@@ -35,20 +36,6 @@ HOUR = 3600.0
 CRASHED = "crashed: "
 #: A simulation of so many hours is worth the days that the last webhooks may take.
 _THOROUGH_HOURS = 2.0
-
-
-@dataclass
-class Outcome:
-    """The outcome of one simulation."""
-
-    seed: int
-    hours: float = 0.0
-    steps: int = 0
-    commits: int = 0
-    jobs: int = 0
-    violation: str | None = None
-    happened: Counter[str] = field(default_factory=Counter)
-    choices: list[int] = field(default_factory=list)
 
 
 class _LogCounter(logging.Handler):
@@ -86,12 +73,15 @@ def simulate(
     `life` is a scenario instead of users and faults that the tape draws.
     """
     tape = Tape(seed, choices)
+    began = time.process_time()
     before = sys.unraisablehook
     # A dead instance's coroutines are dropped in the middle, as a killed process drops them; what
     # their clean-up then says, nobody hears.
     sys.unraisablehook = lambda _: None
     try:
-        return _simulate(tape, Outcome(seed), hours, bug=bug, most_steps=most_steps, life=life)
+        outcome = _simulate(tape, Outcome(seed), hours, bug=bug, most_steps=most_steps, life=life)
+        outcome.cpu_seconds = time.process_time() - began
+        return outcome
     finally:
         gc.collect()
         sys.unraisablehook = before
@@ -246,6 +236,15 @@ def _parse(arguments: Sequence[str] | None) -> Any:
         "--hours", type=float, default=6.0, help="virtual hours a seed (default: 6)"
     )
     parser.add_argument("--minutes", type=float, help="go on with further seeds for so long")
+    parser.add_argument(
+        "--total-hours", type=float, help="go on with further seeds until they are so many hours"
+    )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="append each seed to a file; started again with the file, it goes on behind them",
+    )
     parser.add_argument("--shrink", type=int, default=0, metavar="TRIES", help="shrink a failure")
     return parser.parse_args(arguments)
 
@@ -254,46 +253,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the simulations that the command line names; 1 if an invariant is violated."""
     given = _parse(arguments)
     began = time.monotonic()
+    try:
+        log = None if given.log is None else SeedLog.open(given.log, given.hours)
+    except WrongLogError as error:
+        print(error, file=sys.stderr)
+        return 2
     total = Outcome(given.seed)
     failures = 0
     number = 0
-    while _goes_on(given, number, began):
+    while _goes_on(given, number, began, total.hours):
         seed = given.seed + number * given.step
         number += 1
-        outcome = simulate(seed, given.hours)
-        total.hours += outcome.hours
-        total.steps += outcome.steps
-        total.commits += outcome.commits
-        total.jobs += outcome.jobs
-        total.happened.update(outcome.happened)
+        outcome = None if log is None else log.done.get(seed)
+        if outcome is None:
+            outcome = simulate(seed, given.hours)
+            if log is not None:
+                log.append(outcome)
+        total.add(outcome)
         if outcome.violation is not None:
             failures += 1
-            print(f"VIOLATION {outcome.violation}")
-            print(f"  after {outcome.steps} steps, {outcome.hours:.2f} hours; repeat it with")
-            print(f"  {describe_replay(outcome, given.hours)}", flush=True)
-            if given.shrink:
-                small = shrink(outcome, given.hours, given.shrink)
-                print(
-                    f"  {len(outcome.choices)} choices shrink to {len(small.choices)}: "
-                    f"{small.steps} steps, {small.violation}",
-                    flush=True,
-                )
+            _report_violation(outcome, given.hours, given.shrink)
     seconds = time.monotonic() - began
-    cpu = time.process_time()
+    cpu = total.cpu_seconds
     print(
         f"{number} seeds, {total.hours:,.0f} simulated hours, {total.steps:,} steps, "
         f"{total.commits:,} commits, {total.jobs:,} jobs in {seconds:.0f} s "
         f"({total.hours / cpu:.1f} hours a CPU-second, {cpu:.0f} of them): {failures} violations"
     )
+    if log is not None:
+        print(f"  code state {log.code}, seeds in {log.file}")
     for name, count in sorted(total.happened.items()):
         print(f"  {count:8,} × {name}")
     return 1 if failures else 0
 
 
-def _goes_on(given: Any, number: int, began: float) -> bool:
-    if given.minutes is None:
-        return bool(number < given.seeds)
-    return bool(time.monotonic() - began < 60 * given.minutes)
+def _report_violation(outcome: Outcome, hours: float, shrink_tries: int) -> None:
+    print(f"VIOLATION {outcome.violation}")
+    print(f"  after {outcome.steps} steps, {outcome.hours:.2f} hours; repeat it with")
+    print(f"  {describe_replay(outcome, hours)}", flush=True)
+    if shrink_tries and outcome.choices:
+        small = shrink(outcome, hours, shrink_tries)
+        print(
+            f"  {len(outcome.choices)} choices shrink to {len(small.choices)}: "
+            f"{small.steps} steps, {small.violation}",
+            flush=True,
+        )
+
+
+def _goes_on(given: Any, number: int, began: float, hours: float) -> bool:
+    if given.total_hours is not None:
+        return bool(hours < given.total_hours)
+    if given.minutes is not None:
+        return bool(time.monotonic() - began < 60 * given.minutes)
+    return bool(number < given.seeds)
 
 
 if __name__ == "__main__":
