@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -245,8 +245,16 @@ class Customer:
         """Remove a job that has ended; DELETE cancels one that has not."""
         job_id = self._choose_job()
         if job_id is not None:
-            self.cloud.watch.may_be_removed.add(job_id)
-            await self.request("DELETE", f"/api/jobs/{self.jobs[job_id]}/{job_id}")
+            watch = self.cloud.watch
+            watch.may_be_removed.add(job_id)
+            answer = await self.request("DELETE", f"/api/jobs/{self.jobs[job_id]}/{job_id}")
+            if answer is not None and answer[0] == 204:
+                self.require_no_files(watch.removed_with.get(job_id, set()))
+
+    def require_no_files(self, removed: Iterable[str]) -> None:
+        """Raise ViolationError for a file that is left of what was just removed."""
+        for broken in self.cloud.files.check_removal(removed):
+            raise ViolationError(broken)
 
     async def add_credits(self) -> None:
         """An admin grants credits, once however often the request is sent."""

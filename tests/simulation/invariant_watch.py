@@ -54,6 +54,8 @@ class StoreWatch:
     may_be_removed: set[str] = field(default_factory=set)
     #: All jobs that were removed.
     removed: set[str] = field(default_factory=set)
+    #: Those that were removed with each job: itself, and what was below it.
+    removed_with: dict[str, set[str]] = field(default_factory=dict)
     _books: dict[str, UserBooks] = field(default_factory=dict)
     _changed_users: set[str] = field(default_factory=set)
     _found: list[str] = field(default_factory=list)
@@ -111,6 +113,21 @@ class StoreWatch:
     def has_leaked(self, user: str) -> bool:
         """True if a slot of the user was leaked."""
         return user in self._leaked
+
+    def was_removed(self, id_: str) -> bool:
+        """True for a job or an upload that was removed, and may have been made again."""
+        return id_ in self.removed or id_ in self.reuse.removed_uploads
+
+    def is_stored(self, kind: str, owner: str) -> bool:
+        """True for an upload or a job that is stored."""
+        return owner in (self.reuse.uploads if kind == "uploads" else self.jobs)
+
+    def takes_files(self, kind: str, owner: str) -> bool:
+        """True for an upload that is stored, and for a job whose work goes on."""
+        if kind == "uploads":
+            return owner in self.reuse.uploads
+        job = self.jobs.get(owner)
+        return job is not None and not job.is_over
 
     def list_overdue(self, before: datetime) -> list[str]:
         """The jobs and deliveries whose wake time was before."""
@@ -217,6 +234,7 @@ class StoreWatch:
         root = job
         while root.parent_id is not None and root.parent_id in self.jobs:
             root = self.jobs[root.parent_id]
+        self.removed_with.setdefault(root.job_id, set()).add(job_id)
         if root.job_id not in self.may_be_removed:
             self._found.append(f"no-job-lost: job {job_id} ({job.status}) disappeared")
 

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 from unittest.mock import patch
 
+from taskreel.app.erasure import erase_jobs
 from taskreel.app.flow import admission, slots
 from taskreel.app.jobs import (
     cancel_operations,
@@ -25,6 +26,7 @@ from taskreel.app.jobs import (
     job_run,
     job_store,
     purge_cache,
+    remove,
     replay,
     result_cache,
     retry,
@@ -33,7 +35,7 @@ from taskreel.app.jobs import (
     uploads,
 )
 from taskreel.app.pipelines import child_jobs
-from taskreel.app.worker import processor, sweep
+from taskreel.app.worker import expiry, processor, sweep
 from taskreel.domain import unit, webhook
 from taskreel.domain.claim import Claim, Verdict
 from taskreel.domain.job_status import Status
@@ -295,6 +297,30 @@ def _skip_checksum(real: Any) -> Any:
     return copy_upload
 
 
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _leave_files(_real: Any) -> Any:
+    async def delete_files(*_: Any) -> None:
+        """The documents of a removed job go, and its files stay."""
+
+    return delete_files
+
+
+def _name_wrong_folder(real: Any) -> Any:
+    return lambda job_id: real(f"{job_id}-")
+
+
+def _delete_upload_alone(_real: Any) -> Any:
+    async def delete(services: Any, upload: Any) -> None:
+        async def run(tx: Any) -> None:
+            tx.delete(UPLOADS, upload.upload_id)
+
+        await services.store.transaction(run)
+
+    return delete
+
+
 _REPLAYS = (replay, child_jobs)
 _JOB_EVENT_USERS = (job_store, submit, admission)
 
@@ -365,6 +391,10 @@ BUGS: Mapping[str, Plant] = {
     "other bytes than were announced are used": _replace(
         input_files, "copy_upload", _skip_checksum
     ),
+    "a file outlives what refers to it": _replace(remove, "_delete_files", _leave_files),
+    "a deleted upload's file stays": _replace(uploads, "_delete", _delete_upload_alone),
+    "an expired job's files stay": _replace(expiry, "artifacts_folder", _name_wrong_folder),
+    "an erased person's files stay": _replace(erase_jobs, "artifacts_folder", _name_wrong_folder),
     "an older revision drops unknown fields": _replace_all(
         *(
             _replace(owner, "store_job", _drop_unknown_fields)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from simulation.file_rules import NO_FILE_OUTLIVES
 from simulation.invariant_watch import ViolationError
 from simulation.simulated_cloud import SimulatedCloud
 from simulation.simulated_ports import EPOCH
@@ -140,18 +141,13 @@ def _is_accounted_for(sale: Sale, job: Job) -> bool:
 
 
 def _check_files(cloud: SimulatedCloud) -> Iterator[str]:
-    """Every file of an artifact exists, and every file belongs to a job that exists."""
+    """Every file of an artifact exists, and something refers to every file."""
     for job in cloud.watch.jobs.values():
         for artifact in job.artifacts:
-            if artifact.path not in cloud.stored_files:
+            if artifact.path not in cloud.files.paths:
                 yield f"files: {artifact.path} of job {job.job_id} is missing"
-    for path in sorted(cloud.stored_files):
-        kind, owner, _ = path.split("/", 2)
-        uploads = cloud.watch.reuse
-        if kind == "uploads" and owner in uploads.uploads.keys() | uploads.removed_uploads:
-            continue
-        if owner not in cloud.watch.jobs and owner not in cloud.watch.removed:
-            yield f"no-artifact-without-owner: {path}"
+    for path in cloud.files.list_left(cloud.watch.was_removed):
+        yield f"{NO_FILE_OUTLIVES}: nothing refers to {path}"
 
 
 def _check_webhooks(cloud: SimulatedCloud) -> Iterator[str]:

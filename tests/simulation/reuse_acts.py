@@ -137,4 +137,7 @@ class ReuseActs:
     async def delete_upload(self) -> None:
         """Delete the oldest upload; jobs that have not read it yet fail."""
         if self.uploads:
-            await self.customer.request("DELETE", f"/api/uploads/{self.uploads.pop(0)}")
+            upload_id = self.uploads.pop(0)
+            answer = await self.customer.request("DELETE", f"/api/uploads/{upload_id}")
+            if answer is not None and answer[0] == 200:
+                self.customer.require_no_files([upload_id])

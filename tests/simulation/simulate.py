@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from simulation.customers import USERS, Customer
+from simulation.end_of_life import check_end_of_life
 from simulation.environment import Environment
 from simulation.invariant_watch import ViolationError
 from simulation.quiet_time import check_quiet
@@ -182,6 +183,7 @@ async def live(cloud: SimulatedCloud, hours: float) -> None:
     busy.append(cloud.spawn(Environment(cloud).disturb_until(end)))
     await asyncio.wait(busy)
     await check_quiet(cloud, customers, with_webhooks=hours >= _THOROUGH_HOURS)
+    await check_end_of_life(cloud, erased=customers[-1].user)
 
 
 def _end(loop: VirtualLoop) -> None:

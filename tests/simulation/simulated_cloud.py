@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 from simulation.fault_plan import Fault, FaultPlan
+from simulation.file_rules import FileWatch
 from simulation.invariant_watch import StoreWatch, WatchedStore
 from simulation.simulated_ports import (
     EPOCH,
@@ -204,7 +205,7 @@ class SimulatedCloud:
     store_outage: Outage = field(default_factory=Outage)
     queue_outage: Outage = field(default_factory=Outage)
     instances: list[Instance] = field(default_factory=list)
-    stored_files: set[str] = field(default_factory=set)
+    files: FileWatch = field(default_factory=FileWatch)
     #: Jobs whose operations an operator was told to cancel by hand.
     given_up: set[str] = field(default_factory=set)
     started: int = 0
@@ -212,6 +213,11 @@ class SimulatedCloud:
     #: Tasks of the world around: they end with the simulation.
     _around: set[asyncio.Task[Any]] = field(default_factory=set)
     _dead: list[Instance] = field(default_factory=list)
+
+    def note_removal(self, job_id: str) -> None:
+        """Note that a job was removed: what was of it is of no job of the same id after it."""
+        self.sales_book.note_removal(job_id)
+        self.files.note_removal(job_id)
 
     # ── Instances ────────────────────────────────────────────────────────────────────────────────
 
@@ -268,7 +274,7 @@ class SimulatedCloud:
             self.base,
             store=logged,
             tasks=MachineQueue(self.queues, machine),
-            blobs=MachineBlobs(self.base.blobs, machine, self.stored_files),
+            blobs=MachineBlobs(self.base.blobs, machine, self.files),
             providers=registry,
             probe_file=read_facts,
             webhooks=MachineWebhooks(machine, self.receiver),
@@ -405,7 +411,7 @@ class SimulatedCloud:
     async def receive_file(self, path: str, content: bytes) -> None:
         """Store a file that a user sends to the bucket itself."""
         await self.base.blobs.put(path, content, content_type="image/png")
-        self.stored_files.add(path)
+        self.files.note_put(path)
 
     async def sweep_for_ever(self) -> None:
         """Call the sweep each minute, as Cloud Scheduler does.
@@ -537,7 +543,9 @@ async def running_cloud(
             base=base,
         )
         made.append(cloud)
-        watch.on_removal = cloud.sales_book.note_removal
+        watch.on_removal = cloud.note_removal
+        cloud.files.is_stored = watch.is_stored
+        cloud.files.takes_files = watch.takes_files
         for _ in range(shape.instances):
             cloud.start_instance()
         yield cloud

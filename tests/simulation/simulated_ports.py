@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulation.fault_plan import Fault, FaultPlan
+from simulation.file_rules import FileWatch
 from simulation.virtual_loop import VirtualLoop
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.domain.errors import QueueError, StoreError
@@ -49,13 +50,13 @@ class SimulatedClock:
     """`Clock` of one machine: the loop's time, and how far the machine's clock is off."""
 
     def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self.skew = timedelta(0)
 
     def now(self) -> datetime:
         """The time as this machine has it; as with a real clock, each reading has its own."""
-        seconds = max(self._loop.time(), self._loop.last_reading + 1e-6)
-        self._loop.last_reading = seconds
+        seconds = max(self.loop.time(), self.loop.last_reading + 1e-6)
+        self.loop.last_reading = seconds
         return EPOCH + timedelta(seconds=seconds) + self.skew
 
     async def sleep(self, seconds: float, /) -> None:
@@ -64,7 +65,7 @@ class SimulatedClock:
 
     def call_later(self, seconds: float, callback: Callable[[], None], /) -> Timer:
         """Call back after that long."""
-        return self._loop.call_later(max(0.0, seconds), callback)
+        return self.loop.call_later(max(0.0, seconds), callback)
 
 
 @dataclass
@@ -271,11 +272,11 @@ class MachineQueue:
 
 @dataclass
 class MachineBlobs:
-    """`Blobs` as one instance reaches them; `stored` has the paths of all files."""
+    """`Blobs` as one instance reaches them; all share `files`."""
 
     inner: Blobs
     machine: Machine
-    stored: set[str]
+    files: FileWatch
 
     async def put(
         self,
@@ -292,7 +293,7 @@ class MachineBlobs:
         if plan.strikes(Fault.BLOB_HALF_WRITTEN):
             raise StoreError("the upload was cut off half-way")
         await self.inner.put(path, source, content_type=content_type, age_from=age_from)
-        self.stored.add(path)
+        self.files.note_put(path)
         if plan.strikes(Fault.BLOB_ANSWER_LOST):
             raise StoreError("the bucket's answer was lost")
 
@@ -318,7 +319,7 @@ class MachineBlobs:
     async def delete(self, prefix: str, /) -> int:
         await self.machine.pause()
         deleted = await self.inner.delete(prefix)
-        self.stored -= {path for path in self.stored if path.startswith(prefix)}
+        self.files.note_deletion(prefix)
         return deleted
 
     async def close(self) -> None:

@@ -17,8 +17,8 @@ from simulation.simulate import describe_replay, simulate
 from simulation.tape import Tape, TapeRandom, shrink_tape
 from simulation.world import ROOT
 
-#: One of each kind: a lease, money, an event, admission, a wake time, two revisions, a replay. The
-#: nightly run looks for all of them.
+#: One of each kind: a lease, money, an event, admission, a wake time, two revisions, a replay, a
+#: file. The nightly run looks for all of them.
 SAMPLE = (
     "a failed poll begins the work again",
     "a release does not come back to the balance",
@@ -29,6 +29,7 @@ SAMPLE = (
     "a replay takes over units that were not done",
     "a cached result answers every user",
     "a purged result still answers",
+    "a file outlives what refers to it",
 )
 #: Seeds that CI runs, from the first on, each of them so many hours: all kinds of faults happen in
 #: them. The rarest, a run whose lease is lost, is in one of 20 seeds, so three of these have it.
