@@ -34,7 +34,7 @@ from taskreel.domain.errors import PermanentError, StoreAbsentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.pipeline import StepRun
+from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.record import record
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
@@ -98,6 +98,17 @@ async def count_ended_jobs(
     )
     failures = int(failed["count"])
     return run.adopted + failures + int(completed["count"]), failures
+
+
+async def has_counted_ends(services: Services, pipeline: Job) -> bool:
+    """True if the pipeline waits for child jobs, and its last check has counted all ended ones."""
+    running = [
+        (name, run) for name, run in pipeline.steps.items() if run.state is StepState.RUNNING
+    ]
+    for name, run in running:
+        if await count_ended_jobs(services, pipeline, name, run) != (run.ended, run.failed):
+            return False
+    return bool(running)
 
 
 async def give_turn(done: int) -> None:

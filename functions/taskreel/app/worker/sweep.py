@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 _PAGE = 200
 #: The longest time between two rescues of a job, and between two checks of a waiting task.
 _LONGEST_RESCUE = timedelta(hours=1)
+#: The same of a pipeline that waits for its child jobs: the task that the end of one has sent may
+#: be lost.
+_LONGEST_UNCOUNTED = timedelta(minutes=10)
 #: An operation of an ended job that could not be cancelled for so long is given up.
 _GIVE_UP_AFTER = timedelta(hours=6)
 
@@ -99,7 +102,8 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     It also expires grants. Returns the number of jobs by action, and of others by result.
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
-    queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
+    queue that has not come to it yet, or it is a pipeline whose child jobs go on: nothing is sent),
+    `ended` (deadline passed),
     `given_up` (operation that could not be cancelled, or purchase whose answer is unknown),
     `asleep` (not due any more, or left to a newer revision), `crashed` (an unexpected error,
     counted on the job), `unwritten` (the store refused).
@@ -191,9 +195,13 @@ async def _wake_job(
 ) -> tuple[str, Job | None]:
     """Do what is overdue for one job; the action, and the job if it was changed."""
     job_id = found.job_id
-    stats = await queues.read_stats(find_queue(found)) if found.task_due_at else None
+    waits = await _waits_for_children(services, found)
+    stats = None
+    if found.task_due_at and not waits:
+        stats = await queues.read_stats(find_queue(found))
+    seen_at = found.updated_at if waits else None
     action, job = await services.store.transaction(
-        lambda tx: _rescue_or_end(services, tx, job_id, stats, now)
+        lambda tx: _rescue_or_end(services, tx, job_id, stats, now, counted_at=seen_at)
     )
     if job is not None and action == "ended":
         await act_on_job_end(services, job)
@@ -219,12 +227,32 @@ async def _wake_job(
     return action, job
 
 
+async def _waits_for_children(services: Services, job: Job) -> bool:
+    """True for a pipeline whose last check has counted all of its child jobs that have ended.
+
+    The end of the next one sends it a task: until then a check would find nothing. Under overload
+    all pipelines wait for long, and their checks would be a load of their own.
+    """
+    if not job.steps or job.task_due_at is None:
+        return False
+    from taskreel.app.pipelines.child_jobs import has_counted_ends  # of few jobs: cold start
+
+    return await has_counted_ends(services, job)
+
+
 async def _rescue_or_end(
-    services: Services, tx: Transaction, job_id: str, stats: QueueStats | None, now: datetime
+    services: Services,
+    tx: Transaction,
+    job_id: str,
+    stats: QueueStats | None,
+    now: datetime,
+    *,
+    counted_at: datetime | None,
 ) -> tuple[str, Job | None]:
     """Write what is overdue for the job; the action, and the job if a task or a follow-up is due.
 
-    `stats` are those of its queue, None where they cannot be read or do not matter.
+    `stats` are those of its queue, None where they cannot be read or do not matter. `counted_at` is
+    the last change of a pipeline that waits for its child jobs.
     """
     job = await load_job(tx, job_id)
     if job is None or job.wake_at is None or job.wake_at > now:
@@ -247,7 +275,8 @@ async def _rescue_or_end(
     # No queue takes a job of a type that is not deployed: it ends here.
     find_job_type(job.job_type)
 
-    waiting = _wake_waiting_job(services, tx, job, stats, now)
+    waits = counted_at is not None and job.updated_at == counted_at
+    waiting = _wake_waiting_job(services, tx, job, stats, now, waits_for_children=waits)
     if waiting is not None:
         return waiting
 
@@ -275,9 +304,17 @@ def _give_up_purchases(services: Services, job: Job, now: datetime) -> Job | Non
 
 
 def _wake_waiting_job(
-    services: Services, tx: Transaction, job: Job, stats: QueueStats | None, now: datetime
+    services: Services,
+    tx: Transaction,
+    job: Job,
+    stats: QueueStats | None,
+    now: datetime,
+    *,
+    waits_for_children: bool,
 ) -> tuple[str, Job | None] | None:
-    """Set the next check of a job that waits for room, or in a queue; None if it does neither.
+    """Set the next check of a job that waits for room, in a queue, or for its child jobs.
+
+    None if it does not wait.
 
     The next look comes after as long again: a few for a job, however long it waits. Where no limits
     are set any more, a job that waited for room goes on its queue.
@@ -290,9 +327,11 @@ def _wake_waiting_job(
         return "rescued", admitted
     throttled = job.status is Status.THROTTLED
     since = job.status_at.get(Status.THROTTLED, now) if throttled else job.task_due_at
-    if since is None or not (throttled or _is_task_waiting(since, stats, now)):
+    waits = throttled or waits_for_children
+    if since is None or not (waits or _is_task_waiting(since, stats, now)):
         return None
-    wait = min(max(now - since, services.rules.rescue_after), _LONGEST_RESCUE)
+    longest = _LONGEST_UNCOUNTED if waits_for_children else _LONGEST_RESCUE
+    wait = min(max(now - since, services.rules.rescue_after), longest)
     store_job(tx, job.with_changes(job.updated_at, wake_at=job.next_wake_at(now + wait)))
     return "waiting", job if throttled else None
 
