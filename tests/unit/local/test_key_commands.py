@@ -22,7 +22,6 @@ from taskreel_local.cli.audit_command import audit
 from taskreel_local.cli.key_commands import key_commands
 from taskreel_local.cli.main import main
 from taskreel_local.stack.data_folder import DataFolder
-from taskreel_local.stack.stack_error import StackError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UPLOAD = Upload(
@@ -110,23 +109,6 @@ def test_an_audit_reads_the_encrypted_file_of_a_stack_that_does_not_run(
     done = CliRunner().invoke(audit, ["--data", str(folder.root), "--files"])
     assert done.exit_code == 0, done.output
     assert "every invariant holds" in done.output
-
-
-def test_a_stack_does_not_begin_to_store_in_clear_beside_what_is_encrypted(
-    folder: DataFolder,
-) -> None:
-    folder.check_encryption_key()  # a new folder
-    folder.create_encryption_key()
-    asyncio.run(store_upload(open_encrypted_store(folder)))
-    folder.check_encryption_key()
-    folder.encryption_key_file.unlink()
-    with pytest.raises(StackError, match=r"put encryption\.key back, or set ENCRYPTION_KEY"):
-        folder.check_encryption_key()
-
-
-def test_a_store_that_was_never_encrypted_needs_no_key(folder: DataFolder) -> None:
-    asyncio.run(store_upload(SqliteStore(folder.store_file, LOCAL_INDEXES)))
-    folder.check_encryption_key()
 
 
 @pytest.mark.parametrize("command", ["list", "rotate"])

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.config import Settings
 from taskreel_local.cli.main import main
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.stack_error import StackError
 from taskreel_local.stack.start_checks import check_store_key
-from unit.local.test_key_commands import open_encrypted_store
+from unit.local.test_key_commands import open_encrypted_store, store_upload
 
 _SETTINGS = ("ENCRYPTION_KEY", "SIGN_IN_CLIENT_ID", "JWT_ISSUER", "RETENTION_DAYS", "LIMITS")
 
@@ -60,6 +62,8 @@ def test_a_store_with_its_key_or_without_encryption_may_be_used(
     other.prepare()
     check(other)
     assert not other.store_file.exists()
+    asyncio.run(store_upload(SqliteStore(other.store_file, LOCAL_INDEXES)))
+    check(other)
     other.create_encryption_key()
     check(other)
 

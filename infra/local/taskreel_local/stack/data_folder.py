@@ -76,31 +76,6 @@ class DataFolder:
         file = self.encryption_key_file
         return f"file:{file}" if file.exists() else None
 
-    def check_encryption_key(self) -> None:
-        """Raise StackError if the store is encrypted and the folder's key is not there.
-
-        Without it new prompts would be stored in clear, beside what cannot be read.
-        """
-        if self.encryption_key_file.exists() or not self._is_encrypted():
-            return
-        raise StackError(
-            f"The store in {display_path(self.root)} is encrypted, and its key is not there: put "
-            f"{self.encryption_key_file.name} back, or set ENCRYPTION_KEY to the key that has "
-            "encrypted it. Nothing that is stored can be read without it, and new prompts would "
-            'be stored in clear. See infra/guides/encryption.md, "A missing or wrong key".'
-        )
-
-    def _is_encrypted(self) -> bool:
-        if not self.store_file.exists():
-            return False
-        uri = f"{self.store_file.resolve().as_uri()}?mode=ro"
-        try:
-            with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-                found = connection.execute("SELECT 1 FROM data_keys LIMIT 1").fetchone()
-        except sqlite3.Error:  # there is no such table; a broken file is reported by its store
-            return False
-        return found is not None
-
     def create_encryption_key(self) -> None:
         """Make the folder's key, unless it has one."""
         from taskreel.adapters.local.key_file import create_key_file

@@ -151,6 +151,10 @@ class Stack:
         else:
             environ = self._server_environ(read_settings(self.config.cloud))
         await check_store_key(check_settings(environ))
+        if self.config.encrypt and not environ.get("ENCRYPTION_KEY"):
+            # After that check: a new key beside an encrypted store would hide that its own is lost.
+            self.data.create_encryption_key()
+            environ |= self._encryption_settings()
         self.data.write_token_claims(find_token_claims(environ))
         self.other_signer = find_other_signer(environ, self._secrets.jwt)
         self._servers = [
@@ -269,10 +273,6 @@ class Stack:
 
     def _encryption_settings(self) -> dict[str, str]:
         """A folder with a key is always encrypted: without it nothing could be read."""
-        if not {**os.environ, **self.config.environ}.get("ENCRYPTION_KEY"):
-            self.data.check_encryption_key()
-        if self.config.encrypt:
-            self.data.create_encryption_key()
         key = self.data.find_encryption_key()
         return {} if key is None else {"ENCRYPTION_KEY": key}
 
