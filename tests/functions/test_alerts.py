@@ -25,12 +25,12 @@ from streamed_answers import StreamedAnswers
 from taskreel import service_building, wiring
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.webhook_sender import WebhookSender
-from taskreel.app.alerts import watch
+from taskreel.app.alerts import announce_alerts
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain import health
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import StoreError
-from taskreel.domain.job_metrics import AMBIGUOUS_PURCHASES, SPEND_CAPS, SWEPT
+from taskreel.domain.job_metrics import AMBIGUOUS_PURCHASES, PROJECT_SPEND_CAPS, SPEND_CAPS, SWEPT
 from taskreel.log import _JsonFormatter
 from taskreel.ports import Query
 from taskreel.store_collections import ACCOUNTS, ALERTS, BREAKERS, METRICS, WEBHOOK_DELIVERIES
@@ -220,18 +220,21 @@ async def test_counts_beyond_their_thresholds_are_alerts(
     async with watching(tmp_path, monkeypatch, alert_thresholds=limits) as watched:
         services = watched.world.services
         await watched.fail_jobs(2)
-        for event in (AMBIGUOUS_PURCHASES, AMBIGUOUS_PURCHASES, SPEND_CAPS, f"{SWEPT}.rescued.X"):
+        twice = (AMBIGUOUS_PURCHASES, PROJECT_SPEND_CAPS)
+        for event in (*twice, *twice, SPEND_CAPS, f"{SWEPT}.rescued.X"):
             services.count_event("image-generation", event, watched.world.now())
         await services.flush_records()
         (metrics,) = await services.store.query(Query(collection=METRICS))
         spent = metrics.value.model_copy(update={"sums": {"costUsd": 2.5}})
         await watched.write(lambda tx: tx.set(METRICS, metrics.id, spent))
         await watched.sweep_after(60)
-        texts = {one["kind"]: one["text"] for one in await watched.list_active()}
+        active = await watched.list_active()
+        texts = {f"{one['kind']} {one['subject']}".strip(): one["text"] for one in active}
         assert texts == {
             "dead-letters": "2 jobs failed for good.",
-            "ambiguous-purchase": "2 purchases in the last 20 minutes have no answer.",
-            "spend-cap": "1 caps in the last 20 minutes.",
+            "ambiguous-purchase": "2 purchases without an answer in the last 20 minutes.",
+            "spend-cap users": "1 cap in the last 20 minutes.",
+            "spend-cap projects": "2 caps in the last 20 minutes.",
             "repairs": "1 in the last 20 minutes.",
             "spend": "$2.50 since midnight (UTC); the threshold is $2.00.",
         }
@@ -258,7 +261,7 @@ async def test_a_check_that_fails_or_crashes_ends_no_sweep(
         (StoreError("the store is away"), "alerts_unchecked"),
         (ZeroDivisionError(), "alerts_crashed"),
     ):
-        monkeypatch.setattr(watch, "find_conditions", AsyncMock(side_effect=error))
+        monkeypatch.setattr(announce_alerts, "find_conditions", AsyncMock(side_effect=error))
         await watched.sweep_after(60)
         assert action in [vars(record).get("action") for record in caplog.records]
 

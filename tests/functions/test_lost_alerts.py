@@ -15,7 +15,7 @@ from functions.job_requests import image_request, submit_job
 from functions.stored_documents import store_documents
 from functions.test_alerts import Watched, watching, watching_store
 from simulation.world import KEY
-from taskreel.app.alerts import watch
+from taskreel.app.alerts import announce_alerts
 from taskreel.app.services import OperatorAlerts
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.errors import StoreError
@@ -86,7 +86,7 @@ async def test_a_sweep_that_is_late_for_hours_is_announced_again(watched: Watche
 async def test_a_late_sweep_is_announced_though_its_finder_ends_before_it_sends(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_start_send", lambda *_given: None)
+    monkeypatch.setattr(announce_alerts, "_start_send", lambda *_given: None)
     await watched.world.sweep()
     await watched.world.advance(HOUR)
     await watched.world.api.get("/api/jobs/health")
@@ -104,7 +104,7 @@ async def test_a_check_that_fails_makes_no_sweep_late(
 
     errors: list[Exception] = [ZeroDivisionError()]
     await watched.world.sweep()
-    monkeypatch.setattr(watch, "find_conditions", fail)
+    monkeypatch.setattr(announce_alerts, "find_conditions", fail)
     for _ in range(10):
         await watched.sweep_after(60)
         await watched.world.api.get("/api/jobs/health")
@@ -142,7 +142,7 @@ async def test_a_job_that_waits_on_a_day_without_others_is_no_ended_alert(
 
 
 def test_no_token_names_the_user_of_the_alerts() -> None:
-    assert not is_user_id(watch._RECEIVER)
+    assert not is_user_id(announce_alerts._RECEIVER)
 
 
 async def test_a_balance_that_is_repaired_on_a_day_without_jobs_ends_its_alert(

@@ -143,7 +143,9 @@ class HealthMonitor:
                 state = await services.store.get(ALERTS, "state")
                 late = float(alerts.thresholds.get("sweepLateSeconds", SWEEP_LATE_SECONDS))
                 if state is not None and alerts.discount_absence(state).is_sweep_late(late, now):
-                    from taskreel.app.alerts.watch import announce_late_sweep  # seldom: cold start
+                    from taskreel.app.alerts.announce_alerts import (
+                        announce_late_sweep,
+                    )  # seldom: cold start
 
                     await announce_late_sweep(services)
         except (TaskreelError, TimeoutError, OSError) as error:

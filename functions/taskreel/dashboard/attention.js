@@ -23,13 +23,14 @@ export function countOpen(queues, own, admin) {
   return { waiting: sum(numbers(WAITING), own.countedUpTo), active: sum(numbers(ACTIVE), own.countedUpTo) };
 }
 
-/** The page that shows the cause of an alert, and the text of its link; the queues for all others. @type {Record<string, [string, string]>} */
+/** The page that shows the cause of an alert, and the text of its link; the queues for all others. A key may name the subject too. @type {Record<string, [string, string]>} */
 const PLACES = {
   "error-rate": ["/failures", "See failures"],
   "dead-letters": ["/failures", "See failures"],
   "ambiguous-purchase": ["/failures", "See failures"],
   spend: ["/credits", "See the money"],
-  "spend-cap": ["/users", "See the accounts"],
+  "spend-cap users": ["/users", "See the accounts"],
+  "spend-cap projects": ["/projects", "See the projects"],
   credits: ["/users", "See the accounts"],
 };
 
@@ -41,9 +42,8 @@ const PLACES = {
 export function findPersonalWork({ health, providers, failures, alerts = [] }) {
   const items = [];
   for (const alert of alerts) {
-    // The providers below show the paused models, with their names.
-    if (alert.kind === "breaker-open") continue;
-    const [page, link] = PLACES[alert.kind] ?? ["/queues", "See the queues"];
+    if (isShownBelow(alert, failures)) continue;
+    const [page, link] = PLACES[`${alert.kind} ${alert.subject}`] ?? PLACES[alert.kind] ?? ["/queues", "See the queues"];
     items.push({ key: `${alert.kind} ${alert.subject}`, tone: alert.severity === "WARNING" ? "warn" : "bad", title: `${alert.title}${alert.subject ? ` (${alert.subject})` : ""}`, detail: `${alert.text} ${alert.advice}`, href: `${ROOT}${page}`, link });
   }
   const ambiguous = failures.filter((kind) => kind.code === "ambiguous_create");
@@ -61,10 +61,29 @@ export function findPersonalWork({ health, providers, failures, alerts = [] }) {
   for (const kind of failures) {
     if (kind.code === "ambiguous_create") continue;
     const place = kind.count === 1 && kind.jobId ? { href: `${ROOT}/jobs/${kind.jobId}`, link: "See the job" } : { href: kind.href, link: kind.link };
-    items.push({ key: kind.key, tone: "bad", title: `${kind.least ? "at least " : ""}${countOf(kind.count, "job")} failed: ${kind.message}`, detail: kind.types.map(formatType).join(", "), ...place });
+    const rate = alerts.find((alert) => alert.kind === "error-rate" && isCauseOf(kind, alert, failures));
+    items.push({ key: kind.key, tone: "bad", title: `${kind.least ? "at least " : ""}${countOf(kind.count, "job")} failed: ${kind.message}`, detail: kind.types.map(formatType).join(", ") + (rate ? `. ${rate.text}` : ""), ...place });
   }
   return items;
 }
+
+/**
+ * Tell if the other rows show what an alert is about, with its cause: the paused models of providers,
+ * the purchases without an answer, and the kinds of failures.
+ * @param {any} alert @param {FailureKind[]} failures
+ */
+function isShownBelow(alert, failures) {
+  switch (alert.kind) {
+    case "breaker-open": return true;
+    case "ambiguous-purchase": return failures.some((kind) => kind.code === "ambiguous_create");
+    case "dead-letters": return failures.some((kind) => kind.code !== "ambiguous_create");
+    case "error-rate": return failures.some((kind) => isCauseOf(kind, alert, failures));
+    default: return false;
+  }
+}
+
+/** Tell if a kind of failures is the most frequent one of the type that fails often. @param {FailureKind} kind @param {any} alert @param {FailureKind[]} failures */
+const isCauseOf = (kind, alert, failures) => kind === failures.find((one) => one.code !== "ambiguous_create" && one.types.includes(alert.subject));
 
 /**
  * @typedef {{key: string, code: string, message: string, count: number, least: boolean, types: string[], jobId: string | undefined,

@@ -33,8 +33,8 @@ SWEPT = "sweep"
 REFUSED = "refused"
 #: Calls of providers that may have bought something, without an answer that tells.
 AMBIGUOUS_PURCHASES = "ambiguousPurchases"
-#: Caps of users and projects of which most is spent.
-SPEND_CAPS = "spendCaps"
+#: Caps of which most is spent: of users, and of projects.
+SPEND_CAPS, PROJECT_SPEND_CAPS = "spendCaps", "projectSpendCaps"
 #: Estimated starts that were checked, those that were not late, and the sum of the scale's steps.
 ETA_CHECKED, ETA_WITHIN_P50, ETA_WITHIN_P90 = "etaChecked", "etaWithinP50", "etaWithinP90"
 ETA_SCALE = "etaScale"

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.requests import Request
 from fastapi.responses import Response
 
-from taskreel.app.alerts.watch import AlertReport, read_alerts, send_test_alert
+from taskreel.app.alerts.announce_alerts import AlertReport, read_alerts, send_test_alert
 from taskreel.domain.alerts import CONDITIONS, ActiveAlert, AlertKind, AlertThresholds, Severity
 from taskreel.domain.value import is_known
 from taskreel.domain.webhook import WebhookAnswer

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from taskreel.app.alerts.watch import AlertReport
+from taskreel.app.alerts.announce_alerts import AlertReport
 from taskreel.app.credits.accounts import AccountSums
 from taskreel.app.operations.orders import Forecast
 from taskreel.app.records.model_performance import ModelDay

@@ -157,13 +157,26 @@ test("what needs a person: purchases without an answer, paused queues, stopped m
 
 test("an alert leads to the page that shows its cause", () => {
   const alert = (kind, severity, subject = "") => ({ kind, subject, severity, title: kind, text: "It holds.", advice: "Do this." });
-  const alerts = [alert("credits", "CRITICAL"), alert("error-rate", "ERROR", "image-upscale"), alert("spend", "WARNING"), alert("sweep-late", "CRITICAL"), alert("breaker-open", "WARNING", "bfl flux")];
+  const alerts = [alert("credits", "CRITICAL"), alert("error-rate", "ERROR", "image-upscale"), alert("spend", "WARNING"), alert("sweep-late", "CRITICAL"), alert("breaker-open", "WARNING", "bfl flux"), alert("spend-cap", "WARNING", "users"), alert("spend-cap", "WARNING", "projects")];
   const items = findPersonalWork({ health: null, providers: [], failures: [], alerts });
   assert.deepEqual(items.map((item) => [item.title, item.href, item.link]), [
     ["credits", "/dashboard/users", "See the accounts"], ["error-rate (image-upscale)", "/dashboard/failures", "See failures"],
     ["spend", "/dashboard/credits", "See the money"], ["sweep-late", "/dashboard/queues", "See the queues"],
+    ["spend-cap (users)", "/dashboard/users", "See the accounts"], ["spend-cap (projects)", "/dashboard/projects", "See the projects"],
   ]);
   assert.deepEqual(items.map((item) => [item.tone, item.detail])[2], ["warn", "It holds. Do this."]);
+});
+
+test("an alert and the failures that are its cause are one row", () => {
+  const alert = (kind, subject = "") => ({ kind, subject, severity: "ERROR", title: kind, text: "12 of 20 failed.", advice: "Do this." });
+  const kind = (key, code, types) => ({ key, code, message: `It is ${key}`, count: 3, least: false, types, jobId: "1", href: "/f", link: "See" });
+  const failures = [kind("a", "down", ["image-upscale"]), kind("b", "gone", ["image-upscale"]), kind("c", "ambiguous_create", ["lip-sync"])];
+  const alerts = [alert("error-rate", "image-upscale"), alert("error-rate", "lip-sync"), alert("dead-letters"), alert("ambiguous-purchase")];
+  const found = findPersonalWork({ health: null, providers: [], failures, alerts });
+  assert.deepEqual(found.map((item) => item.title), ["error-rate (lip-sync)", "3 purchases without an answer", "3 jobs failed: It is a", "3 jobs failed: It is b"]);
+  assert.deepEqual(found.map((item) => item.detail).slice(2), ["Image upscale. 12 of 20 failed.", "Image upscale"]);
+  const alone = findPersonalWork({ health: null, providers: [], failures: [], alerts });
+  assert.equal(alone.length, alerts.length);
 });
 
 test("an admin is led to what an operator can correct, and a user to their own mistakes", () => {

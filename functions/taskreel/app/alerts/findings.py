@@ -22,6 +22,7 @@ from taskreel.domain.errors import TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import (
     AMBIGUOUS_PURCHASES,
+    PROJECT_SPEND_CAPS,
     REFUSED,
     SLOT,
     SPEND_CAPS,
@@ -92,9 +93,15 @@ def find_late_sweep(state: AlertState, limits: AlertThresholds, now: datetime) -
     """The finding that the last sweep was long ago; None where none has ended yet."""
     if state.swept_at is None or not state.is_sweep_late(limits.sweep_late_seconds, now):
         return None
-    minutes = (now - state.swept_at) / timedelta(minutes=1)
-    text = f"The last sweep ended at {state.swept_at:%H:%M} UTC, {minutes:.0f} minutes ago."
+    ago = _count((now - state.swept_at) / timedelta(minutes=1), "minute")
+    text = f"The last sweep ended at {state.swept_at:%H:%M} UTC, {ago} ago."
     return Finding(kind=AlertKind.SWEEP_LATE, text=text)
+
+
+def _count(number: float, noun: str) -> str:
+    """Such as "1 job" and "2 jobs"."""
+    whole = round(number)
+    return f"{whole} {noun}" if whole == 1 else f"{whole} {noun}s"
 
 
 def _list_types(days: Sequence[DailyMetrics]) -> list[str]:
@@ -103,7 +110,7 @@ def _list_types(days: Sequence[DailyMetrics]) -> list[str]:
 
 def _find_overdue(seconds: float, limits: AlertThresholds) -> Iterator[Finding]:
     if seconds > limits.oldest_overdue_seconds:
-        text = f"The most overdue has been due for {seconds / 60:.0f} minutes."
+        text = f"The most overdue has been due for {_count(seconds / 60, 'minute')}."
         yield Finding(kind=AlertKind.OLDEST_OVERDUE, text=text)
 
 
@@ -124,7 +131,7 @@ async def _find_waiting(
     age = max(ages, default=0.0)
     if age <= limits.oldest_waiting_seconds:
         return None
-    text = f"The oldest has been on its queue for {age / 60:.0f} minutes."
+    text = f"The oldest has been on its queue for {_count(age / 60, 'minute')}."
     return Finding(kind=AlertKind.OLDEST_WAITING, subject=job_type, text=text)
 
 
@@ -149,7 +156,7 @@ def _find_failures(
             )
             yield Finding(kind=AlertKind.ERROR_RATE, subject=job_type, text=text)
     if all_failed > limits.dead_letters:
-        text = f"{all_failed} jobs failed for good."
+        text = f"{_count(all_failed, 'job')} failed for good."
         yield Finding(kind=AlertKind.DEAD_LETTERS, text=text)
 
 
@@ -168,11 +175,13 @@ def _find_events(
         text = f"{repaired} in the last 20 minutes."
         yield Finding(kind=AlertKind.REPAIRS, text=text)
     if recent[AMBIGUOUS_PURCHASES] > limits.ambiguous_purchases:
-        text = f"{recent[AMBIGUOUS_PURCHASES]} purchases in the last 20 minutes have no answer."
+        count = _count(recent[AMBIGUOUS_PURCHASES], "purchase")
+        text = f"{count} without an answer in the last 20 minutes."
         yield Finding(kind=AlertKind.AMBIGUOUS_PURCHASE, text=text)
-    if recent[SPEND_CAPS]:
-        text = f"{recent[SPEND_CAPS]} caps in the last 20 minutes."
-        yield Finding(kind=AlertKind.SPEND_CAP, text=text)
+    for subject, event in (("users", SPEND_CAPS), ("projects", PROJECT_SPEND_CAPS)):
+        if recent[event]:
+            text = f"{_count(recent[event], 'cap')} in the last 20 minutes."
+            yield Finding(kind=AlertKind.SPEND_CAP, subject=subject, text=text)
 
 
 def _find_spend(

@@ -14,7 +14,7 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import Account, CappedSpend, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
-from taskreel.domain.job_metrics import SPEND_CAPS
+from taskreel.domain.job_metrics import PROJECT_SPEND_CAPS, SPEND_CAPS
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
     SPEND_ALERT_EVENT,
@@ -95,7 +95,8 @@ def announce_spend_alerts(services: Services, job: Job, alerts: SpendAlerts) -> 
     `job` is the one whose hold has made them.
     """
     for cap in alerts.caps:
-        services.count_event(job.job_type, SPEND_CAPS, services.clock.now())
+        event = SPEND_CAPS if alerts.project_id is None else PROJECT_SPEND_CAPS
+        services.count_event(job.job_type, event, services.clock.now())
         log.warning(
             "most of the %s cap of %s is spent: %d of %d credits",
             cap.name,

@@ -116,13 +116,13 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
         counts, overdue_seconds = await _sweep_all(services)
     except StoreError as error:
         if services.alerts is not None:
-            from taskreel.app.alerts.watch import announce_store_lost
+            from taskreel.app.alerts.announce_alerts import announce_store_lost
 
             await announce_store_lost(services, error)
         raise
     if services.alerts is not None:
         # Only the sweep needs it: a cold start does not import it.
-        from taskreel.app.alerts.watch import check_alerts
+        from taskreel.app.alerts.announce_alerts import check_alerts
 
         await check_alerts(services, overdue_seconds)
     return counts

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from taskreel.app.alerts.findings import find_conditions, find_late_sweep
+from taskreel.app.alerts.findings import Reading, find_conditions, find_late_sweep
 from taskreel.app.alerts.message import build_alert_body, build_test_body
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.messages.job_events import build_delivery_task
@@ -57,6 +57,9 @@ _CHECK_SECONDS = 20.0
 #: The time for storing that a sweep has ended, where its check was given up.
 _NOTE_SECONDS = 5.0
 
+#: The next state, and what is to be announced.
+_Step = tuple[AlertState, tuple[Announcement, ...]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertReport:
@@ -86,12 +89,7 @@ async def check_alerts(services: Services, overdue_seconds: float) -> None:
             reading = await find_conditions(
                 services, state, _read_limits(alerts), overdue_seconds=overdue_seconds, now=now
             )
-            changes = {
-                "swept_at": now,
-                "checked_up_to": reading.checked_up_to,
-                "wrong_accounts": reading.wrong_accounts,
-            }
-            await _advance_state(services, alerts, reading.findings, changes, now)
+            await _advance_after_sweep(services, alerts, reading, now)
     except (StoreError, TimeoutError) as error:
         log.warning(
             "the conditions of alerts could not be checked; the next sweep does so",
@@ -148,39 +146,58 @@ async def announce_late_sweep(services: Services) -> None:
     finding = find_late_sweep(state, _read_limits(alerts), now)
     if finding is None:
         return
-    delivery = await _advance_state(services, alerts, (finding,), None, now)
+    delivery = await _advance_lateness(services, alerts, finding, now)
     if delivery is not None:
         # No sweep would find the message, should this process end before it is sent.
         task = replace(build_delivery_task(delivery), at=now + WAKE_AFTER)
         await enqueue_tasks(services, [task])
 
 
-async def _advance_state(
+async def _advance_after_sweep(
+    services: Services, alerts: OperatorAlerts, reading: Reading, now: datetime
+) -> None:
+    """Store the state after a sweep, which has checked every condition."""
+
+    def advance(before: AlertState) -> _Step:
+        state, announced = before.advance(reading.findings, now)
+        changes = {
+            "swept_at": now,
+            "checked_up_to": reading.checked_up_to,
+            "wrong_accounts": reading.wrong_accounts,
+        }
+        return state.model_copy(update=changes), announced
+
+    await _store_step(services, alerts, advance, now)
+
+
+async def _advance_lateness(
+    services: Services, alerts: OperatorAlerts, finding: Finding, now: datetime
+) -> WebhookDelivery | None:
+    """Store that the sweep is late; the other alerts stay as they are. Returns the message."""
+
+    def advance(before: AlertState) -> _Step:
+        late = [one for one in before.active if one.kind is AlertKind.SWEEP_LATE]
+        if late and now - late[0].announced_at < REMINDED_AFTER:
+            return before, ()
+        others = [one for one in before.active if one.kind is not AlertKind.SWEEP_LATE]
+        alone = before.model_copy(update={"active": tuple(late)})
+        found, announced = alone.advance((finding,), now)
+        return before.model_copy(update={"active": (*others, *found.active)}), announced
+
+    return await _store_step(services, alerts, advance, now)
+
+
+async def _store_step(
     services: Services,
     alerts: OperatorAlerts,
-    findings: Sequence[Finding],
-    changes: Mapping[str, object] | None,
+    advance: Callable[[AlertState], _Step],
     now: datetime,
 ) -> WebhookDelivery | None:
-    """Store the next state and its message in one commit, and make the message's first try.
-
-    Without `changes` it is no sweep: the other alerts stay as they are. Returns the message.
-    """
+    """Store the next state and its message in one commit, and make the message's first try."""
 
     async def write(tx: Transaction) -> tuple[tuple[Announcement, ...], WebhookDelivery | None]:
         before = await _load_state(tx)
-        if changes is None:
-            late = [one for one in before.active if one.kind is AlertKind.SWEEP_LATE]
-            if late and now - late[0].announced_at < REMINDED_AFTER:
-                return (), None
-            others = [one for one in before.active if one.kind is not AlertKind.SWEEP_LATE]
-            found, announced = before.model_copy(update={"active": tuple(late)}).advance(
-                findings, now
-            )
-            state = before.model_copy(update={"active": (*others, *found.active)})
-        else:
-            state, announced = before.advance(findings, now)
-            state = state.model_copy(update=changes)
+        state, announced = advance(before)
         delivery = _build_delivery(services, alerts, announced, now)
         if announced or _is_worth_a_write(before, state):
             tx.set(ALERTS, ALERT_STATE, state)
@@ -196,6 +213,8 @@ async def _advance_state(
 
 
 def _is_worth_a_write(before: AlertState, state: AlertState) -> bool:
+    if state == before:
+        return False
     if before.swept_at is None or state.swept_at is None:
         return True
     if state.swept_at - before.swept_at >= _WRITTEN_EVERY:
