@@ -15,6 +15,9 @@ from providers.bfl.fake import sign_webhook as signed
 from taskreel.app.jobs import heartbeat
 from taskreel.app.records import recorder
 from taskreel_local.cli.cost_operations import (
+    ALERT_ACCOUNTS,
+    ALERT_CHECK,
+    ALERT_TYPE,
     BREAKER_READS,
     PAID_REQUEST,
     PLAIN_JOB,
@@ -238,6 +241,21 @@ async def test_a_sweep_that_finds_nothing_is_one_read_of_each_kind_that_it_sweep
     # its own.
     assert (bill.reads, bill.writes, bill.task_creations) == (5, 0, 0)
     assert_priced(bill, SWEEP)
+
+
+async def test_a_check_of_alerts_reads_no_more_than_is_priced(
+    cloud: Deployment, bill: Bill
+) -> None:
+    await run_plain_jobs(cloud)
+    await cloud.sweep()
+    bill.clear()
+    for _ in range(2):
+        cloud.clock.ahead += timedelta(minutes=1)
+        await cloud.sweep()
+    priced = (SWEEP + ALERT_CHECK + ALERT_ACCOUNTS + ALERT_TYPE) * 2
+    assert 2 * (SWEEP.reads + ALERT_CHECK.reads) <= bill.reads <= priced.reads
+    # Of two checks that find nothing new, one writes the time of the last sweep.
+    assert (bill.writes, bill.task_creations) == (priced.writes, 0)
 
 
 async def test_a_repeated_delivery_is_one_read(cloud: Deployment, bill: Bill) -> None:

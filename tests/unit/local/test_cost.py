@@ -51,22 +51,34 @@ def test_the_control_plane_of_a_million_plain_jobs_costs_at_most_25_dollars(loca
 
 def test_a_mixed_million_costs_what_the_documents_say() -> None:
     as_deployed = monthly_bill(1_000_000, MIX)
-    assert round(as_deployed.total_dollars - as_deployed.egress_dollars) == 419
+    assert round(as_deployed.total_dollars - as_deployed.egress_dollars) == 420
     # The goal of a realistic million, as deployed: its requests do share instances.
-    assert round(as_deployed.shared_dollars - as_deployed.egress_dollars) == 355
+    assert round(as_deployed.shared_dollars - as_deployed.egress_dollars) == 356
     webhooks = monthly_bill(1_000_000, MIX, numbers=Numbers(webhooks=1, client_poll_seconds=0))
     # And at the most that it can cost, with both levers.
     assert round(webhooks.total_dollars - webhooks.egress_dollars) == 359
 
 
 def test_idle_costs_nothing() -> None:
-    assert monthly_bill(0, MIX).total_dollars == 0
+    bill = monthly_bill(0, MIX)
+    assert bill.total_dollars == 0
+    # Five reads a minute of the sweep, and four of its alerts.
+    assert find_line(bill, "Firestore reads").used == 30 * 24 * 60 * 9
+
+
+def test_alerts_read_more_the_more_types_have_jobs() -> None:
+    one, three = (monthly_bill(1000, mix, numbers=ASKED_ONCE) for mix in ({"image": 1.0}, MIX))
+    minutes = 30 * 24 * 60
+    reads = [find_line(bill, "Firestore reads").used for bill in (one, three)]
+    # Beside the jobs' own: a page of accounts, and rollups, the oldest job and a breaker a type.
+    assert 25 * minutes <= reads[0] < 26 * minutes
+    assert 37 * minutes <= reads[1] < 38 * minutes
 
 
 def test_writes_are_counted_above_the_free_tier() -> None:
-    # 6 a job, 20,000 a day free, $0.09 for 100,000.
+    # 6 a job, and the time of each other minute's sweep; 20,000 a day free, $0.09 for 100,000.
     bill = monthly_bill(1_000_000, {"plain": 1}, location="us-central1")
-    expected = pytest.approx((6_000_000 - 600_000) * 0.9e-6)
+    expected = pytest.approx((6_000_000 + 21_600 - 600_000) * 0.9e-6)
     assert find_line(bill, "Firestore writes").dollars == expected
 
 

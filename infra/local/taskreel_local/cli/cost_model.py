@@ -9,7 +9,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from taskreel_local.cli.cost_operations import KINDS, SWEEP, Kind, Numbers, Operations, count_job
+from taskreel_local.cli.cost_operations import (
+    KINDS,
+    Kind,
+    Numbers,
+    Operations,
+    count_job,
+    count_minute,
+)
 from taskreel_local.cli.declared_services import (
     ServiceSize,
     load_services,
@@ -61,9 +68,13 @@ class Bill:
 def count_month(
     jobs: float, mix: Mapping[str, float], numbers: Numbers, kinds: Mapping[str, Kind]
 ) -> Operations:
-    """Return the operations of a month: of its jobs, in the proportions of `mix`, and of sweeps."""
+    """Return the operations of a month: of its jobs, in the proportions of `mix`, and of sweeps.
+
+    A sweep also checks the conditions of alerts, of each type that had jobs.
+    """
     total_share = sum(mix.values())
-    done = SWEEP * (DAYS * 24 * 60)
+    types = {kinds[kind].job_type for kind, share in mix.items() if jobs * share}
+    done = count_minute(len(types)) * (DAYS * 24 * 60)
     for kind, share in mix.items():
         done += count_job(kinds[kind], numbers) * (jobs * share / total_share)
     return done

@@ -226,6 +226,19 @@ STATUS_READ = Operations(reads=1, requests=1)
 #: One idle minute: a sweep, which asks for jobs, recurring jobs, grants, bulk operations and
 #: webhooks; an empty query is billed as one read.
 SWEEP = Operations(reads=5, requests=1, api_seconds=0.1)
+#: The conditions of alerts, checked at its end: their state twice, and queries for rollups and
+#: breakers; the time of the last sweep is written each other minute.
+ALERT_CHECK = Operations(reads=4, writes=0.5)
+#: Added on a day with jobs: a page of accounts.
+ALERT_ACCOUNTS = Operations(reads=10)
+#: Added for each type that had jobs: its rollups, at the most, its oldest job, and a breaker.
+ALERT_TYPE = Operations(reads=6)
+
+
+def count_minute(types: int) -> Operations:
+    """Return the operations of a minute's sweep on a day on which so many types have jobs."""
+    alerts = ALERT_CHECK + ALERT_TYPE * types
+    return SWEEP + (alerts + ALERT_ACCOUNTS if types else alerts)
 
 
 def count_polls(kind: Kind, numbers: Numbers) -> float:
