@@ -55,3 +55,22 @@ def forge_flac(content: bytes) -> bytes:
     assert content.startswith(b"fLaC")
     # 36 bits of STREAMINFO, after four bits of another number.
     return content[:21] + bytes([content[21] & 0xF0]) + struct.pack(">I", 8000) + content[26:]
+
+
+def squeeze_times(content: bytes, kind: str, times: int) -> bytes:
+    """The same packets, which claim to follow each other so many times faster."""
+    file = io.BytesIO()
+    with (
+        av.open(io.BytesIO(content), "r") as source,
+        av.open(file, "w", format=kind) as target,
+    ):
+        sound = source.streams.audio[0]
+        stream = target.add_stream_from_template(sound)
+        for packet in source.demux(sound):
+            if packet.dts is None or packet.pts is None:
+                continue
+            packet.pts, packet.dts = packet.pts // times, packet.dts // times
+            packet.duration = (packet.duration or 0) // times
+            packet.stream = stream
+            target.mux(packet)
+    return file.getvalue()

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from taskreel.domain.job import Job
 
 _PROBE_SECONDS = 60.0
+#: The same of a sound that is decoded to be measured: six hours of it take a minute of a processor.
+_MEASURE_SECONDS = 300.0
 
 
 def build_services(chosen: Settings, clock: Clock, deliver: Deliver) -> Services:
@@ -190,9 +192,8 @@ async def _probe_file(
     """`ProbeFile` in a worker process: a damaged file must not take this process with it."""
     from taskreel.media.probe import probe_file
 
-    info = await workers.run(
-        probe_file, file, every_packet=every_packet, timeout_seconds=_PROBE_SECONDS
-    )
+    seconds = _MEASURE_SECONDS if every_packet else _PROBE_SECONDS
+    info = await workers.run(probe_file, file, every_packet=every_packet, timeout_seconds=seconds)
     return FileFacts(
         content_type=info.content_type,
         bytes=info.bytes,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import av
+import av.error
+from av.audio.stream import AudioStream
 from PIL import ExifTags
 
 from taskreel.media.frame_filters import read_pixel_aspect
@@ -17,11 +20,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 #: Encoders pad the end of a sound, which headers may leave out.
 _HEADER_SLACK_SECONDS = 0.5
+#: No camera films faster: more pictures play for longer than their times say.
+_MOST_PICTURES_A_SECOND = 240
+#: Nothing is bought for a longer file, so its end need not be looked for.
+_MOST_SECONDS = 7 * 3600.0
 #: Types of containers without pictures.
 SOUND_ONLY = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}
 
@@ -47,7 +55,8 @@ class MediaInfo:
 def probe_file(path: Path, *, every_packet: bool = False) -> MediaInfo:
     """Read a file's facts from its content. Raises PermanentError for an unreadable file.
 
-    With `every_packet` its length is that of its packets, where the header states a shorter one.
+    With `every_packet` its length is that of what is in it, where it states a shorter one: its
+    sound is decoded.
     """
     kind = detect_kind(path)
     file = MediaInfo(
@@ -74,27 +83,64 @@ def read_duration(container: InputContainer) -> float | None:
     return max(ends, default=None)
 
 
-def _read_whole_duration(container: InputContainer) -> float | None:
-    """The seconds of the header, or those of the packets where these are clearly more.
+def _measure_length(container: InputContainer) -> float | None:
+    """The seconds for which a service may play and bill the file; None for one without packets.
 
-    A header may state less than a service plays, and bills.
+    Header and times are what the file says of itself. A service decodes it: so many seconds as
+    there are samples of sound, however close together their packets claim to be.
     """
-    if not container.duration:
-        return read_duration(container)
-    stated = container.duration / av.time_base
-    if container.format.name == "mpegts":  # it states no length, and its times may jump
-        return stated
-    spans: dict[int, tuple[float, float]] = {}
+    stated = container.duration / av.time_base if container.duration else 0.0
+    tracks: dict[int, _Track] = {}
     for packet in container.demux([*container.streams.video, *container.streams.audio]):
-        # Packets before the begin of an edit are only decoded.
+        track = tracks.setdefault(packet.stream_index, _Track())
+        track.add(packet)
+        if track.decoded > _MOST_SECONDS:
+            break
+    has_jumps = container.format.name == "mpegts"  # its times may begin anew
+    lengths = [
+        max(one.decoded, 0.0 if has_jumps else one.last - one.first)
+        for one in tracks.values()
+        if one.is_known
+    ]
+    longest = max(lengths, default=0.0)
+    return longest if longest > stated + _HEADER_SLACK_SECONDS else stated or longest or None
+
+
+@dataclass(slots=True)
+class _Track:
+    """The length of one track, by the times of its packets and by their content, in seconds."""
+
+    first: float = math.inf
+    last: float = -math.inf
+    decoded: float = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """True once it has a packet with a time, or content."""
+        return self.decoded > 0 or self.first < math.inf
+
+    def add(self, packet: Packet[Any]) -> None:
+        """Count a packet. One before the begin of an edit is only decoded, and not played."""
+        if isinstance(packet.stream, AudioStream):
+            self.decoded += _count_sound_seconds(packet)
+        elif packet.size:
+            self.decoded += 1 / _MOST_PICTURES_A_SECOND
         if packet.pts is None or packet.is_discard:
-            continue
+            return
         begin = float(packet.pts * packet.time_base)
         end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-        first, last = spans.get(packet.stream_index, (begin, end))
-        spans[packet.stream_index] = min(first, begin), max(last, end)
-    longest = max((last - first for first, last in spans.values()), default=0.0)
-    return longest if longest > stated + _HEADER_SLACK_SECONDS else stated
+        self.first, self.last = min(self.first, begin), max(self.last, end)
+
+
+def _count_sound_seconds(packet: Packet[Any]) -> float:
+    # Its type says that there is always a decoder; a second sound of an unknown codec has none.
+    if getattr(packet.stream, "codec_context", None) is None:
+        return 0.0
+    try:
+        frames = cast("list[av.AudioFrame]", packet.decode())
+    except av.error.InvalidDataError:
+        return 0.0  # players go on behind a damaged packet
+    return sum(frame.samples / frame.sample_rate for frame in frames if frame.sample_rate)
 
 
 def _read_image(path: Path, file: MediaInfo) -> MediaInfo:
@@ -124,7 +170,7 @@ def _read_stream(path: Path, file: MediaInfo, *, every_packet: bool) -> MediaInf
             sample_rate=audio.rate if audio else None,
             channels=audio.channels if audio else None,
             codecs=tuple(stream.codec_context.name for stream in (video, audio) if stream),
-            duration_seconds=(_read_whole_duration if every_packet else read_duration)(container),
+            duration_seconds=(_measure_length if every_packet else read_duration)(container),
         )
 
 
