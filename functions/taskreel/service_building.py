@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -30,14 +30,13 @@ from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.messages.job_task import type_of_queue
 from taskreel.app.records.recorder import SHARDS, Recorder
-from taskreel.app.services import OperatorAlerts, Retention, Rules, Services
+from taskreel.app.services import OperatorAlerts, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.errors import EncryptionKeyError
-from taskreel.domain.input_limits import MIB, InputLimits
+from taskreel.domain.input_limits import MIB
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import format_path
 from taskreel.domain.webhook import WebhookDelivery
-from taskreel.limits_setting import parse_limits
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,
@@ -51,6 +50,7 @@ from taskreel.ports import (
     TaskQueue,
 )
 from taskreel.provider_building import build_providers
+from taskreel.rules_setting import build_rules
 from taskreel.store_collections import DATA_KEYS
 
 if TYPE_CHECKING:
@@ -201,58 +201,6 @@ async def _probe_file(
         width=info.width,
         height=info.height,
         duration_seconds=info.duration_seconds,
-    )
-
-
-def build_rules(chosen: Settings) -> Rules:
-    """The rules of a deployment. Raises ConfigurationError."""
-    return Rules(
-        initial_credits=chosen.initial_credits,
-        lease=timedelta(seconds=chosen.lease_seconds),
-        heartbeat=timedelta(seconds=chosen.heartbeat_seconds),
-        rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
-        signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
-        retention=_build_retention(chosen),
-        inputs=_build_input_limits(chosen),
-        wake_shards=chosen.wake_shards,
-        limits=parse_limits(chosen.limits),
-        api_base_url=chosen.api_base_url.rstrip("/"),
-    )
-
-
-def _build_retention(chosen: Settings) -> Retention:
-    """The times for which ended jobs are stored. Raises ConfigurationError."""
-    by_type = {}
-    for part in filter(None, chosen.type_retention_days.split(",")):
-        from taskreel.jobtypes import JOB_TYPES
-
-        job_type, _, days = part.strip().partition(":")
-        if job_type not in JOB_TYPES or not days.isdecimal():
-            raise ConfigurationError(
-                f"TYPE_RETENTION_DAYS: {part!r} must be JOB_TYPE:DAYS, such as image-generation:30"
-            )
-        if not 1 <= int(days) <= chosen.retention_days:
-            raise ConfigurationError(
-                f"TYPE_RETENTION_DAYS: {part!r} must have 1 to {chosen.retention_days} days, the "
-                "time after which the bucket removes every file (RETENTION_DAYS)"
-            )
-        by_type[job_type] = timedelta(days=int(days))
-    return Retention(timedelta(days=chosen.retention_days), by_type)
-
-
-def _build_input_limits(chosen: Settings) -> InputLimits:
-    """The limits on a job's input files. Raises ConfigurationError if one job could never fit."""
-    if chosen.scratch_mb < chosen.max_job_input_mb:
-        raise ConfigurationError(
-            f"SCRATCH_MB is {chosen.scratch_mb}: it must be at least MAX_JOB_INPUT_MB "
-            f"({chosen.max_job_input_mb}), or the input files of one job would never fit"
-        )
-    return InputLimits(
-        max_files=chosen.max_job_input_files,
-        max_file_bytes=chosen.max_input_file_mb * MIB,
-        max_job_bytes=chosen.max_job_input_mb * MIB,
-        max_job_pixels=chosen.max_job_input_megapixels * 1_000_000,
-        max_job_seconds=chosen.max_job_input_seconds,
     )
 
 

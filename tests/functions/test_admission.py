@@ -21,8 +21,8 @@ from taskreel.app.flow.slots import RoomLimit
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.limits_setting import parse_limits
 from taskreel.ports import Query
+from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import JOBS
 from taskreel_cloud_tasks.clock import SECOND
 

@@ -19,8 +19,8 @@ from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.worker.recovery import recover_jobs
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.limits_setting import parse_limits
 from taskreel.ports import Query
+from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS, JOBS
 from taskreel_cloud_tasks.clock import SECOND
 

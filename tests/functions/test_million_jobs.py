@@ -26,7 +26,7 @@ from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.app.services import Services
 from taskreel.domain.job_status import Status
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 
 TYPE = "image-generation"
 #: The jobs in the small store, of which more than 1,000 wait (counts stop there), and in the large.

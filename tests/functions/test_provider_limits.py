@@ -15,7 +15,7 @@ from taskreel.app.flow.slots import PROJECT_LIMIT, PROVIDER_LIMIT
 from taskreel.config import ConfigurationError
 from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 
 IMAGE = "/api/jobs/image-generation"
 SLOW = {

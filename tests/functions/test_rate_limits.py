@@ -11,7 +11,7 @@ import pytest
 
 from simulation.world import ROOT, World, running
 from taskreel.domain.rate_limit import Rate
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS
 
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}

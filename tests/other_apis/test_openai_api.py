@@ -15,7 +15,7 @@ from providers.fake_provider import build_png
 from simulation.world import ROOT, World, running, token
 from taskreel.domain.credits import Account
 from taskreel.domain.job_status import Status
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS
 
 IMAGES = "/v1/images/generations"

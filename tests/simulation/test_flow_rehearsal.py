@@ -16,7 +16,7 @@ from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import Rate
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 
 TIERS = ("free", "basic", "pro", "enterprise")
 

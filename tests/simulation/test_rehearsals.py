@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from taskreel.domain.job_status import Status
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 from taskreel_local.rehearsal import scenarios
 from taskreel_local.rehearsal.day import (
     JOBS_OF_A_DAY,

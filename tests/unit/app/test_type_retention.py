@@ -16,7 +16,7 @@ from simulation.world import World, running, settings
 from taskreel.app.worker.expiry import remove_expired
 from taskreel.config import ConfigurationError
 from taskreel.ports import Query
-from taskreel.service_building import build_rules
+from taskreel.rules_setting import build_rules
 from taskreel.store_collections import JOBS
 
 AUDIO = "/api/jobs/audio-synthesis"

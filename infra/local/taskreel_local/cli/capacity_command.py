@@ -11,7 +11,7 @@ import yaml
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.domain.flow_limits import FlowLimits
-from taskreel.limits_setting import parse_limits
+from taskreel.rules_setting import parse_limits
 from taskreel_local.cli.capacity_model import (
     Deployment,
     Limit,

@@ -21,7 +21,7 @@ def check_settings(environ: Mapping[str, str]) -> Settings:
     """The settings of a server with this environment. Raises WrongSettingError."""
     from taskreel.adapters.providers import KEY_VARIABLES, rename_keys
     from taskreel.config import ConfigurationError, Settings
-    from taskreel.service_building import build_rules
+    from taskreel.rules_setting import build_rules
 
     try:
         found = Settings.from_environment(rename_keys(environ), KEY_VARIABLES)
