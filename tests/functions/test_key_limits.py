@@ -17,8 +17,8 @@ from functions.test_projects import PROJECTS, make_project
 from simulation.world import World, running
 from taskreel.app.flow.admission import recount_account
 from taskreel.domain.rate_limit import Rate
-from taskreel.limits_setting import parse_limits
 from taskreel.ports import Query, Transaction
+from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 
