@@ -40,7 +40,7 @@ class Estimate:
 NOW = Estimate(0.0, 0.0)
 
 
-def _nobody_overtakes(_seconds: float) -> float:
+def _count_no_overtakers(_seconds: float) -> float:
     return 0.0
 
 
@@ -48,7 +48,7 @@ def estimate_wait(
     ahead: int,
     places: int,
     seconds: Sequence[float],
-    count_overtakers: Callable[[float], float] = _nobody_overtakes,
+    count_overtakers: Callable[[float], float] = _count_no_overtakers,
 ) -> Estimate | None:
     """The wait behind `ahead` jobs while `places` jobs are under way.
 

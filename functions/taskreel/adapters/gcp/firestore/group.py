@@ -226,9 +226,9 @@ class Group:
                 tainted.update(write.key for write in member.writes)
                 member.repeat(next((key for key in changed if key in concerned), min(concerned)))
             else:
-                self._keep(member)
+                self._finish_member(member)
 
-    def _keep(self, member: Member) -> None:
+    def _finish_member(self, member: Member) -> None:
         """Add a member that has run to the overlay, over others than those it ran over.
 
         No member that was taken out wrote a document of it, so its run is still right.
@@ -248,7 +248,7 @@ class Group:
         finished, self._finished = self._finished, []
         self._overlay = self._overlay.without_writes()
         for member in finished[:first_of_rest]:
-            self._keep(member)
+            self._finish_member(member)
         self.parts.append(finished[first_of_rest:])
         return True
 
