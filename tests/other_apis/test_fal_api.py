@@ -56,7 +56,7 @@ async def test_the_python_client_subscribes_queues_and_cancels(apis: OtherApis) 
     assert "fal-ai/nano-banana-2" in errors["unlike"]["message"]
     assert found["sounds"] == ["audio/mpeg", "audio/mpeg"]
     assert errors["invalid"]["status"] == 422
-    assert errors["invalid"]["message"][0]["loc"] == ["body", "options", "width"]
+    assert errors["invalid"]["message"][0]["loc"] == ["body", "image_size", "width"]
     assert errors["unauthenticated"] == 401
 
 

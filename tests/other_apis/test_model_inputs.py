@@ -119,3 +119,25 @@ def test_a_video_and_its_voice_are_understood(name: str) -> None:
 def test_a_value_of_a_wrong_kind_is_refused(name: str, given: dict[str, Any]) -> None:
     with pytest.raises(InvalidError):
         translate_input(find_model("fal", name), {"prompt": "The lamp is lit.", **given})
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "given", "path"),
+    [
+        ("replicate", "black-forest-labs/flux-dev", {"num_outputs": 99}, "num_outputs"),
+        ("fal", "fal-ai/flux/dev", {"num_images": "two"}, "num_images"),
+        ("fal", "fal-ai/flux/dev", {"seed": -1}, "seed"),
+        ("fal", "fal-ai/flux/dev", {"num_inference_steps": "x"}, "num_inference_steps"),
+        ("fal", "fal-ai/flux/dev", {"image_size": {"width": 5}}, "image_size.width"),
+        ("fal", "fal-ai/flux/dev", {"image_url": 7}, "image_url"),
+        ("fal", "fal-ai/minimax/speech-2.8-hd", {"speed": 99}, "speed"),
+        ("fal", "fal-ai/minimax/speech-2.8-hd", {"prompt": 7}, "prompt"),
+    ],
+)
+def test_a_wrong_input_is_named_as_its_client_does(
+    service: Service, name: str, given: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(InvalidError) as caught:
+        translate_input(find_model(service, name), {"prompt": "The lamp is lit.", **given})
+    assert [one["path"] for one in caught.value.details["errors"]] == [f"input.{path}"]
+    assert caught.value.message.startswith(f"input.{path}: ")

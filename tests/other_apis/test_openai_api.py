@@ -163,7 +163,20 @@ async def test_a_wrong_parameter_is_named(
 ) -> None:
     answer = await ada.post(path, json=body)
     assert answer.status_code == 400, answer.text
-    assert answer.json()["error"]["param"] == parameter
+    error = answer.json()["error"]
+    assert error["param"] == parameter
+    assert error["message"].startswith(f"{parameter}: ")
+
+
+async def test_a_route_of_openais_that_is_not_served_names_those_that_are(
+    ada: httpx.AsyncClient,
+) -> None:
+    """The client shows the message of the error alone, and there was none."""
+    for path in ("/v1/chat/completions", "/v1/audio/transcriptions", "/v1/responses"):
+        answer = await ada.post(path, json={"model": "gpt-5"})
+        assert answer.status_code == 404
+        message = answer.json()["error"]["message"]
+        assert message.startswith(f"There is no POST {path} here; there are: POST /v1/images/gen")
 
 
 async def test_the_older_routes_below_v1_are_still_served(ada: httpx.AsyncClient) -> None:

@@ -166,6 +166,7 @@ async def test_a_file_arrives_unchanged_and_is_its_owners(
     content = b"\r\n--\r\n\r\n" + bytes(range(256)) * 40 + b"\r\n"
     sent = {"content": ("Käse.png", content, "image/png")}
     file = (await ada.post("/replicate/v1/files", files=sent)).json()
+    assert file["name"] == "Käse.png"
     assert file["size"] == len(content)
     assert file["checksums"]["sha256"] == hashlib.sha256(content).hexdigest()
     url = f"/replicate/v1/files/{file['id']}"

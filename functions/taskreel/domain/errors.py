@@ -25,7 +25,7 @@ The text of an error stands where it is raised, but for those of wrong fields, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -82,11 +82,12 @@ class InvalidError(RequestError):
 
     def under(self, path: str) -> Self:
         """The same error of a value that lies at `path` of the request."""
+        return self.rename(lambda own: ".".join(part for part in (path, own) if part))
+
+    def rename(self, find_name: Callable[[str], str]) -> Self:
+        """The same error with other paths, by each that it has."""
         before = self.details.get("errors", [])
-        errors = [
-            {**one, "path": ".".join(part for part in (path, one["path"]) if part)}
-            for one in before
-        ]
+        errors = [{**one, "path": find_name(one["path"])} for one in before]
         # A message that names the paths names the new ones.
         is_list = self.message == _list_errors(before)
         message = _list_errors(errors) if is_list else self.message
@@ -102,9 +103,10 @@ class InvalidError(RequestError):
 
 
 def _list_errors(errors: Iterable[Mapping[str, str]]) -> str:
-    return "; ".join(
+    found = [
         f"{one['path']}: {one['message']}" if one["path"] else one["message"] for one in errors
-    )
+    ]
+    return "; ".join(dict.fromkeys(found))
 
 
 class UnauthenticatedError(RequestError):

@@ -17,8 +17,15 @@ _PREFIXES: Mapping[str, str] = {
     "/fal/": "fal_api",
     "/replicate/": "replicate_api",
     "/v1/audio/": "openai_api",
+    "/v1/chat/": "openai_api",
+    "/v1/completions": "openai_api",
+    "/v1/embeddings": "openai_api",
+    "/v1/files": "openai_api",
     "/v1/images/": "openai_api",
     "/v1/models": "openai_api",
+    "/v1/moderations": "openai_api",
+    "/v1/responses": "openai_api",
+    "/v1/videos": "openai_api",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 
 from taskreel.domain.errors import MalformedError
 
@@ -30,7 +30,8 @@ def parse_form(content_type: str, body: bytes) -> Iterator[FormPart]:
         head, separator, content = section.partition(b"\r\n\r\n")
         if not separator:
             continue
-        headers = BytesHeaderParser().parsebytes(head.lstrip())
+        # Names are in UTF-8 (RFC 7578, 5.1), which headers of mail are not.
+        headers = HeaderParser().parsestr(head.lstrip().decode(errors="replace"))
         name = headers.get_param("name", header="content-disposition")
         if isinstance(name, str):
             yield FormPart(name, headers.get_filename(), headers.get_content_type(), content)

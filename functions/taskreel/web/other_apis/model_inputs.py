@@ -7,6 +7,7 @@ and functions here say which of them stand for which fields and options of a job
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from taskreel.domain.errors import InvalidError
@@ -74,6 +75,20 @@ _SIDES: Mapping[str, int] = {
 _OPEN_SHAPES = ("auto", "match_input_image")
 
 
+#: Our objects of fields that the inputs of models have on their first level.
+_GROUPS = frozenset({"options", "settings", "parameters"})
+#: Our fields → the inputs that may stand for them, beside those of `_FIELD_NAMES`.
+_STAND_INS: Mapping[str, frozenset[str]] = {
+    "num_images": _COUNT_NAMES,
+    "image_url": _PICTURE_NAMES | _LAST_PICTURE_NAMES,
+    "image_urls": _PICTURE_NAMES | _LAST_PICTURE_NAMES,
+    "width": frozenset({"image_size", "resolution", "size"}),
+    "height": frozenset({"image_size", "resolution", "size"}),
+    "text": frozenset({"prompt"}),
+    "input": frozenset({"prompt"}),
+}
+
+
 def translate_input(
     named: NamedModel, given: Mapping[str, Any], *, at: str = "input"
 ) -> tuple[JobType[Any], SubmissionBody]:
@@ -98,7 +113,26 @@ def translate_input(
         ignored = [f"{prefix}{theirs.get(name, name)}" for name in dropped]
         return job_type, validate_submission(request, job_type, ignored)
     except InvalidError as error:
+        if not named.is_own:
+            error = error.rename(partial(_find_given_name, given))
         raise error.under(at) from None
+
+
+def _find_given_name(given: Mapping[str, Any], path: str) -> str:
+    """The path of one of our fields, by the name of the input that stands for it."""
+    group, _, inner = path.partition(".")
+    if group in _GROUPS and inner and group not in given:
+        path = inner
+    field = path.partition(".")[0].partition("[")[0]
+    if field in given:
+        return path
+    stand_ins = _STAND_INS.get(field, ())
+    names = [name for name in given if name in stand_ins or _FIELD_NAMES.get(name) == field]
+    if len(names) != 1:  # of several pictures, any may be the wrong one
+        return path
+    stand_in = given[names[0]]
+    is_inside = isinstance(stand_in, Mapping) and field in stand_in
+    return f"{names[0]}.{field}" if is_inside else names[0]
 
 
 def _build_task(

@@ -10,7 +10,7 @@ for it, `maxUsd` (in the client's `extra_body`) caps its price, and it stays in 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -74,9 +74,7 @@ def build_app() -> Starlette:
     """The application."""
     app = Starlette(
         routes=[
-            Route("/v1/images/generations", _generate_images, methods=["POST"]),
-            Route("/v1/images/edits", _edit_images, methods=["POST"]),
-            Route("/v1/audio/speech", _synthesize_speech, methods=["POST"]),
+            *(Route(path, serve, methods=["POST"]) for path, serve in _SERVED.items()),
             Route("/v1/models", _list_models, methods=["GET"]),
             Route("/v1/models/{model:path}", _read_model, methods=["GET"]),
         ]
@@ -294,27 +292,37 @@ def _refuse(
 async def _answer_error(_request: Request, error: Exception) -> Response:
     """OpenAI's form of an error, and its statuses: 400 for a wrong field, 429 without credits."""
     assert isinstance(error, TaskreelError)  # noqa: S101 - it is registered for these alone
-    status = find_status(error)
-    message = log_server_fault(error, status) or error.message
-    parameter = None
+    status, parameter = find_status(error), None
     if isinstance(error, InvalidError):
         status = HTTPStatus.BAD_REQUEST
+        error = error.rename(lambda path: _PARAMETERS.get(path, path))
         found = error.details.get("errors") or [{"path": ""}]
-        path = str(found[0]["path"])
-        parameter = _PARAMETERS.get(path, path) or None
+        parameter = str(found[0]["path"]) or None
+    message = log_server_fault(error, status) or error.message
     headers = find_headers(error)
     if error.code in _OF_MONEY:
         status, headers = HTTPStatus.TOO_MANY_REQUESTS, _NO_RETRY
     return _refuse(status, message, error.code, parameter, headers)
 
 
-async def _answer_http_error(_request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these alone
     status = HTTPStatus(error.status_code)
-    return _refuse(status, f"{error.detail}.", status.name.lower())
+    message = f"{error.detail}."
+    if status is HTTPStatus.NOT_FOUND:
+        message = f"There is no {request.method} {request.url.path} here; there are: {_LISTED}."
+    return _refuse(status, message, status.name.lower())
 
 
 async def _answer_crash(request: Request, error: Exception) -> Response:
     await answer_crash(request, error)  # it logs
     message = "The service failed unexpectedly. Your request is not at fault."
     return _refuse(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error")
+
+
+_SERVED: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
+    "/v1/images/generations": _generate_images,
+    "/v1/images/edits": _edit_images,
+    "/v1/audio/speech": _synthesize_speech,
+}
+_LISTED = ", ".join([*(f"POST {path}" for path in _SERVED), "GET /v1/models"])
