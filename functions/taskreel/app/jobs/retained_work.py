@@ -86,7 +86,7 @@ async def end_retention_of_adopted(services: Services, pipeline: Job) -> None:
 
 
 def _find_latest_expiry(services: Services, pipeline: Job, now: datetime) -> datetime:
-    """When the pipeline may be removed at the latest, seen from `now`, before its end."""
+    """The latest time at which the pipeline may be removed, seen from `now`, before its end."""
     longest_end = max(now + _LONGEST_RUN, pipeline.finish_by or now)
     return longest_end + services.rules.retention.of(pipeline)
 

@@ -9,7 +9,7 @@ from taskreel.domain.recurring_job import RecurringJob
 
 
 async def explain_ended_key(services: Services, recurring: RecurringJob) -> str | None:
-    """Why no run of it can be made any more, and what to do; None while one can be.
+    """The reason why no run of it can be made any more, and what to do; None while one can be.
 
     That a member was removed is no such reason, as they may come back; a key does not.
     """
