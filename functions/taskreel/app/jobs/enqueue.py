@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from taskreel.app.flow.admission import admit_after_end
 from taskreel.app.messages.job_events import build_event_tasks
@@ -35,7 +36,7 @@ _LONGEST_WAIT = timedelta(minutes=30)
 LONGEST_DELIVERY = _LONGEST_WAIT - TIME_TO_STORE
 #: The checks of a pipeline come at most so often: a check is two writes, and a document takes
 #: about one write a second.
-_PARENT_CHECK_SECONDS = 2
+_PARENT_CHECK_MS = 2000
 
 
 class UnstartedJob(NamedTuple):
@@ -96,10 +97,13 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
     """Enqueue a check of a pipeline within two seconds.
 
     All child jobs that end within the same two seconds share one task: its name is made of the
-    time slot, and a queue takes a name once.
+    time slot, and a queue takes a name once. The slots of each pipeline begin at another
+    millisecond: if all began together, every check of two seconds would hold up the same requests.
     """
-    slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
-    at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
+    begin_ms = crc32(parent_id.encode()) % _PARENT_CHECK_MS
+    now_ms = int(services.clock.now().timestamp() * 1000)
+    slot = (now_ms - begin_ms) // _PARENT_CHECK_MS + 1
+    at = datetime.fromtimestamp((slot * _PARENT_CHECK_MS + begin_ms) / 1000, UTC)
     await enqueue_tasks(services, [build_task(current_name(queue), parent_id, slot, at=at)])
 
 
