@@ -31,11 +31,12 @@ who waits for `durable()` would wait for ever. The supervisor starts another pro
 with what the file has.
 
 **What a commit survives.** By default (`synchronous=NORMAL`) the death of the process at any
-point; a power failure may lose the last commits, never the file. With `durable` (STORE_URL with
-`?durable=1`, `synchronous=FULL`) each commit waits for the disk and survives that too.
+point; a power failure may lose the commits since the last checkpoint (`sqlite_checkpoint`: some
+seconds), never the file. With `durable` (STORE_URL with `?durable=1`, `synchronous=FULL`) each
+commit waits for the disk and survives that too.
 
 SQLite runs on the event loop's own thread on purpose: a statement takes microseconds, handing it to
-another thread and back a hundred.
+another thread and back a hundred. Checkpoints alone, which wait for the disk, have a thread.
 """
 
 from __future__ import annotations

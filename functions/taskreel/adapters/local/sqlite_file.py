@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from taskreel.adapters.local.sqlite_checkpoint import COMMIT_MOVES_PAGES, Checkpoints
 from taskreel.adapters.local.sqlite_migration import migrate_file
 from taskreel.adapters.local.sqlite_tables import StoredDocument, Table, read_field
 from taskreel.domain.errors import StoreError
@@ -37,6 +38,7 @@ class SqliteFile:
         self._durable = durable
         self._tables: dict[str, Table] = {}
         self._connection: sqlite3.Connection | None = None
+        self._checkpoints: Checkpoints | None = None
         self._lock: IO[str] | None = None
 
     def open(self) -> sqlite3.Connection:
@@ -48,6 +50,9 @@ class SqliteFile:
 
     def close(self) -> None:
         """Disconnect, and let another process have the file."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+            self._checkpoints = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -86,6 +91,8 @@ class SqliteFile:
                     connection.execute(*statement)
         for document in written.values():
             document.stored = None if document.is_deleted else document.columns
+        if self._checkpoints is not None:
+            self._checkpoints.note_commit()
 
     def _connect(self) -> sqlite3.Connection:
         if str(self._path) != ":memory:":
@@ -97,13 +104,15 @@ class SqliteFile:
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-        connection.execute("PRAGMA wal_autocheckpoint = 8000")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {COMMIT_MOVES_PAGES}")
         connection.execute("PRAGMA cache_size = -32000")
         try:
             migrate_file(connection)
         except BaseException:
             connection.close()
             raise
+        if str(self._path) != ":memory:":
+            self._checkpoints = Checkpoints(self._path)
         return connection
 
     def _lock_file(self) -> None:
