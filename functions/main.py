@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Any
+
+# It would look for plugins in the metadata of every installed package: cold start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import BaseModel
 

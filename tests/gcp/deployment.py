@@ -24,7 +24,7 @@ from taskreel import service_building, wiring
 from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel.jobtypes.submission import register_options
+from taskreel.jobtypes.registered_options import register_options
 from taskreel_cloud_tasks.delivery_history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig

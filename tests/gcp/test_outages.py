@@ -38,7 +38,7 @@ from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.submission import register_options
+from taskreel.jobtypes.registered_options import register_options
 from taskreel.ports import Clock, Done, Generation, Pending, Timer
 
 from .calls import rpc_error

@@ -34,7 +34,7 @@ from taskreel.app.worker.processor import Processor
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job
-from taskreel.jobtypes.submission import register_options
+from taskreel.jobtypes.registered_options import register_options
 from taskreel.ports import (
     Changes,
     Collection,

@@ -38,7 +38,7 @@ from taskreel.adapters.task_target import TaskTarget
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
-from taskreel.jobtypes.submission import register_options, registered_names
+from taskreel.jobtypes.registered_options import register_options, registered_names
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store, Task
 from taskreel.store_collections import JOBS

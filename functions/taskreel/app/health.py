@@ -330,6 +330,8 @@ class HealthMonitor:
     def _judge_provider(
         self, name: str, breakers: Mapping[str, Breaker], now: datetime
     ) -> ProviderHealth:
+        if not breakers:  # the table of models is not needed: cold start
+            return ProviderHealth(provider=name, verdict=Verdict.of(), paused_models=())
         models = [
             str(one["name"]) for one in self._services.providers.catalogue.list_models(name, now)
         ]

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskreel.domain.errors import UnknownJobTypeError
 from taskreel.domain.validation_messages import suggest_name
-from taskreel.jobtypes.job_type import JobType
+
+if TYPE_CHECKING:
+    from taskreel.jobtypes.job_type import JobType  # with the first type: cold start
 
 #: name → "module:CONSTANT"
 _TABLE: Mapping[str, str] = {
@@ -69,7 +71,7 @@ def explain_unknown_type(name: str) -> str:
     return f"there is no job type {name!r}{suggest_name(name, list(_TABLE))}; use one of: {names}"
 
 
-class _JobTypes(Mapping[str, JobType[Any]]):
+class _JobTypes(Mapping[str, "JobType[Any]"]):
     """The table as a mapping of job types."""
 
     def __getitem__(self, name: str) -> JobType[Any]:

@@ -15,7 +15,8 @@ from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions
 from taskreel.jobtypes.image_upscale import UPSCALE_CREDITS, UpscaleOptions
 from taskreel.jobtypes.job_type import JobType, Unit, build_params
-from taskreel.jobtypes.submission import Options, Submission, registered_names
+from taskreel.jobtypes.registered_options import registered_names
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WritingOptions, add_instructions
 from taskreel.jobtypes.video_generation import VIDEO_CREDITS, VideoOptions
 from taskreel.ports import Capability

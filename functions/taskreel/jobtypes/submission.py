@@ -37,6 +37,7 @@ from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, format_path, validation_error
 from taskreel.domain.webhook import EventNames
 from taskreel.jobtypes.fields import GivenDependency, Moment, ProjectId, ProviderWish, Seed
+from taskreel.jobtypes.registered_options import REGISTERED
 
 #: The validation context of a stored payload: it may carry options that are no longer registered.
 STORED = {"stored": True}
@@ -215,22 +216,9 @@ def _enter(place: Any, part: int | str) -> Any:
 
 # ── Options ───────────────────────────────────────────────────────────────────────────────────────
 
-_registered: dict[str, type[Value]] = {}
-
-
-def register_options(models: Mapping[str, type[Value]]) -> None:
-    """Let jobs carry `options.<name>` as the model says, in place of all registered before."""
-    _registered.clear()
-    _registered.update(models)
-
-
-def registered_names() -> frozenset[str]:
-    """The names of the registered options."""
-    return frozenset(_registered)
-
 
 def _refuse_unknown(name: str, info: ValidationInfo) -> str:
-    if name not in _registered and info.context != STORED:
+    if name not in REGISTERED and info.context != STORED:
         raise PydanticKnownError("extra_forbidden")
     return name
 
@@ -255,7 +243,7 @@ class ExtensibleOptions(Value):
     def _validate_registered(self) -> Self:
         extra = self.__pydantic_extra__ or {}
         for name, value in list(extra.items()):
-            model = _registered.get(name)
+            model = REGISTERED.get(name)
             if model is None:
                 del extra[name]  # of a stored payload; a request was refused
             elif value is not None:
@@ -270,7 +258,7 @@ class ExtensibleOptions(Value):
         schema = handler(core_schema)
         found = handler.resolve_ref_schema(schema)
         found["additionalProperties"] = False
-        for name, model in _registered.items():
+        for name, model in REGISTERED.items():
             allowed = {"anyOf": [model.model_json_schema(), {"type": "null"}]}
             found.setdefault("properties", {})[name] = allowed
         return schema
@@ -298,7 +286,7 @@ def list_given_options(payload: Mapping[str, Any]) -> set[str]:
     found = {_camel(name) for name in payload}
     for name, value in payload.items():
         # The members of these belong to a provider, and are not options of the job type.
-        opaque = name == "providerOptions" or name in _registered
+        opaque = name == "providerOptions" or name in REGISTERED
         if isinstance(value, dict) and not opaque:
             found |= list_given_options(value)
     return found

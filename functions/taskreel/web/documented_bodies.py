@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel
 
+from taskreel.jobtypes.registered_options import registered_names
 from taskreel.jobtypes.submission import (
     Submission,
-    registered_names,
 )
 
 

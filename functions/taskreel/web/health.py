@@ -14,8 +14,14 @@ from starlette.responses import Response
 from taskreel.app.health import DependencyHealth, HealthReport, ProviderHealth, QueueHealth
 from taskreel.domain.health import Health, MachineFacts, Thresholds
 from taskreel.web.auth import ApiContext, authenticate
-from taskreel.web.http import JsonResponse, check_query, find_header, parse_boolean
-from taskreel.web.responses import View, is_absent
+from taskreel.web.http import (
+    JsonResponse,
+    View,
+    check_query,
+    find_header,
+    is_absent,
+    parse_boolean,
+)
 
 
 class DependencyView(View):

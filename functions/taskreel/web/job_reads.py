@@ -22,7 +22,7 @@ from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES, canonical_name, explain_unknown_type
 from taskreel.jobtypes.fields import Moment
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import registered_names
+from taskreel.jobtypes.registered_options import registered_names
 from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_lookup import read_job

@@ -9,6 +9,8 @@ handlers themselves. FastAPI's document describes the hot routes too.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -20,8 +22,6 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
 from taskreel.web.cors import allow_origins
 from taskreel.web.http import list_security_headers, read_request_id, read_trace
-from taskreel.web.job_lookup import read_job
-from taskreel.web.job_submission import post_job
 from taskreel.web.other_apis import build_other_api, find_other_api
 from taskreel.web.problems import answer_crash, answer_error
 from taskreel.web.request_rates import list_rate_headers
@@ -168,22 +168,23 @@ def _find_hot_handler(scope: Scope) -> Handler | None:
     match scope["method"], path.removeprefix(_JOBS).split("/"):
         case "POST", [job_type] if job_type in _JOB_TYPES:
             scope["path_params"] = {"job_type": job_type}
-            return post_job
+            return _load_handler("job_submission", "post_job")
         case "GET", ["health"]:
-            return _read_health
+            return _load_handler("health", "read_health")
         case "GET", [job_id] if job_id.startswith(_JOB_ID):
             scope["path_params"] = {"job_id": job_id}
-            return read_job
+            return _load_handler("job_lookup", "read_job")
         case "GET", [job_type, job_id] if job_type in _JOB_TYPES and job_id.startswith(_JOB_ID):
             scope["path_params"] = {"job_type": job_type, "job_id": job_id}
-            return read_job
+            return _load_handler("job_lookup", "read_job")
     return None
 
 
-async def _read_health(request: Request) -> Response:
-    from taskreel.web.health import read_health
-
-    return await read_health(request)
+@cache
+def _load_handler(module: str, name: str) -> Handler:
+    """A hot route's handler, imported with its first request: cold start."""
+    handler: Handler = getattr(import_module(f"taskreel.web.{module}"), name)
+    return handler
 
 
 async def _respond(handler: Handler, request: Request) -> Response:

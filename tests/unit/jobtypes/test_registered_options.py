@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.submission import Submission, register_options
+from taskreel.jobtypes.registered_options import register_options
+from taskreel.jobtypes.submission import Submission
 from taskreel_local.studio.fault_injection import StudioOptions
 
 IMAGE = JOB_TYPES["image-generation"]

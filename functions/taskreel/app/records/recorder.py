@@ -12,9 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from taskreel.domain.credits import name_day
-from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import (
@@ -30,6 +30,9 @@ from taskreel.domain.job_metrics import (
 from taskreel.domain.job_status import Status
 from taskreel.ports import Clock, Store, Timer, Transaction
 from taskreel.store_collections import DEAD_LETTERS, METRICS
+
+if TYPE_CHECKING:
+    from taskreel.domain.dead_letters import DeadLetterGroup
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +164,8 @@ class Recorder:
             )
 
     def _note_failure(self, job: Job) -> None:
+        from taskreel.domain.dead_letters import DeadLetterGroup  # of failures alone: cold start
+
         group = DeadLetterGroup.of(job)
         if group is None:
             return
