@@ -28,7 +28,6 @@ SUBMIT = {
     "web/responses.py",
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
-    "jobtypes/job_type.py",
     "app/jobs/submit.py",
     "adapters/logged_store.py",
     "app/records/recorder.py",

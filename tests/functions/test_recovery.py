@@ -160,7 +160,7 @@ async def test_a_start_takes_few_calls_for_each_open_job(
     with count_calls() as counts:
         assert await kill_and_start(world) == 301
     # Of 100,000 open jobs they decide on the time of a start.
-    assert (counts["call"] + counts["c_call"]) / 301 <= 75, counts
+    assert (counts["call"] + counts["c_call"]) / 301 <= 56, counts
 
 
 @pytest.mark.parametrize(

@@ -247,12 +247,6 @@ class JobType(Generic[P]):
         submission = self.submission.model_validate(self.example)
         return format_credits(sum(unit.credits for unit in self.units(submission)))
 
-    def attempt_limit(self, payload: Mapping[str, Any]) -> timedelta:
-        """The longest attempt of a job with this payload."""
-        own = payload.get("timeoutSeconds")
-        # A stored payload may be of a newer revision.
-        return timedelta(seconds=own) if isinstance(own, int) else self.timeout
-
     def usual_submission(self) -> P:
         """The request of a usual job."""
         return self.submission.model_validate({**self.example, **self.usual})

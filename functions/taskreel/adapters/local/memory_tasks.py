@@ -84,14 +84,15 @@ class MemoryTasks:
         return ()
 
     async def enqueue(self, task: Task, /) -> None:
-        self._add_task(task)
+        self._add_task(task, self._clock.now())
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
         """Put many tasks on their queues. Raises the first QueueError, after all were tried."""
         errors: list[QueueError] = []
+        now = self._clock.now()
         for task in tasks:
             try:
-                self._add_task(task)
+                self._add_task(task, now)
             except QueueError as error:
                 errors.append(error)
         if errors:
@@ -114,14 +115,14 @@ class MemoryTasks:
         for queue in self._queues.values():
             queue.close()
 
-    def _add_task(self, task: Task) -> None:
+    def _add_task(self, task: Task, now: datetime) -> None:
         queue = self._find_queue(task.queue)
-        if task.at is not None and task.at > self._clock.now() + _FARTHEST:
+        if task.at is not None and task.at > now + _FARTHEST:
             raise QueueError(
                 f"The task of {task.job_id} is due at {task.at:%Y-%m-%d}, which is too far in the "
                 f"future: a queue takes tasks up to {_FARTHEST.days} days ahead."
             )
-        queue.add_task(task)
+        queue.add_task(task, now.timestamp())
 
     def _find_queue(self, name: str) -> _Queue:
         queue = self._queues.get(name)
@@ -248,11 +249,10 @@ class _Queue:
         self._timer_at = 0.0
         self._deadline_timer: Timer | None = None
 
-    def add_task(self, task: Task) -> None:
-        """Add a task; one whose id waits, runs or has finished lately is already here."""
+    def add_task(self, task: Task, now: float) -> None:
+        """Add a task at the time `now`; one whose id waits, runs or has ended lately is here."""
         if self._closed or task.id in self._known or task.id in self._finished:
             return
-        now = self._now()
         due = now if task.at is None else max(now, task.at.timestamp())
         queued = self._known[task.id] = _QueuedTask(task, due)
         if due > now:

@@ -307,9 +307,9 @@ class SqliteStore:
         self, query: Query[V], table: Table, sql: str, values: Sequence[Any]
     ) -> list[Row[V]]:
         """The rows of a SELECT statement: id, version, data, the fields' columns, perhaps more."""
+        collection, read = query.collection, table.build_reader(query.fields)
         return [
-            Row(query.collection, row[0], table.load_row(row, query.fields), row[1])
-            for row in self.file.fetch_all(sql, values)
+            Row(collection, row[0], read(row), row[1]) for row in self.file.fetch_all(sql, values)
         ]
 
     def read_value(

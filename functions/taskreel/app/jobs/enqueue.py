@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -153,11 +154,28 @@ def find_attempt_limit(job: Job | UnstartedJob) -> timedelta:
 
     Half an hour is one delivery, and ends early enough to store the outcome in it.
     """
+    return _find_limits(job)[0]
+
+
+def _find_limits(job: Job | UnstartedJob) -> tuple[timedelta, timedelta]:
+    """The longest attempt of the job, and how long its queue waits for a response."""
+    own = job.payload.get("timeoutSeconds")
+    # A stored payload may be of a newer revision.
+    return _find_limits_of_type(job.job_type, own if isinstance(own, int) else None)
+
+
+@lru_cache(maxsize=1024)  # asked three times a job, and of each open job at a start
+def _find_limits_of_type(job_type: str, own_seconds: int | None) -> tuple[timedelta, timedelta]:
     try:
-        limit = find_job_type(job.job_type).attempt_limit(job.payload)
+        limit = find_job_type(job_type).timeout
     except UnknownJobTypeError:
-        return SHORT_DEADLINE
-    return min(limit, LONGEST_DELIVERY) if limit <= _LONGEST_WAIT else limit
+        limit = SHORT_DEADLINE
+    else:
+        if own_seconds is not None:
+            limit = timedelta(seconds=own_seconds)
+    if limit <= _LONGEST_WAIT:
+        limit = min(limit, LONGEST_DELIVERY)
+    return limit, min(limit, LONGEST_DELIVERY) + TIME_TO_STORE
 
 
 def _build_job_task(job: Job | UnstartedJob, task_number: str | None = None) -> Task:
@@ -171,5 +189,5 @@ def _build_job_task(job: Job | UnstartedJob, task_number: str | None = None) -> 
         job.delivery,
         task_number=task_number,
         at=job.next_attempt_at,
-        deadline=min(find_attempt_limit(job), LONGEST_DELIVERY) + TIME_TO_STORE,
+        deadline=_find_limits(job)[1],
     )

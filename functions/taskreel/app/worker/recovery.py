@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from taskreel.app.jobs.enqueue import UnstartedJob, build_job_tasks, enqueue_jobs, enqueue_tasks
@@ -46,6 +47,7 @@ _TASK_FIELDS = (
     "requestHash",
     "parentId",
 )
+_read_task_fields = itemgetter(*_TASK_FIELDS)
 #: Jobs of which these fields alone are read: at a start there may be 100,000.
 _PARTS_OF_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
 
@@ -141,18 +143,17 @@ async def _requeue_rows(
 def _read_unstarted_job(row: Row[Mapping[str, Any]]) -> UnstartedJob | None:
     """The job of a row, if these parts are all that counts, and are what they should be."""
     data = row.data
-    if any(map(data.get, _MORE_TO_DO)):
-        return None
-    job_type, own_limit, created_at, due_at, delivery, digest, parent_id = [
-        data[name] for name in _TASK_FIELDS
-    ]
+    for name in _MORE_TO_DO:
+        if data[name]:
+            return None
+    job_type, own_limit, created_at, due_at, delivery, digest, parent_id = _read_task_fields(data)
     is_whole = (
         isinstance(job_type, str)
         and isinstance(created_at, datetime)
-        and isinstance(due_at, datetime | None)
-        and isinstance(delivery, int | None)
-        and isinstance(digest, str | None)
-        and isinstance(parent_id, str | None)
+        and (due_at is None or isinstance(due_at, datetime))
+        and (delivery is None or isinstance(delivery, int))
+        and (digest is None or isinstance(digest, str))
+        and (parent_id is None or isinstance(parent_id, str))
     )
     if not is_whole:
         return None

@@ -18,6 +18,7 @@ from taskreel_local.bench.flow import run_flow
 from taskreel_local.bench.job_throughput import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
 from taskreel_local.bench.machine_description import describe_machine
+from taskreel_local.bench.open_jobs import run_open_jobs
 from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.bench.scale import MANY, run_scale
 
@@ -34,6 +35,7 @@ _BENCHMARKS = (
     "cold-start",
     "cold-start-google",
     "scale",
+    "open-jobs",
     "flow",
     *_OTHER_MODULES,
 )
@@ -93,9 +95,9 @@ _BENCHMARKS = (
     default=MANY,
     show_default=True,
     type=click.IntRange(1000),
-    help="scale: number of jobs in the largest store; the others have 100, 1,000, …",
+    help="scale, open-jobs: number of jobs in the largest store.",
 )
-@click.option("--quick", is_flag=True, help="flow, scale: small numbers, in seconds.")
+@click.option("--quick", is_flag=True, help="flow, scale, open-jobs: small numbers, in seconds.")
 def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> None:
     """Run the benchmark WHAT. Compare only figures of one run: machines and loads differ."""
     load = Load(
@@ -110,6 +112,7 @@ def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> 
         "cold-start": lambda: run_cold_start(int(options["runs"])),
         "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
         "scale": lambda: run_scale(int(options["rows"]), quick=quick),
+        "open-jobs": lambda: run_open_jobs(int(options["rows"]), quick=quick),
         "flow": lambda: run_flow(save, quick=quick),
         **{name: functools.partial(_run_module, module) for name, module in _OTHER_MODULES.items()},
     }
