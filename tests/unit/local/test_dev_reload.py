@@ -34,6 +34,7 @@ class SilentStack(Stack):
     def __init__(self) -> None:
         self.url = "http://127.0.0.1:1"
         self._servers = []
+        self._is_refused = False
 
     async def _responds(self, client: httpx.AsyncClient) -> bool:  # noqa: ARG002 - as its base
         self._servers = [ServerProcess.__new__(ServerProcess)]

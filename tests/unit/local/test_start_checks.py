@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from taskreel.config import Settings
 from taskreel_local.cli.main import main
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.local_stack import Stack, StackConfig
+from taskreel_local.stack.server_process import ServerProcess
 from taskreel_local.stack.stack_error import StackError
-from taskreel_local.stack.start_checks import check_store_key
+from taskreel_local.stack.start_checks import REFUSED, check_store_key
 from unit.local.test_key_commands import open_encrypted_store, store_upload
 
 _SETTINGS = ("ENCRYPTION_KEY", "SIGN_IN_CLIENT_ID", "JWT_ISSUER", "RETENTION_DAYS", "LIMITS")
@@ -106,3 +109,34 @@ def test_a_wrong_setting_is_one_sentence_and_status_2(
     (line,) = [line for line in done.output.splitlines() if "have no effect here" not in line]
     assert line.startswith("Error: Wrong setting: ")
     assert words in line
+
+
+async def test_a_server_that_refuses_to_start_again_ends_the_stack_with_the_reason(
+    folder: DataFolder,
+) -> None:
+    stack = Stack(StackConfig(data=folder.root))
+    stack._environ = {"RETENTION_DAYS": "0"}
+    stack._is_ready = True
+    stack._note_refusal()
+    with pytest.raises(StackError, match="Wrong setting: RETENTION_DAYS"):
+        await stack.wait_for_failure()
+
+
+async def test_a_server_that_has_refused_is_not_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spawned: list[int] = []
+    refused = asyncio.Event()
+
+    async def refuse_at_once(server: ServerProcess) -> None:
+        spawned.append(1)
+        command = [sys.executable, "-c", f"raise SystemExit({REFUSED})"]
+        server._process = await asyncio.create_subprocess_exec(*command)
+
+    monkeypatch.setattr(ServerProcess, "_spawn_process", refuse_at_once)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = ServerProcess(listener, {}, refused.set)
+        await server.start()
+        await asyncio.wait_for(refused.wait(), 20)
+        await server.stop()
+    assert spawned == [1]

@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 
 from taskreel_local.bench.table import format_table
 from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
-from taskreel_local.stack.bounded_http import raise_descriptor_limit
+from taskreel_local.stack.descriptor_limit import raise_descriptor_limit
 from taskreel_local.stack.repository_paths import ROOT
 
 CLIENTS = 200

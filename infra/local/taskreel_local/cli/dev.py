@@ -8,23 +8,18 @@ import shutil
 import sys
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-from rich.console import Console
-from rich.markup import escape
-
-from taskreel.adapters.local.queues_yaml import load_queue_settings
-from taskreel.adapters.providers import PROVIDERS
-from taskreel.app.messages.job_task import queue_of_type
-from taskreel.jobtypes import JOB_TYPES
-from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
+from taskreel_local.stack.descriptor_limit import raise_descriptor_limit
 from taskreel_local.stack.dev_tokens import DEV_USER, make_token
 from taskreel_local.stack.local_stack import Stack, StackConfig, find_parent
 from taskreel_local.stack.repository_paths import LIMITS, QUEUES
 from taskreel_local.stack.source_changes import watch_sources
 from taskreel_local.stack.stack_error import StackError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})
@@ -53,23 +48,17 @@ gcloud tasks queues list --location={location}
 """
 
 
-async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> None:
+async def run_dev(*, reload: bool = False, **options: Any) -> None:
     """Start the stack, print its address, and run until cancelled."""
     raise_descriptor_limit()
     # A benchmark has one user, and the peers that it measures have no limits a user.
     limits = None if options.get("unthrottled") else LIMITS
     config = StackConfig(**{"limits": limits, **options})
-    for job_type in types_without_queues(QUEUES):
-        console.print(
-            f"[yellow]{job_type} has no queue in {display_path(QUEUES)}, "
-            "so its jobs will not run: run scripts/declare-queues.[/]"
-        )
-    if sharded := [] if config.cloud else list_sharded_queues(QUEUES):
-        console.print(
-            f"[dim]shards in {display_path(QUEUES)} ({', '.join(sharded)}) have no effect here: "
-            "Cloud Tasks dispatches at most 500 tasks a second from a queue, this stack more.[/]"
-        )
-    async with Stack(config) as stack:
+    async with Stack(config, _import_for_welcome) as stack:
+        from rich.console import Console
+
+        console = Console()
+        _print_queue_warnings(console, config)
         token = make_token(stack.data, user=DEV_USER, tier="enterprise")
         where = (
             f"on the cloud project of {display_path(config.cloud)}"
@@ -111,14 +100,39 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         await asyncio.gather(*until_stopped)
 
 
+def _import_for_welcome() -> None:
+
+    import taskreel.adapters.local.queues_yaml
+    import taskreel.app.messages.job_task
+    import taskreel.config
+    import taskreel.jobtypes  # noqa: F401 - all for later
+
+
+def _print_queue_warnings(console: Console, config: StackConfig) -> None:
+    for job_type in types_without_queues(QUEUES):
+        console.print(
+            f"[yellow]{job_type} has no queue in {display_path(QUEUES)}, "
+            "so its jobs will not run: run scripts/declare-queues.[/]"
+        )
+    if sharded := [] if config.cloud else list_sharded_queues(QUEUES):
+        console.print(
+            f"[dim]shards in {display_path(QUEUES)} ({', '.join(sharded)}) have no effect here: "
+            "Cloud Tasks dispatches at most 500 tasks a second from a queue, this stack more.[/]"
+        )
+
+
 def list_sharded_queues(path: Path) -> list[str]:
     """The queues that are several in the cloud, as `name: number`."""
+    import yaml
+
     declared = yaml.safe_load(path.read_text("utf-8")).get("shards") or {}
     return [f"{name}: {number}" for name, number in declared.items() if number > 1]
 
 
 def _find_provider_keys() -> list[str]:
     """The names of the variables that hold a provider's key, and so let jobs cost money."""
+    from taskreel.adapters.providers import PROVIDERS
+
     variables = [
         variable
         for entry in PROVIDERS.values()
@@ -144,6 +158,8 @@ def _print_gcloud(console: Console, url: str) -> None:
 
 
 async def _reload_on_changes(console: Console, stack: Stack) -> None:
+    from rich.markup import escape
+
     async for _ in watch_sources():
         console.print("[dim]The code has changed: restarting the servers.[/]")
         try:
@@ -154,6 +170,10 @@ async def _reload_on_changes(console: Console, stack: Stack) -> None:
 
 def types_without_queues(queues: Path) -> list[str]:
     """Return the job types that lack their queue in the file."""
+    from taskreel.adapters.local.queues_yaml import load_queue_settings
+    from taskreel.app.messages.job_task import queue_of_type
+    from taskreel.jobtypes import JOB_TYPES
+
     declared = load_queue_settings(queues).keys()
     return [name for name in JOB_TYPES if queue_of_type(name) not in declared]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from taskreel_local.cli.options import cloud_tasks_option, data_option, google_emulators_option
 from taskreel_local.stack.data_folder import DEFAULT
@@ -79,7 +78,7 @@ def run_dev_command(**options: Any) -> None:
             f"--servers {options['servers']} needs --cloud-tasks: without it the queues are in the "
             "memory of the one server process, which owns the store"
         )
-    _run_until_stopped(lambda: run_dev(Console(), **options))
+    _run_until_stopped(lambda: run_dev(**options))
 
 
 @click.command("demo")
@@ -96,6 +95,8 @@ def run_dev_command(**options: Any) -> None:
 @google_emulators_option
 def run_demo_command(prompt: str, **options: Any) -> None:
     """Generate an image, upscale it, generate three more and a video; then stop."""
+    from rich.console import Console
+
     from taskreel_local.cli.demo import DemoError, run_demo
 
     try:

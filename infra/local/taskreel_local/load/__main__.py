@@ -41,7 +41,7 @@ from taskreel_local.load.load_target import (
 )
 from taskreel_local.load.soak_verdicts import judge_soak
 from taskreel_local.load.stack_usage import StackUsage
-from taskreel_local.stack.bounded_http import raise_descriptor_limit
+from taskreel_local.stack.descriptor_limit import raise_descriptor_limit
 
 #: A soak submits at this share of the peak.
 SOAK_SHARE = 0.8

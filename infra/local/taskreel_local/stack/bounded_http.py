@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Descriptors that are not connections of callers: store, queues, providers, workers, files.
 _OTHER_DESCRIPTORS = 256
-_MOST_DESCRIPTORS = 65_536
 #: A stopping server waits so long for the first request of a connection.
 _ARRIVING_SECONDS = 0.25
 
@@ -37,19 +35,6 @@ class HttpBounds:
     body_seconds: float = 30
     #: Longest time in which a caller reads nothing of a response.
     write_seconds: float = 60
-
-
-def raise_descriptor_limit() -> int:
-    """Raise this process's limit on open files as far as it may; return the new limit.
-
-    A shell's usual limit is 1,024, which as many connections exhaust.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return _MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def choose_bounds(descriptors: int) -> HttpBounds:

@@ -12,14 +12,13 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, NoReturn, Self
 from urllib.parse import urlsplit
-
-import httpx
 
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER
@@ -37,6 +36,8 @@ from taskreel_local.stack.stack_error import StackError
 from taskreel_local.stack.start_checks import check_settings, check_store_key
 
 if TYPE_CHECKING:
+    import httpx
+
     from taskreel_cloud_tasks.service import LocalCloudTasks
 
 _START_SECONDS = 60.0
@@ -74,8 +75,12 @@ class StackConfig:
 class Stack:
     """Serves the API at `url` within `async with Stack(config) as stack:`."""
 
-    def __init__(self, config: StackConfig) -> None:
+    def __init__(
+        self, config: StackConfig, while_starting: Callable[[], None] = lambda: None
+    ) -> None:
+        """`while_starting` is called once, while the servers start: imports there cost no time."""
         self.config = config
+        self._while_starting = while_starting
         self.data = DataFolder(config.data)
         self.url = ""
         self._secrets = self.data.load_secrets()
@@ -85,12 +90,16 @@ class Stack:
         #: The local Cloud Tasks, where the queues are not in the server.
         self._tasks: LocalCloudTasks | None = None
         self._exit = contextlib.AsyncExitStack()
-        #: The names of the settings that the servers have from the environment.
-        self.taken: list[str] = []
         #: The setting by which the servers refuse the folder's own tokens, if one does.
         self.other_signer: str | None = None
+        #: The servers' environment, and its variables that are this process's own.
+        self._environ: Mapping[str, str] = {}
+        self._exported: Mapping[str, str] = {}
         self._failed = asyncio.Event()
         self._failure = ""
+        #: True when a server has refused its settings or its store's key.
+        self._is_refused = False
+        self._is_ready = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -108,10 +117,30 @@ class Stack:
     ) -> None:
         await self._exit.aclose()
 
+    @property
+    def taken(self) -> list[str]:
+        """The names of the settings that the servers have from the environment."""
+        return list_settings(self._exported)
+
     async def wait_for_failure(self) -> NoReturn:
         """Wait until a part of the stack ends that cannot be replaced. Raises StackError."""
         await self._failed.wait()
+        if self._is_refused:
+            await self._raise_refusal()
         raise StackError(self._failure)
+
+    def _note_refusal(self) -> None:
+        self._is_refused = True
+        if self._is_ready:  # a start says so itself
+            self._failed.set()
+
+    async def _raise_refusal(self) -> NoReturn:
+        """Raise the StackError for which a server has ended."""
+        await check_store_key(check_settings(self._environ))
+        raise StackError(
+            "The servers have refused their settings, or the key of the store, and both are right "
+            "by now. Start the stack again."
+        )
 
     async def _watch_firestore(self, process: subprocess.Popen[bytes]) -> None:
         """Report the end of the Firestore emulator: its data were in its memory."""
@@ -127,6 +156,7 @@ class Stack:
 
         Raises StackError if none answers then: they go on starting, and may be reloaded again.
         """
+        self._is_ready = self._is_refused = False
         for server in self._servers:
             await server.stop()
             await server.start()
@@ -150,20 +180,23 @@ class Stack:
             environ = self._server_environ({**self._local_settings(), **self._emulator_settings()})
         else:
             environ = self._server_environ(read_settings(self.config.cloud))
-        await check_store_key(check_settings(environ))
         if self.config.encrypt and not environ.get("ENCRYPTION_KEY"):
             # After that check: a new key beside an encrypted store would hide that its own is lost.
+            await check_store_key(check_settings(environ))
             self.data.create_encryption_key()
             environ |= self._encryption_settings()
-        self.data.write_token_claims(find_token_claims(environ))
-        self.other_signer = find_other_signer(environ, self._secrets.jwt)
+        self._environ = environ
         self._servers = [
-            ServerProcess(self._listener, environ) for _ in range(self._count_servers())
+            ServerProcess(self._listener, environ, self._note_refusal)
+            for _ in range(self._count_servers())
         ]
         for server in self._servers:
             await server.start()
             self._exit.push_async_callback(server.stop)
+        self._while_starting()
         await self._wait_until_ready()
+        self.data.write_token_claims(find_token_claims(environ))
+        self.other_signer = find_other_signer(environ, self._secrets.jwt)
         if self._tasks is not None:
             sweeping = asyncio.create_task(self._call_sweep())
             self._exit.callback(sweeping.cancel)
@@ -242,13 +275,12 @@ class Stack:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
             **where,
         }
-        exported = {
+        self._exported = {
             name: value
             for name, value in os.environ.items()
             if name not in own or name in self._overridable
         }
-        self.taken = list_settings(exported)
-        return {**own, **exported, **self.config.environ}
+        return {**own, **self._exported, **self.config.environ}
 
     def _local_settings(self) -> dict[str, str]:
         """Return the settings of the embedded store, queues and files."""
@@ -327,9 +359,13 @@ class Stack:
 
     async def _wait_until_ready(self) -> None:
         """Wait until the API responds. Raises StackError if all servers ended, or in vain."""
+        import httpx  # while the servers are starting
+
         try:
             async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient() as client:
                 while not await self._responds(client):
+                    if self._is_refused:
+                        await self._raise_refusal()
                     if all(server.ended for server in self._servers):
                         raise StackError(
                             "The servers ended during the start; their log above says why."
@@ -340,15 +376,20 @@ class Stack:
                 f"The servers have not answered at {self.url}/api/jobs/health for "
                 f"{_START_SECONDS:.0f} seconds; their log above may say why."
             ) from None
+        self._is_ready = True
 
     async def _responds(self, client: httpx.AsyncClient) -> bool:
+        import httpx
+
         with contextlib.suppress(httpx.TransportError):
             answer = await client.get(f"{self.url}/api/jobs/health")
-            return answer.status_code == httpx.codes.OK
+            return answer.status_code == HTTPStatus.OK
         return False
 
     async def _call_sweep(self) -> None:
         """Call the sweep every few seconds, as Cloud Scheduler does every minute."""
+        import httpx
+
         headers = {"X-Internal-Api-Key": self._internal_key}
         async with httpx.AsyncClient(timeout=30) as client:
             while True:

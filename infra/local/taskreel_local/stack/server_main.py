@@ -37,9 +37,11 @@ from taskreel.web.problems import build_problem, find_status
 from taskreel_local.stack.bounded_http import (
     bounded_protocol,
     choose_bounds,
-    raise_descriptor_limit,
 )
+from taskreel_local.stack.descriptor_limit import raise_descriptor_limit
 from taskreel_local.stack.own_queues import OwnQueues
+from taskreel_local.stack.stack_error import StackError
+from taskreel_local.stack.start_checks import REFUSED, check_settings, check_store_key
 
 #: Seconds that a stopping server waits for clients that read slowly.
 _GRACE_SECONDS = 3
@@ -191,6 +193,10 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     os.umask(0o077)  # stored prompts and results are their owner's alone
     _exit_with_parent()
+    try:
+        asyncio.run(check_store_key(check_settings(os.environ)))
+    except StackError:
+        sys.exit(REFUSED)
     wiring.check_start()
     wiring.settings()
     listener = socket.socket(fileno=descriptor)

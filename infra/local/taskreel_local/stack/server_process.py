@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from taskreel_local.stack.stack_error import StackError
+from taskreel_local.stack.start_checks import REFUSED
 
 _STOP_SECONDS = 8.0
 #: A process that ends sooner than that is not started again at once.
@@ -16,11 +17,17 @@ _RESTART_SECONDS = 0.5
 
 
 class ServerProcess:
-    """One process that serves the functions on `listener`; `start` keeps it running."""
+    """One process that serves the functions on `listener`; `start` keeps it running.
 
-    def __init__(self, listener: socket.socket, environ: Mapping[str, str]) -> None:
+    One that refuses its settings or its store's key is not started again: `on_refused` is called.
+    """
+
+    def __init__(
+        self, listener: socket.socket, environ: Mapping[str, str], on_refused: Callable[[], None]
+    ) -> None:
         self._listener = listener
         self._environ = environ
+        self._on_refused = on_refused
         self._process: asyncio.subprocess.Process | None = None
         self._restarter: asyncio.Task[None] | None = None
 
@@ -70,7 +77,9 @@ class ServerProcess:
         loop = asyncio.get_running_loop()
         while self._process is not None:
             started_at = loop.time()
-            await self._process.wait()
+            if await self._process.wait() == REFUSED:
+                self._on_refused()
+                return
             if loop.time() - started_at < _SHORT_LIFE_SECONDS:
                 await asyncio.sleep(_RESTART_SECONDS)
             await self._spawn_process()

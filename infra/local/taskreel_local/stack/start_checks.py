@@ -1,4 +1,8 @@
-"""Checks before the servers of a stack start: of their settings, and of the key of its store."""
+"""Checks of a server at its start: of its settings, and of the key of its store.
+
+A server that they refuse ends with the status REFUSED and without a word; the stack repeats them
+then, to say why. So a start imports what they need in one process, and waits for it once.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from taskreel_local.stack.stack_error import StackError, WrongSettingError
 if TYPE_CHECKING:
     from taskreel.config import Settings
 
+#: EX_CONFIG of sysexits.h.
+REFUSED = 78
 _ADVICE = (
     "On this machine the key is the file encryption.key in the data folder, unless ENCRYPTION_KEY "
     'names another. See infra/guides/encryption.md, "A missing or wrong key".'
