@@ -20,7 +20,7 @@ from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.value import Value
-from taskreel.domain.webhook import SENDER
+from taskreel.domain.webhook_events import SENDER
 from taskreel.jobtypes.registered_options import register_options
 from taskreel.ports import (
     Capability,

@@ -36,7 +36,6 @@ from taskreel.domain.errors import EncryptionKeyError
 from taskreel.domain.input_limits import MIB
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import format_path
-from taskreel.domain.webhook import WebhookDelivery
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from taskreel.adapters.gcp.queue_locations import ReadDrained
     from taskreel.adapters.local.memory_tasks import Deliver
     from taskreel.domain.job import Job
+    from taskreel.domain.webhook import WebhookDelivery
 
 _PROBE_SECONDS = 60.0
 #: The same of a sound that is decoded to be measured: six hours of it take a minute of a processor.

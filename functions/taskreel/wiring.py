@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from taskreel.adapters.local.memory_tasks import Delivery
     from taskreel.adapters.open_telemetry import Telemetry
+    from taskreel.app.health import HealthMonitor
     from taskreel.app.projects.key_callers import KeyCallers
     from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.app.worker.processor import Processor
@@ -91,8 +92,6 @@ def services() -> Services:
 @functools.cache
 def api() -> DurableResponses:
     """The jobs API."""
-    from taskreel.adapters.machine import read_machine
-    from taskreel.app.health import HealthMonitor
     from taskreel.web.auth import ApiContext, Authenticator
     from taskreel.web.public_api import PublicApi
     from taskreel.web.request_rates import RequestRates
@@ -101,9 +100,9 @@ def api() -> DurableResponses:
     context = ApiContext(
         services=services(),
         authenticator=Authenticator(_token_rules(chosen), _key_callers),
-        health=HealthMonitor(services(), partial(read_machine, chosen.scratch_dir)),
         base_url=chosen.api_base_url.rstrip("/"),
         rates=RequestRates(services().rules.limits, services().clock),
+        health=_health_monitor,
         live=live,
         stream_tokens=_stream_tokens,
         file_links=_file_links,
@@ -141,6 +140,15 @@ def live() -> LiveContext:
     feed = JobFeed(services())
     _run_before_stopping(feed.close)
     return LiveContext(feed, ConnectionLimits())
+
+
+@functools.cache
+def _health_monitor() -> HealthMonitor:
+    """The health of the system as this process measures it."""
+    from taskreel.adapters.machine import read_machine
+    from taskreel.app.health import HealthMonitor
+
+    return HealthMonitor(services(), partial(read_machine, settings().scratch_dir))
 
 
 @functools.cache

@@ -293,10 +293,11 @@ class SimulatedCloud:
     def _build_api(self, services: Services, feed: JobFeed) -> PublicApi:
         live = LiveContext(feed, ConnectionLimits())
         key_callers = KeyCallers(services)
+        health = HealthMonitor(services, functools.partial(read_machine, self.folder))
         context = ApiContext(
             services=services,
             authenticator=Authenticator(TokenRules(secret=JWT_SECRET), lambda: key_callers),
-            health=HealthMonitor(services, functools.partial(read_machine, self.folder)),
+            health=lambda: health,
             base_url="http://api.test",
             rates=RequestRates(services.rules.limits, services.clock),
             live=lambda: live,

@@ -325,6 +325,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
     for app in (
         wiring.api,
         wiring.live,
+        wiring._health_monitor,
         wiring._store_metrics,
         wiring._key_callers,
         wiring._stream_tokens,

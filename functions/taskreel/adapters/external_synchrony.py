@@ -21,9 +21,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from taskreel.domain.webhook import SigningKey, WebhookAnswer
 from taskreel.ports import (
     BlobInfo,
     Blobs,
@@ -38,6 +37,9 @@ from taskreel.ports import (
     TaskQueue,
     WebhookMessage,
 )
+
+if TYPE_CHECKING:
+    from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]

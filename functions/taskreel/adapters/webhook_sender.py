@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 
 from taskreel.app.request_trace import build_trace_parent
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.webhook import ANSWER_SECONDS, Signature, SigningKey, WebhookAnswer
+from taskreel.domain.webhook_events import ANSWER_SECONDS, Signature
 from taskreel.ports import WebhookMessage
 
 if TYPE_CHECKING:
     import httpx
+
+    from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 _BODY_BYTES = 2048
 _LONGEST_ERROR = 200
@@ -56,6 +58,8 @@ class WebhookSender:
 
     async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
         """Post the message once. Raises nothing."""
+        from taskreel.domain.webhook import WebhookAnswer
+
         problem = self._find_problem(message.url)
         if problem is not None:
             return WebhookAnswer(error=f"The address {problem}.")
@@ -86,6 +90,8 @@ class WebhookSender:
     async def _post(self, message: WebhookMessage, headers: dict[str, str]) -> WebhookAnswer:
         import httpx
 
+        from taskreel.domain.webhook import WebhookAnswer
+
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._exchange(message, headers)
@@ -103,6 +109,7 @@ class WebhookSender:
         import httpx
 
         from taskreel.adapters.public_addresses import is_public, resolve_host
+        from taskreel.domain.webhook import WebhookAnswer
 
         parts = httpx.URL(message.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)

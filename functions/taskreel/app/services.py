@@ -18,7 +18,6 @@ from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
 from taskreel.domain.job import Job
 from taskreel.domain.record import record
-from taskreel.domain.webhook import WebhookDelivery
 from taskreel.ports import (
     Blobs,
     Clock,
@@ -33,6 +32,7 @@ from taskreel.ports import (
 
 if TYPE_CHECKING:
     from taskreel.domain.alerts import AlertState  # of the sweep alone: cold start
+    from taskreel.domain.webhook import WebhookDelivery
 
 #: The sweep of one machine runs every few seconds: the conditions are checked less often.
 CHECKED_EVERY = timedelta(seconds=50)
@@ -118,11 +118,11 @@ async def _check_nothing() -> None:
 
 #: Makes the message of a delivery in the form of another service. The job is None when it has been
 #: removed since.
-RenderMessage = Callable[["Services", WebhookDelivery, Job | None], Awaitable[dict[str, Any]]]
+RenderMessage = Callable[["Services", "WebhookDelivery", Job | None], Awaitable[dict[str, Any]]]
 
 
 #: The headers of another service's own signature of a message that is sent at that time.
-SignMessage = Callable[[WebhookDelivery, str, datetime], Mapping[str, str]]
+SignMessage = Callable[["WebhookDelivery", str, datetime], Mapping[str, str]]
 
 
 async def _refuse_other_forms(

@@ -23,7 +23,7 @@ from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.ids import project_of_account
 from taskreel.domain.record import record
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
-from taskreel.domain.webhook import WebhookSubscription
+from taskreel.domain.webhook_events import WebhookSubscription
 
 
 @record(kw_only=True)

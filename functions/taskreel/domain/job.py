@@ -16,7 +16,7 @@ from taskreel.domain.job_status import (
     IllegalTransitionError,
     Status,
 )
-from taskreel.domain.pipeline import StepRun, StepState
+from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import is_known, skip_validation, validate_changes
 

@@ -13,11 +13,11 @@ from taskreel.domain.credits import GrantShare
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_status import StoredStatus
-from taskreel.domain.pipeline import StepRun
 from taskreel.domain.retry_policy import RetryPolicy
+from taskreel.domain.step_run import StepRun
 from taskreel.domain.unit import TriedProvider, UnitRun
-from taskreel.domain.value import STRICT, StoredValue, accept_unknown
-from taskreel.domain.webhook import WebhookSubscription
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, skip_validation
+from taskreel.domain.webhook_events import WebhookSubscription
 
 
 class Priority(StrEnum):
@@ -66,6 +66,11 @@ class Ending(StoredValue):
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
+#: Of a job that has none of its own: built without a validator, which takes a cold start longer.
+_RETRY = skip_validation(RetryPolicy)()
+_NO_CREDITS = skip_validation(JobCredits)()
+
+
 class JobFields(StoredValue):
     """The stored fields of a `domain.job.Job`."""
 
@@ -106,10 +111,10 @@ class JobFields(StoredValue):
     #: Counted runs so far; 0 until the first claim. A poll, a repeated delivery and a run that
     #: resumes after a rate limit do not count.
     attempt: int = 0
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = _RETRY
     next_attempt_at: datetime | None = None
     error: JobError | None = None
-    credits: JobCredits = JobCredits()
+    credits: JobCredits = _NO_CREDITS
     #: The day (UTC) in which this round's hold was made, to which a release gives back; None for a
     #: child job, which holds nothing, and for holds of older releases, which no period counts.
     held_on: str | None = None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any, Literal, Self, Unpack
+from typing import Any, Literal
 
-from pydantic import Field, model_validator, with_config
-from typing_extensions import TypedDict
+from pydantic import Field, model_validator
 
 from taskreel.domain.errors import PermanentError
+from taskreel.domain.step_run import StepRun
 from taskreel.domain.template import (
     LONGEST,
     MOST_REFERENCES,
@@ -23,15 +22,7 @@ from taskreel.domain.template import (
     quote_expression,
 )
 from taskreel.domain.validation_messages import suggest_name
-from taskreel.domain.value import (
-    STRICT,
-    Location,
-    StoredValue,
-    Value,
-    accept_unknown,
-    validate_changes,
-    validation_error,
-)
+from taskreel.domain.value import Location, Value, validation_error
 
 MOST_CHILDREN = 1000
 #: The job type whose payload holds steps itself.
@@ -153,78 +144,6 @@ class Pipeline(Value):
         """The steps that no other step needs: their results are the pipeline's."""
         needed = frozenset().union(*(step.needs for step in self.steps.values()))
         return [name for name in self.order() if name not in needed]
-
-
-class StepState(StrEnum):
-    """The state of a step."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class StepRun(StoredValue):
-    """The progress of the step at `place` (from 0), its credits and its costs."""
-
-    type: str
-    place: int
-    state: Annotated[StepState, accept_unknown(StepState)] = StepState.WAITING
-    #: The number of its jobs; known when it starts, as `cost` is.
-    width: int | None = None
-    #: The jobs that an earlier round, or the pipeline that this one replays, had completed.
-    adopted: int = 0
-    ended: int = 0
-    failed: int = 0
-    cost: int = 0
-    #: The credits of the jobs that succeeded.
-    spent: int = 0
-    #: The cost at its jobs' providers in US dollars; None where nothing was bought.
-    cost_usd: float | None = None
-    cost_estimated: bool = False
-    #: The part of the pipeline's price cap that its jobs have taken, or may take while they run.
-    usd: float = 0
-    #: The providers of its jobs, each name once.
-    served_by: str | None = None
-    #: The first of its jobs that failed.
-    failed_job: str | None = None
-
-    def with_changes(self, **changes: Unpack[StepChanges]) -> Self:
-        """Copy the step with these fields changed.
-
-        Raises ValidationError for a wrong name or type.
-        """
-        return self.model_copy(update=validate_changes(StepChanges, changes))
-
-    @property
-    def has_open_jobs(self) -> bool:
-        """True while jobs of it have not ended, as far as they were counted."""
-        return self.ended < (self.width or 0)
-
-    @property
-    def fraction(self) -> float:
-        """The part of the step that is done, from 0 to 1."""
-        if self.state is StepState.DONE:
-            return 1.0
-        return self.ended / self.width if self.width else 0.0
-
-
-@with_config(STRICT)
-class StepChanges(TypedDict, total=False):
-    """The fields of a StepRun that change as the pipeline runs."""
-
-    state: StepState
-    width: int | None
-    adopted: int
-    ended: int
-    failed: int
-    cost: int
-    spent: int
-    cost_usd: float | None
-    cost_estimated: bool
-    usd: float
-    served_by: str | None
-    failed_job: str | None
 
 
 def list_items(step: Step, context: Mapping[str, Any]) -> list[dict[str, Any]]:

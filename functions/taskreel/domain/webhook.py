@@ -7,17 +7,15 @@ the same in every try, and when the message is sent again by hand.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 from typing import Annotated, Any, Self, Unpack
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, with_config
+from pydantic import with_config
 from typing_extensions import TypedDict
 
-from taskreel.domain.job_status import Status
 from taskreel.domain.value import (
     STRICT,
     StoredValue,
@@ -26,6 +24,7 @@ from taskreel.domain.value import (
     is_known,
     validate_changes,
 )
+from taskreel.domain.webhook_events import MessageForm, Signature, WebhookSubscription
 
 #: The tries of one message; a user may send it again at any time.
 MOST_TRIES = 14
@@ -35,8 +34,6 @@ _WAITS = tuple(
     timedelta(seconds=seconds)
     for seconds in (1, 2, 4, 8, 16, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
-#: The time that an endpoint has to answer.
-ANSWER_SECONDS = 30.0
 #: An endpoint that has only failed for so long is disabled.
 DISABLED_AFTER = timedelta(days=3)
 #: A replaced key signs for so long beside the new one, unless the user says otherwise.
@@ -50,33 +47,6 @@ _THROTTLED_WAIT = timedelta(seconds=60)
 _GONE = 410
 _THROTTLING = frozenset({429, 502, 504})
 _SECRET_BYTES = 32
-
-#: The events that a webhook gets unless it names others.
-FINAL_EVENTS = ("job.completed", "job.failed", "job.cancelled", "job.expired")
-#: The provider that sends the messages of `webhook` jobs; every deployment has it.
-SENDER = "webhooks"
-TEST_EVENT = "webhook.test"
-DISABLED_EVENT = "webhook.disabled"
-#: Most of a cap on the user's spend is spent.
-SPEND_ALERT_EVENT = "credits.spend_alert"
-
-
-class Signature(StrEnum):
-    """The kinds of signatures of Standard Webhooks."""
-
-    #: HMAC-SHA256 with a shared secret, `whsec_…`.
-    HMAC = "v1"
-    #: Ed25519 with a secret key, `whsk_…`, of which the receiver has the public half, `whpk_…`.
-    ED25519 = "v1a"
-
-
-class MessageForm(StrEnum):
-    """The forms of messages of other services, whose clients named the webhook."""
-
-    FAL = "fal"
-    REPLICATE = "replicate"
-    #: Alerts for operators: the body is made with the delivery, and the address is a setting.
-    SLACK = "slack"
 
 
 class SigningKey(StoredValue):
@@ -93,28 +63,6 @@ class SigningKey(StoredValue):
         prefix = "whsk_" if kind is Signature.ED25519 else "whsec_"
         text = base64.b64encode(random.getrandbits(8 * _SECRET_BYTES).to_bytes(_SECRET_BYTES))
         return cls(kind=kind, secret=prefix + text.decode(), created_at=at)
-
-
-class WebhookSubscription(StoredValue):
-    """The events of jobs that an endpoint gets. The account has it, and so has each job.
-
-    A job has it from its submission on, so that its changes need no further reads.
-    """
-
-    endpoint_id: str
-    events: tuple[str, ...]
-    #: Only jobs of this project.
-    project_id: str | None = None
-    #: The address of one job's own webhook; None for an endpoint, which has its own.
-    url: str | None = None
-    #: None for this API's own `{type, timestamp, data}`.
-    form: Annotated[MessageForm, accept_unknown(MessageForm)] | None = None
-
-    def wants(self, event: str) -> bool:
-        """True for an event that it lists, or that `*` or `job.*` stands for."""
-        if event in self.events or "*" in self.events:
-            return True
-        return f"{event.partition('.')[0]}.*" in self.events
 
 
 class EndpointState(StrEnum):
@@ -375,35 +323,3 @@ class WebhookDeliveryChanges(TypedDict, total=False):
 
 #: The sweep sends another task for a delivery whose task is overdue for so long.
 WAKE_AFTER = timedelta(minutes=2)
-
-
-def list_wanted(
-    subscriptions: Sequence[WebhookSubscription], project_id: str | None
-) -> tuple[WebhookSubscription, ...]:
-    """The subscriptions to the jobs of a project."""
-    return tuple(one for one in subscriptions if one.project_id in {None, project_id})
-
-
-#: Every name that a subscription may list.
-EVENT_NAMES = (
-    "*",
-    "job.*",
-    *(f"job.{status.value.lower()}" for status in Status),
-    "webhook.*",
-    TEST_EVENT,
-    DISABLED_EVENT,
-    "credits.*",
-    SPEND_ALERT_EVENT,
-)
-
-
-def _check_event(name: str) -> str:
-    if name not in EVENT_NAMES:
-        raise ValueError(f"is no event; use one of: {', '.join(EVENT_NAMES)}")
-    return name
-
-
-EventNames = Annotated[
-    list[Annotated[str, AfterValidator(_check_event), Field(max_length=64)]],
-    Field(min_length=1, max_length=20),
-]

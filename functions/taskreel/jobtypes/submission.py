@@ -35,7 +35,7 @@ from taskreel.domain.job_fields import Priority
 from taskreel.domain.provider_choice import ModelQuality
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, format_path, validation_error
-from taskreel.domain.webhook import EventNames
+from taskreel.domain.webhook_events import EventNames
 from taskreel.jobtypes.fields import GivenDependency, Moment, ProjectId, ProviderWish, Seed
 from taskreel.jobtypes.registered_options import REGISTERED
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from taskreel.domain.retry_policy import RetryPolicy
-from taskreel.domain.webhook import SENDER
+from taskreel.domain.webhook_events import SENDER
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.queue_limits import WEBHOOK_LIMITS
 from taskreel.jobtypes.submission import Submission

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from taskreel.domain.record import record
-from taskreel.domain.webhook import SigningKey, WebhookAnswer
+
+if TYPE_CHECKING:
+    from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 
 @record(kw_only=True)

@@ -8,10 +8,12 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from taskreel.domain.provider_choice import Offer
 from taskreel.domain.record import record
+
+if TYPE_CHECKING:
+    from taskreel.domain.provider_choice import Offer
 
 
 class Capability(StrEnum):

@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from taskreel.app.caller import Caller, ProjectRole
-from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, find_limit_owner, is_user_id
@@ -27,6 +26,7 @@ from taskreel.web.request_rates import RequestRates
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
+    from taskreel.app.health import HealthMonitor
     from taskreel.app.projects.key_callers import KeyCallers
     from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.web.fal_webhook_keys import FalWebhookKeys
@@ -245,10 +245,10 @@ class ApiContext:
 
     services: Services
     authenticator: Authenticator
-    health: HealthMonitor
     base_url: str
     rates: RequestRates
     #: Built by the first request that needs them.
+    health: Callable[[], HealthMonitor]
     live: Callable[[], LiveContext]
     stream_tokens: Callable[[], StreamTokens]
     file_links: Callable[[], FileLinks]

@@ -13,9 +13,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel
 
 from taskreel.jobtypes.registered_options import registered_names
-from taskreel.jobtypes.submission import (
-    Submission,
-)
+from taskreel.jobtypes.submission import Submission
 
 
 def spread_fields(

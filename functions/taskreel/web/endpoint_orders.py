@@ -10,7 +10,7 @@ from pydantic import Field
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.value import Value
-from taskreel.domain.webhook import FINAL_EVENTS, EventNames, Signature
+from taskreel.domain.webhook_events import FINAL_EVENTS, EventNames, Signature
 from taskreel.jobtypes.fields import ProjectId
 
 _LONGEST_URL = 2000

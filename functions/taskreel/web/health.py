@@ -87,7 +87,7 @@ async def read_health(request: Request) -> Response:
     """With `deep=true` also memory, processors, disk and network of this instance, for admins."""
     check_query(request, "deep")
     deep = parse_boolean(request, "deep")
-    monitor = ApiContext.of(request).health
+    monitor = ApiContext.of(request).health()
     report = await monitor.read_report()
     view = build_health_view(report, monitor.limits)
     if deep:

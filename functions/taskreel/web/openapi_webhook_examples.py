@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
-from taskreel.domain.webhook import FINAL_EVENTS
+from taskreel.domain.webhook_events import FINAL_EVENTS
 from taskreel.web.uploads import UploadPage, UploadView
 from taskreel.web.webhook_views import (
     DeliveryPage,

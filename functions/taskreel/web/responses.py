@@ -25,7 +25,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
 from taskreel.domain.job_status import Status
-from taskreel.domain.pipeline import StepRun, StepState
+from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
 from taskreel.domain.value import skip_validation
 from taskreel.jobtypes import find_job_type

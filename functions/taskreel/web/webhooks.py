@@ -16,11 +16,8 @@ from taskreel.app.webhooks import endpoints as use_cases
 from taskreel.app.webhooks.endpoints import EndpointChanges, NewEndpoint
 from taskreel.app.webhooks.job_deliveries import find_job_deliveries
 from taskreel.domain.value import Value
-from taskreel.domain.webhook import (
-    KEY_OVERLAP,
-    DeliveryState,
-    Signature,
-)
+from taskreel.domain.webhook import KEY_OVERLAP, DeliveryState
+from taskreel.domain.webhook_events import Signature
 from taskreel.jobtypes.fields import Moment
 from taskreel.web.endpoint_orders import EndpointOrder, EndpointPatch, find_url_fault
 from taskreel.web.http import JsonResponse, check_query

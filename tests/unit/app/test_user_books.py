@@ -17,7 +17,8 @@ from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_history import StatusChange
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.webhook import DeliveryState, WebhookDelivery, WebhookSubscription
+from taskreel.domain.webhook import DeliveryState, WebhookDelivery
+from taskreel.domain.webhook_events import WebhookSubscription
 from unit.domain.samples import NOW, SECOND, job, unit
 
 FILE = Artifact(

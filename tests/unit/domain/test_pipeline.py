@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, list_items
+from taskreel.domain.pipeline import Pipeline, Step, list_items
+from taskreel.domain.step_run import StepRun, StepState
 
 CONTEXT: dict[str, Any] = {
     "steps": {

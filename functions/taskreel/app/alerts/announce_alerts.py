@@ -35,13 +35,8 @@ from taskreel.domain.alerts import (
 )
 from taskreel.domain.errors import ConflictError, StoreError, UnreadableDocumentError
 from taskreel.domain.ids import hashed_delivery_id, random_id
-from taskreel.domain.webhook import (
-    DELIVERY_RETENTION,
-    WAKE_AFTER,
-    MessageForm,
-    WebhookAnswer,
-    WebhookDelivery,
-)
+from taskreel.domain.webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookAnswer, WebhookDelivery
+from taskreel.domain.webhook_events import MessageForm
 from taskreel.ports import SendWebhook, Store, Transaction, WebhookMessage
 from taskreel.store_collections import ALERTS, WEBHOOK_DELIVERIES
 

@@ -10,7 +10,7 @@ from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.pipeline import StepChanges, StepRun
+from taskreel.domain.step_run import StepChanges, StepRun
 from taskreel.ports import MOST_IN, Query, Transaction
 from taskreel.store_collections import JOBS
 

@@ -23,7 +23,7 @@ from taskreel.domain.record import record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import served_by_names
 from taskreel.domain.value import skip_validation
-from taskreel.domain.webhook import WebhookSubscription
+from taskreel.domain.webhook_events import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
 

@@ -49,7 +49,7 @@ from taskreel.domain.record import record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.webhook import (
+from taskreel.domain.webhook_events import (
     FINAL_EVENTS,
     MessageForm,
     WebhookSubscription,

@@ -34,8 +34,8 @@ from taskreel.domain.errors import PermanentError, StoreAbsentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.record import record
+from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType

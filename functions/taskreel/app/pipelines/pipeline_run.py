@@ -30,15 +30,8 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import Ending, JobChanges
 from taskreel.domain.job_status import Status
-from taskreel.domain.pipeline import (
-    MOST_CHILDREN,
-    Pipeline,
-    Step,
-    StepChanges,
-    StepRun,
-    StepState,
-    list_items,
-)
+from taskreel.domain.pipeline import MOST_CHILDREN, Pipeline, Step, list_items
+from taskreel.domain.step_run import StepChanges, StepRun, StepState
 from taskreel.domain.unit import MOST_TRIED, UnitRun, join_names
 from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.submission import Submission

@@ -17,12 +17,12 @@ from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_delivery_id
 from taskreel.domain.webhook import (
     DELIVERY_RETENTION,
-    TEST_EVENT,
     WAKE_AFTER,
     DeliveryState,
     WebhookDelivery,
     WebhookEndpoint,
 )
+from taskreel.domain.webhook_events import TEST_EVENT
 from taskreel.ports import Operator, Query, Row, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES
 

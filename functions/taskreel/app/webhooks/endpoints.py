@@ -20,11 +20,11 @@ from taskreel.domain.ids import own_endpoint_id, random_endpoint_id
 from taskreel.domain.value import is_known
 from taskreel.domain.webhook import (
     EndpointState,
-    Signature,
     SigningKey,
     WebhookEndpoint,
     WebhookEndpointChanges,
 )
+from taskreel.domain.webhook_events import Signature
 from taskreel.ports import Clock, Condition, Query, Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS
 

@@ -11,7 +11,8 @@ from pydantic_core import to_json
 
 from taskreel.app.webhooks.endpoints import open_own_endpoint
 from taskreel.domain.errors import PermanentError, RateLimitedError, RunError, TemporaryError
-from taskreel.domain.webhook import SENDER, WebhookAnswer
+from taskreel.domain.webhook import WebhookAnswer
+from taskreel.domain.webhook_events import SENDER
 from taskreel.ports import Clock, Done, Generation, Pending, SendWebhook, Store, WebhookMessage
 
 #: How often an address may ask for a rest, and the least rest: it doubles up to the longest.

@@ -28,9 +28,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE
 from taskreel.domain.value import is_known
 from taskreel.domain.webhook import (
-    ANSWER_SECONDS,
     DISABLED_AFTER,
-    DISABLED_EVENT,
     WAKE_AFTER,
     DeliveryState,
     EndpointState,
@@ -39,6 +37,7 @@ from taskreel.domain.webhook import (
     WebhookEndpoint,
     WebhookEndpointChanges,
 )
+from taskreel.domain.webhook_events import ANSWER_SECONDS, DISABLED_EVENT
 from taskreel.ports import Transaction, WebhookMessage
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS
 

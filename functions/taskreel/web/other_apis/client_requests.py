@@ -12,7 +12,7 @@ from starlette.requests import Request
 from taskreel.app.jobs.submit import JobRequest, Submitted, submit_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError
-from taskreel.domain.webhook import FINAL_EVENTS, MessageForm
+from taskreel.domain.webhook_events import FINAL_EVENTS, MessageForm
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Capability
 from taskreel.web.auth import AuthenticatedRequest, authenticate_header

@@ -30,7 +30,7 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.webhook import MessageForm
+from taskreel.domain.webhook_events import MessageForm
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.other_apis import fal_files
 from taskreel.web.other_apis.client_requests import (

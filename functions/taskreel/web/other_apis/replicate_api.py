@@ -25,7 +25,7 @@ from taskreel.app.jobs.queries import find_job
 from taskreel.app.webhooks.endpoints import OWN, find_endpoint
 from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
-from taskreel.domain.webhook import FINAL_EVENTS, MessageForm, Signature
+from taskreel.domain.webhook_events import FINAL_EVENTS, MessageForm, Signature
 from taskreel.web.auth import ApiContext, AuthenticatedRequest
 from taskreel.web.http import parse_wait_seconds
 from taskreel.web.other_apis.client_requests import (

@@ -12,7 +12,7 @@ from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.webhook import MessageForm
+from taskreel.domain.webhook_events import MessageForm
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.file_links import FileLinks
 from taskreel.web.openapi import simplify_schema
