@@ -316,6 +316,17 @@ async def test_a_step_that_was_lost_retries_no_job_twice(
     assert (await world.job(job["jobId"])).round == 2
 
 
+async def test_an_edit_that_does_not_fit_is_refused_in_our_own_words(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    await submit_job(ada, image_request("fail-permanent"))
+    await world.advance(60)
+    wanted = {"action": "replay", "filter": {"status": ["FAILED"]}, "limit": 1}
+    forecast = await order(ada, **wanted, edit={"options": "large"}, dryRun=True)
+    (reason,) = forecast["reasons"]
+    assert reason == "the edited payload does not fit: options: must be an object"
+
+
 async def test_an_edit_that_no_store_can_hold_is_refused(ada: httpx.AsyncClient) -> None:
     body = {"action": "replay", "filter": {"status": ["FAILED"]}, "limit": 1}
     for edit in ({"n": 2**70}, {"p": "\x07"}):

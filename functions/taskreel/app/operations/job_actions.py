@@ -26,6 +26,8 @@ from taskreel.domain.errors import StoreError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction
+from taskreel.domain.validation_messages import invalid_model
+from taskreel.jobtypes import find_job_type
 
 #: An admin may repeat each by itself, having looked at the provider.
 _MAYBE_BOUGHT = "its work may have been bought: repeat it by itself"
@@ -62,7 +64,7 @@ class JobActions:
         try:
             return await self._judge(job)
         except (TaskreelError, ValidationError) as error:
-            return Outcome(reason=_explain(error))
+            return Outcome(reason=_explain(error, job))
 
     async def act(self, job: Job) -> Outcome:
         """Carry it out. Safe to repeat. Raises StoreError when the store cannot be reached."""
@@ -73,7 +75,7 @@ class JobActions:
         except StoreError:
             raise
         except (TaskreelError, ValidationError) as error:
-            return Outcome(reason=_explain(error))
+            return Outcome(reason=_explain(error, job))
 
     def _explain_right(self, job: Job) -> str | None:
         deletes = self.action is BulkAction.DELETE
@@ -133,9 +135,8 @@ def _explain_ended(job: Job) -> str | None:
     return f"it is {job.status} already" if job.status.final else None
 
 
-def _explain(error: TaskreelError | ValidationError) -> str:
+def _explain(error: TaskreelError | ValidationError, job: Job) -> str:
     if isinstance(error, TaskreelError):
         return error.message
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"the edited payload does not fit: {place}: {first['msg']}"
+    wrong = invalid_model(error, find_job_type(job.job_type).submission)
+    return f"the edited payload does not fit: {wrong.message}"
