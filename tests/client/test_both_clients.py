@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from taskreel.client import job_models
+from taskreel.client.api_calls import read_call
 from taskreel.domain import job_status
 from taskreel.domain.credits import Account
 from taskreel.web.history import FailedAttemptView, JobHistoryView, StatusChangeView
@@ -110,3 +111,8 @@ def test_the_statuses_are_the_servers() -> None:
     assert {str(one) for one in job_models.Status} == {str(one) for one in job_status.Status}
     final = {str(one) for one in job_status.Status if one.final}
     assert {str(one) for one in job_models.FINAL_STATUSES} == final
+
+
+def test_an_id_stays_one_part_of_its_path() -> None:
+    """`taskreel show ../credits` read the balance, and said that no API was there."""
+    assert read_call("../credits").path == "/api/jobs/..%2Fcredits"

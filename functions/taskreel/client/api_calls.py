@@ -109,6 +109,11 @@ class ClientSettings:
         return longest * random.uniform(0.5, 1)  # noqa: S311 - it is no secret
 
 
+def _quote(part: str) -> str:
+    """A part of a path, as which no slash in it divides the path."""
+    return quote(part, safe="")
+
+
 # ── Calls ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -119,25 +124,25 @@ def submit_call(
     headers = {"Idempotency-Key": key or uuid4().hex}
     if wait_seconds:
         headers["Prefer"] = f"wait={min(wait_seconds, WAIT_SECONDS):g}"
-    return ApiCall("POST", f"/api/jobs/{quote(job_type)}", payload, headers=headers)
+    return ApiCall("POST", f"/api/jobs/{_quote(job_type)}", payload, headers=headers)
 
 
 def quote_call(job_type: str, payload: Mapping[str, Any]) -> ApiCall:
     """Check a request and ask for its price."""
-    return ApiCall("POST", f"/api/jobs/{quote(job_type)}", payload, {"validateOnly": "true"})
+    return ApiCall("POST", f"/api/jobs/{_quote(job_type)}", payload, {"validateOnly": "true"})
 
 
 def read_call(job_id: str, wait_seconds: float = 0) -> ApiCall:
     """Read a job, as soon as it has ended within so long."""
     headers = {"Prefer": f"wait={min(wait_seconds, WAIT_SECONDS):g}"} if wait_seconds > 0 else {}
-    return ApiCall("GET", f"/api/jobs/{quote(job_id)}", headers=headers)
+    return ApiCall("GET", f"/api/jobs/{_quote(job_id)}", headers=headers)
 
 
 def events_call(job_id: str, after: str | None) -> ApiCall:
     """Wait for a job's changes behind a position."""
     query = {} if after is None else {"after": after}
     headers = {"Prefer": f"wait={WAIT_SECONDS}"}
-    return ApiCall("GET", f"/api/jobs/{quote(job_id)}/events", query=query, headers=headers)
+    return ApiCall("GET", f"/api/jobs/{_quote(job_id)}/events", query=query, headers=headers)
 
 
 def list_call(filters: Mapping[str, Any], cursor: str | None) -> ApiCall:
@@ -152,12 +157,12 @@ def list_call(filters: Mapping[str, Any], cursor: str | None) -> ApiCall:
 
 def cancel_call(job: Job) -> ApiCall:
     """Cancel a job; one that has ended stays as it is."""
-    return ApiCall("POST", f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}/cancel")
+    return ApiCall("POST", f"/api/jobs/{_quote(job.job_type)}/{_quote(job.job_id)}/cancel")
 
 
 def retry_call(job: Job) -> ApiCall:
     """Open a failed job's next round. A second one would be refused, since the job runs then."""
-    path = f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}/retry"
+    path = f"/api/jobs/{_quote(job.job_type)}/{_quote(job.job_id)}/retry"
     return ApiCall("POST", path, repeatable=False)
 
 
@@ -171,7 +176,7 @@ def replay_call(
     """Create a job from an ended one, with the payload edited by a JSON merge patch."""
     given = {"edit": edit, "fromStep": from_step, "provider": provider}
     body = {name: value for name, value in given.items() if value is not None}
-    path = f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}/replay"
+    path = f"/api/jobs/{_quote(job.job_type)}/{_quote(job.job_id)}/replay"
     return ApiCall("POST", path, body, headers={"Idempotency-Key": key or uuid4().hex})
 
 
@@ -184,13 +189,13 @@ def delete_call(job: Job) -> ApiCall:
     """Remove an ended job and its files. Raises JobNotEndedError for another, which it cancels."""
     if not job.has_ended:
         raise JobNotEndedError(job)
-    path = f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}"
+    path = f"/api/jobs/{_quote(job.job_type)}/{_quote(job.job_id)}"
     return ApiCall("DELETE", path, repeatable=False)
 
 
 def history_call(job_id: str) -> ApiCall:
     """Read the changes of a job's status."""
-    return ApiCall("GET", f"/api/jobs/{quote(job_id)}/history")
+    return ApiCall("GET", f"/api/jobs/{_quote(job_id)}/history")
 
 
 def all_events_call(after: str | None) -> ApiCall:
@@ -335,7 +340,7 @@ def upload_call(file: LocalFile) -> ApiCall:
 
 def read_upload_call(upload: Upload) -> ApiCall:
     """Read an upload."""
-    return ApiCall("GET", f"/api/uploads/{quote(upload.upload_id)}")
+    return ApiCall("GET", f"/api/uploads/{_quote(upload.upload_id)}")
 
 
 def find_upload_url(upload: Upload) -> str:

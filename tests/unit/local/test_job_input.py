@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel_local.cli.job_actions import apply_patch, build_patch
+from taskreel_local.cli.job_actions import apply_patch, build_patch, parse_time
+from taskreel_local.cli.job_filters import MOMENT
 from taskreel_local.cli.job_input import parse_input
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
@@ -31,6 +32,8 @@ PAYLOADS = st.recursive(
             {"scale": 2, "wide": True, "seed": None, "x": 1.5},
         ),
         (['prompt="42"'], {"prompt": "42"}),
+        # No JSON has such numbers: they ended in a traceback.
+        (["seed=1e999", "x=NaN"], {"seed": "1e999", "x": "NaN"}),
         (["a.b.c=1", "a.b.d=2"], {"a": {"b": {"c": 1, "d": 2}}}),
         (["p=a", "p=b", "p=c"], {"p": ["a", "b", "c"]}),
         (["url=@~/cat.png"], {"url": "file:~/cat.png"}),
@@ -97,3 +100,16 @@ def test_the_examples_of_rfc_7396_hold() -> None:
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ):
         assert apply_patch(before, patch) == after
+
+
+@pytest.mark.parametrize("text", ["99999999d", "999999999w", "0001-01-01T00:00:00+14:00", "-5h"])
+def test_a_time_that_no_calendar_has_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        MOMENT.convert(text, None, None)
+    with pytest.raises(click.UsageError):
+        parse_time(text)
+
+
+def test_a_number_that_json_cannot_have_is_refused() -> None:
+    with pytest.raises(click.UsageError, match="1e999 is no number of JSON's"):
+        parse_input(['{"options": {"seed": 1e999}}'])

@@ -14,7 +14,7 @@ from taskreel_local.cli.completions import JOB, PROVIDER
 from taskreel_local.cli.exit_codes import RefusedError, explain_problem
 from taskreel_local.cli.job_commands import show_made_job, show_quote
 from taskreel_local.cli.job_filters import parse_span
-from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
+from taskreel_local.cli.job_input import INPUT_HELP, parse_input, parse_json, upload_files
 from taskreel_local.cli.options import JOB_ID, yes_option
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ def parse_start(text: str) -> dict[str, Any]:
 
 def parse_time(text: str) -> datetime:
     """A time to come: so long from now, or ISO 8601. Raises UsageError."""
-    span = parse_span(text)
-    if span is not None:
-        return datetime.now(UTC) + span
     try:
+        span = parse_span(text)
+        if span is not None:
+            return datetime.now(UTC) + span
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise click.UsageError(
             f"{text!r} is no time: give 30m, 2h, 3d, or 2026-11-26T09:30"
         ) from None
@@ -214,7 +214,7 @@ def edit_payload(payload: Mapping[str, Any], changes: Mapping[str, Any]) -> dict
             return dict(changes)
         raise click.Abort
     try:
-        after = json.loads(edited)
+        after = parse_json(edited)
     except ValueError as error:
         raise click.UsageError(f"What you saved is not JSON: {error}") from None
     if not isinstance(after, dict):

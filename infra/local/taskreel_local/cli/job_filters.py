@@ -27,13 +27,15 @@ class Moment(click.ParamType[datetime]):
         """Parse a time."""
         if isinstance(value, datetime):
             return value
-        ago = parse_span(value)
-        if ago is not None:
-            return datetime.now(UTC) - ago
         try:
+            ago = parse_span(value)
+            if ago is not None:
+                return datetime.now(UTC) - ago
             return datetime.fromisoformat(value).astimezone(UTC)
         except ValueError:
             self.fail(f"{value!r} is neither like 2h or 3d, nor like 2026-11-26T09:30", param, ctx)
+        except OverflowError:
+            self.fail(f"{value!r} is before the year 1", param, ctx)
 
 
 MOMENT = Moment()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def _read_file(name: str) -> str:
 
 def _parse_object(text: str, source: str) -> dict[str, Any]:
     try:
-        fields = json.loads(text)
+        fields = parse_json(text)
     except ValueError as error:
         raise click.UsageError(f"{source} is not JSON: {error}") from None
     if not isinstance(fields, dict):
@@ -184,9 +185,21 @@ def _parse_value(text: str) -> Any:
     if text.startswith("@"):
         return f"{LOCAL_FILE}{text[1:]}"
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError, also for a number that JSON cannot have."""
+    return json.loads(text, parse_float=_parse_float, parse_constant=_parse_float)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number of JSON's")
+    return number
 
 
 def upload_files(client: Taskreel, value: Any) -> Any:
