@@ -191,6 +191,10 @@ async def test_the_owner_is_told_once_that_most_of_a_cap_is_spent(
     assert delivery["event"] == "credits.spend_alert"
     told = [one for one in caplog.records if getattr(one, "action", "") == "spend_alert"]
     assert [(one.__dict__["project_id"], one.__dict__["spent"]) for one in told] == [(project, 4)]
+    await world.advance(60)
+    await world.sweep()
+    alerts = (await world.as_user("root", role="admin").get("/api/alerts")).json()["alerts"]
+    assert [(one["kind"], one["subject"]) for one in alerts] == [("spend-cap", "projects")]
 
 
 async def test_an_admin_lists_everybodys_projects_in_pages(
