@@ -16,6 +16,7 @@ from functions.test_project_keys import make_key, use_key
 from functions.test_projects import PROJECTS, make_project
 from simulation.world import World, running
 from taskreel.app.flow.admission import recount_account
+from taskreel.app.schedules import recurring_jobs
 from taskreel.domain.rate_limit import Rate
 from taskreel.ports import Query, Transaction
 from taskreel.rules_setting import parse_limits
@@ -123,6 +124,20 @@ async def test_the_webhooks_of_a_key_get_its_jobs_and_not_those_of_others(limite
     assert made.status_code == 201, made.text
     jobs = [await limited.job((await submit(client))["jobId"]) for client in (one, two)]
     assert [len(job.webhooks) for job in jobs] == [1, 0]
+
+
+async def test_another_key_brings_no_more_recurring_jobs(
+    limited: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring_jobs, "MOST_RECURRING_JOBS", 2)
+    ada, film = await fund_project(limited)
+    order = {"jobType": "image-generation", "data": NOOP, "cronExpression": "@daily"}
+    statuses = []
+    for _ in range(3):
+        server = use_key(limited, (await make_key(ada, film))["token"])
+        statuses.append((await server.post("/api/jobs/recurring", json=order)).status_code)
+    assert statuses == [201, 201, 409]
+    assert (await ada.post("/api/jobs/recurring", json=order)).status_code == 201
 
 
 async def test_all_keys_of_a_project_have_one_rate(

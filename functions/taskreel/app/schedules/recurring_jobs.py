@@ -29,7 +29,7 @@ from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.ports import Condition, Query, Transaction
 from taskreel.store_collections import RECURRING_JOBS
 
-#: A user has at most so many recurring jobs.
+#: A user, or a project of an API key, has at most so many recurring jobs.
 MOST_RECURRING_JOBS = 1000
 _LONGEST_ID = 100
 
@@ -277,8 +277,13 @@ def _check_recurrence(wanted: Recurrence) -> None:
 
 async def _check_number(services: Services, caller: Caller) -> None:
     # Two requests at once may both pass: the limit protects the sweep, and is no exact quota.
-    query = Query(collection=RECURRING_JOBS, where=(("userId", "==", caller.user_id),))
+    project_id = caller.key_project
+    whose: Condition = ("userId", "==", caller.user_id)
+    if project_id is not None:  # keys are made at will: their project's recurring jobs count
+        whose = ("projectId", "==", project_id)
+    query = Query(collection=RECURRING_JOBS, where=(whose,))
     if (await services.store.aggregate(query))["count"] >= MOST_RECURRING_JOBS:
+        owner = "You have" if project_id is None else f"Project {project_id} has"
         raise ConflictError(
-            f"You have {MOST_RECURRING_JOBS} recurring jobs, which is the limit: delete some."
+            f"{owner} {MOST_RECURRING_JOBS} recurring jobs, which is the limit: delete some."
         )
