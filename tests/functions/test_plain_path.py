@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 import taskreel
-from simulation.world import World
+from simulation.world import ROOT, World
 from taskreel.domain.job_status import Status
 
 SUBMIT = {
@@ -103,4 +103,6 @@ async def test_a_plain_job_enters_only_the_files_of_its_way(world: World) -> Non
             await world.process(made.json()["jobId"])
 
     assert (await world.job(made.json()["jobId"])).status is Status.COMPLETED
-    assert entered == SUBMIT | RUN | RULES | EMBEDDED
+    listed = SUBMIT | RUN | RULES | EMBEDDED
+    assert entered == listed
+    assert f"lists the {len(listed)} files" in (ROOT / "README.md").read_text("utf-8")
