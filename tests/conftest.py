@@ -39,8 +39,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 #: Files that take minutes. xdist hands out whole files in this order: started last, one of them
 #: would keep a single process busy while the other has nothing to do.
 LONGEST_FILES = (
-    "test_simulation.py",
     "test_thousand_hours.py",
+    "test_simulation.py",
+    "test_planted_bugs.py",
     "test_scripts.py",
     "test_dashboard_quality.py",
     "test_survival.py",
