@@ -155,6 +155,7 @@ async def count_waiting_jobs(world: World) -> None:
     for name in ROOM_FIELDS.values():
         await counts.may_wait(world.services.store, (name, "any"), 10, world.now())
     await recount_account(world.services, "ada")
+    assert not await counts.user_may_wait(world.services.store, "key:film")
 
 
 async def resume_every_source(world: World) -> None:
