@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
 from taskreel.domain.credits import Account, LedgerEntry
@@ -60,9 +60,13 @@ ACCOUNTS: Collection[Account] = Collection(
     encodes_any=True,
     increase=Account.increase,
 )
-#: Create-only.
+#: Create-only. The id of a settlement begins with its job's (`job_store.name_round`).
 LEDGER: Collection[LedgerEntry] = Collection(
-    "ledger", LedgerEntry.document, LedgerEntry.model_validate, shareable=True
+    "ledger",
+    LedgerEntry.document,
+    LedgerEntry.model_validate,
+    shareable=True,
+    follows=(JOBS.name, attrgetter("job_id")),
 )
 BREAKERS: Collection[Breaker] = _define("breakers", "breaker:Breaker")
 RECURRING_JOBS: Collection[RecurringJob] = _define("recurring_jobs", "recurring_job:RecurringJob")

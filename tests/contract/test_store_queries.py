@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from taskreel.app.query_pages import read_pages
 from taskreel.ports import MOST_IN, Query, Row, Store, Transaction

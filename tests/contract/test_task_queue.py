@@ -6,11 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks

@@ -35,9 +35,9 @@ from taskreel.ports import Collection
 from .test_declarations import ROOT
 
 MODELS: dict[str, type[Value]] = {
-    "jobs": Job,
+    "jobs": Job.reader(),
     "accounts": Account,
-    "ledger": LedgerEntry,
+    "ledger": LedgerEntry.reader(),
     "breakers": Breaker,
     "recurring_jobs": RecurringJob,
     "queue_controls": QueueControl,

@@ -17,13 +17,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import uvicorn
+from msgspec.structs import replace
 
 from e2e.processes import stack
 from simulation.scripted_provider import ScriptedProvider

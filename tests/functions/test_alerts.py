@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import json
 import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from unittest.mock import AsyncMock
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from functions.job_requests import expect_problem, image_request, submit_job
 from functions.webhook_receiver import Receiver
@@ -124,7 +126,7 @@ async def test_two_sweeps_at_once_announce_an_alert_once(watched: Watched) -> No
     assert alerts is not None
     from taskreel.app.worker.sweep import sweep_jobs
 
-    others = [replace(watched.world.services, alerts=replace(alerts)) for _ in range(3)]
+    others = [replace(watched.world.services, alerts=dataclasses.replace(alerts)) for _ in range(3)]
     await watched.world.services.flush_records()
     await asyncio.gather(*(sweep_jobs(one) for one in others))
     await watched.world.settle()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from functions.job_requests import IMAGE, image_request, submit_job
 from functions.test_audit import audit
@@ -25,6 +25,7 @@ from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.services import Services
 from taskreel.domain.errors import EncryptionKeyError, StoreError, UnreadableDocumentError
 from taskreel.domain.health import Health, MachineFacts
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import Value
 from taskreel.ports import Collection, Query, Transaction
 from taskreel.ports.store import SEALED
@@ -332,7 +333,10 @@ def test_each_collection_protects_a_field_without_which_it_cannot_be_read() -> N
     models = {
         getattr(collection.decode, "__self__", None): collection.name for collection in STORED
     }
-    for model, name in models.items():
+    for kind, name in models.items():
+        model: Any = kind
+        if isinstance(kind, type) and issubclass(kind, StoredRecord):
+            model = kind.reader()
         if name not in PROTECTED_FIELDS or not (
             isinstance(model, type) and issubclass(model, Value)
         ):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import httpx
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from functions.job_requests import UPSCALE, read_job, submit_job

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from simulation.world import QUEUES, ROOT, World, running
 from taskreel.app.flow.slots import has_window

@@ -12,12 +12,12 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from functions.job_requests import IMAGE, NOOP, submit_job
 from nightly_tests import skip_by_day

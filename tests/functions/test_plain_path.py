@@ -55,6 +55,7 @@ RULES = {
     "domain/run_outcome.py",
     "domain/credits.py",
     "domain/ids.py",
+    "domain/stored_record.py",
     "domain/value.py",
 }
 EMBEDDED = {

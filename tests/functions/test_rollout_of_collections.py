@@ -29,6 +29,7 @@ from functions.webhook_receiver import Hooked, hooked
 from simulation.world import World
 from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.domain.job_history import ProviderAnswer, RunAnswers
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import StoredValue
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS, STORED
@@ -119,17 +120,18 @@ async def test_write_the_documents_of_every_collection(
 # ── The next revision's documents ────────────────────────────────────────────────────────────────
 
 
-def add_fields(value: BaseModel, document: dict[str, Any]) -> None:
+def add_fields(value: BaseModel | StoredRecord, document: dict[str, Any]) -> None:
     """Add a field to the document, and to each object in it that a stored value reads."""
-    if isinstance(value, StoredValue):
+    if isinstance(value, StoredValue | StoredRecord):
         document["newField"] = {"a": [1]}
-    for name, field in type(value).model_fields.items():
+    model = value.reader() if isinstance(value, StoredRecord) else type(value)
+    for name, field in model.model_fields.items():
         stored = document.get(field.serialization_alias or field.alias or name)
         _add_below(getattr(value, name), stored)
 
 
 def _add_below(value: Any, stored: Any) -> None:
-    if isinstance(value, BaseModel) and isinstance(stored, dict):
+    if isinstance(value, BaseModel | StoredRecord) and isinstance(stored, dict):
         add_fields(value, stored)
     elif isinstance(value, dict) and isinstance(stored, dict):
         for name, one in value.items():

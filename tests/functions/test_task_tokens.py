@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from http import HTTPStatus
 
 import httpx
@@ -104,7 +104,7 @@ async def test_a_token_of_another_account_or_for_another_url_is_refused(
 
 
 async def test_a_token_of_another_issuer_is_refused(tokens: Tokens) -> None:
-    rules = replace(tokens.rules, issuer="https://accounts.google.com")
+    rules = dataclasses.replace(tokens.rules, issuer="https://accounts.google.com")
     answer = await call(rules, authorization=await tokens.deliver())
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
     assert "`iss` must be https://accounts.google.com" in answer.json()["detail"]

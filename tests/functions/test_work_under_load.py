@@ -19,7 +19,7 @@ from simulation.world import World, running
 JOBS = 10
 #: Calls of a plain job that the product's code makes or receives. It decides on the time that a job
 #: takes: whoever makes it larger should know why, and whoever makes it smaller states it here.
-CALLS_A_JOB = 865
+CALLS_A_JOB = 900
 
 
 @pytest.fixture

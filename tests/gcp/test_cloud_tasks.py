@@ -6,13 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 from grpc.aio import UnaryUnaryClientInterceptor
+from msgspec.structs import replace
 
 from taskreel.adapters.gcp import task_queues
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from grpc.aio import UnaryStreamClientInterceptor, UnaryUnaryClientInterceptor
+from msgspec.structs import replace
 
 from simulation.chaos import ManualQueue
 from simulation.world import settings

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 from unittest.mock import patch
+
+from msgspec.structs import replace
 
 from simulation.mortal_store import MortalStore
 from simulation.scripted_provider import ScriptedProvider

@@ -164,7 +164,7 @@ class StoreWatch:
         self._found += self.reuse.check_job(job)
         if before is None:
             return
-        if NEW_FIELD in (before.model_extra or {}) and NEW_FIELD not in (job.model_extra or {}):
+        if NEW_FIELD in (before.unknown or {}) and NEW_FIELD not in (job.unknown or {}):
             self._found.append(f"readers-are-tolerant: job {job.job_id} lost an unknown field")
         if job.fence < before.fence:
             text = f"its fence went from {before.fence} to {job.fence}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
 from unittest.mock import patch
+
+from msgspec.structs import replace
 
 from taskreel.app.erasure import erase_jobs
 from taskreel.app.flow import admission, slots
@@ -256,8 +257,7 @@ def _drop_unknown_fields(real: Any) -> Any:
     """An old revision that writes only the fields that it knows."""
 
     def store_job(tx: Any, found: Any) -> None:
-        known = {name: getattr(found, name) for name in type(found).model_fields}
-        real(tx, type(found).model_construct(**known))
+        real(tx, found.model_copy(update={"unknown": None}))
 
     return store_job
 

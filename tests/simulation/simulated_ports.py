@@ -140,7 +140,7 @@ class _RevisedTransaction:
 
 
 def _revise(value: V) -> V:
-    if isinstance(value, Job) and NEW_FIELD not in (value.model_extra or {}):
+    if isinstance(value, Job) and NEW_FIELD not in (value.unknown or {}):
         fields = {**value.document(), NEW_FIELD: {"since": "r2"}}
         return Job.model_validate(fields)  # type: ignore[return-value]  # V is Job here
     return value

@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from functions_framework.aio import create_asgi_app
+from msgspec.structs import replace
 
 from taskreel import service_building, wiring
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore

@@ -22,15 +22,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 #: How long room is promised to a refused job. It is tried again after at most 20 seconds, perhaps
 #: in another instance, so a promise does not last much longer.
 _PROMISE_SECONDS = 30.0
 
 
-@record()
-class _Promise:
+class _Promise(Record):
     """The room that a refused job needs, and the time until which it is promised."""
 
     size: int

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import IntEnum
 
 from taskreel.domain.ids import key_of_user
 from taskreel.domain.job import Job
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 
 class ProjectRole(IntEnum):
@@ -22,8 +21,7 @@ class ProjectRole(IntEnum):
     ADMIN = 3
 
 
-@record(kw_only=True)
-class Caller:
+class Caller(Record, kw_only=True):
     """The user of a request, with the claims of their token."""
 
     user_id: str
@@ -31,7 +29,7 @@ class Caller:
     admin: bool = False
     projects: frozenset[str] | None = None
     #: The role in each project of which the caller is a member.
-    roles: Mapping[str, ProjectRole] | None = field(default=None, hash=False)
+    roles: Mapping[str, ProjectRole] | None = None
 
     @property
     def key_project(self) -> str | None:

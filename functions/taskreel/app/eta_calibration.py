@@ -18,7 +18,7 @@ from taskreel.domain.eta import Estimate
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import ETA_SCALE, EtaOutcome
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import METRICS
 
@@ -32,8 +32,7 @@ _NARROWEST, _WIDEST = math.log(0.25), math.log(8.0)
 _MOST_PREDICTIONS = 20_000
 
 
-@record()
-class _Prediction:
+class _Prediction(Record):
     job_type: str
     p50_at: datetime
     p90_at: datetime

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.app.providers.circuit_breakers import breaker_id
@@ -27,7 +28,7 @@ from taskreel.domain.health import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import ALERTS, HEALTH, JOBS
@@ -50,16 +51,14 @@ _SECONDS = 3.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@record(kw_only=True)
-class DependencyHealth:
+class DependencyHealth(Record, kw_only=True):
     """A dependency, and the milliseconds after which it answered; None if it did not."""
 
     verdict: Verdict
     latency_ms: float | None
 
 
-@record(kw_only=True)
-class QueueHealth:
+class QueueHealth(Record, kw_only=True):
     """A queue; `facts` is None when it could not be asked."""
 
     queue: str
@@ -69,8 +68,7 @@ class QueueHealth:
     facts: QueueFacts | None
 
 
-@record(kw_only=True)
-class ProviderHealth:
+class ProviderHealth(Record, kw_only=True):
     """A configured provider, and its models that are paused."""
 
     provider: str
@@ -78,8 +76,7 @@ class ProviderHealth:
     paused_models: tuple[str, ...]
 
 
-@record(kw_only=True)
-class HealthReport:
+class HealthReport(Record, kw_only=True):
     """The health of all parts at a time. `reasons` begin with the part's name."""
 
     status: Health
@@ -92,8 +89,7 @@ class HealthReport:
     providers: tuple[ProviderHealth, ...]
 
 
-@record()
-class _EndedJobs:
+class _EndedJobs(Record):
     """The jobs of a type that ended in the last hour; see QueueFacts."""
 
     completed: int = 0

@@ -20,7 +20,7 @@ from taskreel.domain.ids import is_shared_by_keys
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import JOBS
 
@@ -60,16 +60,14 @@ class _RoomCount:
     changes: int = 0
 
 
-@record()
-class ProjectPlaces:
+class ProjectPlaces(Record):
     """The jobs at a time that a stored project allows, and when that was read."""
 
     places: int | None
     read_at: datetime
 
 
-@record()
-class KnownKeys:
+class KnownKeys(Record):
     """The API keys of a project, and when that was read. There may be no such project."""
 
     keys: tuple[ProjectKey, ...]

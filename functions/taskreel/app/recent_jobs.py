@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
+
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Operator, Query, Row, Store
 from taskreel.store_collections import JOBS
 
@@ -25,14 +27,13 @@ _MOST_JOBS = 300
 _RECENT_AGE = timedelta(minutes=2)
 
 
-@record()
-class RecentTimes:
+class RecentTimes(Record):
     """Of recent completed jobs of a type, the seconds in a place, and those of the run."""
 
     in_place: tuple[float, ...]
     running: tuple[float, ...]
     #: Arrivals by priority, in jobs a second.
-    arrivals: Mapping[Priority, float] = field(default_factory=dict)
+    arrivals: Mapping[Priority, float] = msgspec.field(default_factory=dict)
 
 
 @dataclass(slots=True)

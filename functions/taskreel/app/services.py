@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
+
+from msgspec import field
 
 from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.job_counts import JobCounts
@@ -17,7 +19,7 @@ from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
 from taskreel.domain.job import Job
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import (
     Blobs,
     Clock,
@@ -40,8 +42,7 @@ CHECKED_EVERY = timedelta(seconds=50)
 SWEEP_LATE_SECONDS = 300.0
 
 
-@record()
-class Retention:
+class Retention(Record):
     """The time for which ended jobs are stored with their files, of all types or of each."""
 
     longest: timedelta = timedelta(days=90)
@@ -72,8 +73,7 @@ class Retention:
         return now - early if early else None
 
 
-@record(kw_only=True)
-class Rules:
+class Rules(Record, kw_only=True):
     """Settings of a deployment: times, amounts and limits."""
 
     initial_credits: int = 0
@@ -85,7 +85,7 @@ class Rules:
     #: How long an ended job is stored, with its files; the store's time to live on `expireAt`
     #: removes it then. Ledger entries are never removed.
     retention: Retention = Retention()
-    inputs: InputLimits = field(default_factory=InputLimits)
+    inputs: InputLimits = InputLimits()
     input_timeout: timedelta = timedelta(minutes=2)
     #: The numbers from which a job's `wakeShard` is drawn; never fewer than once, or what has a
     #: higher number is not found.
@@ -136,16 +136,16 @@ def _sign_nothing(_delivery: WebhookDelivery, _body: str, _at: datetime) -> Mapp
     return {}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclasses.dataclass(slots=True, kw_only=True)
 class OperatorAlerts:
     """The settings of alerts, and what this process has done for them.
 
     The URL is a secret: who has it can write to the channel.
     """
 
-    url: str | None = field(default=None, repr=False)
+    url: str | None = dataclasses.field(default=None, repr=False)
     #: The thresholds that differ from AlertThresholds' own.
-    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     #: Sends what says nothing of stored things, and so does not wait for the store.
     sender: SendWebhook | None = None
     #: The last check of this process: of all conditions, and of the last sweep's time alone.
@@ -160,7 +160,7 @@ class OperatorAlerts:
     #: nothing was late. None where they are services of their own.
     runs_since: datetime | None = None
     #: Messages that are being sent.
-    sends: set[asyncio.Task[Any]] = field(default_factory=set)
+    sends: set[asyncio.Task[Any]] = dataclasses.field(default_factory=set)
 
     def is_due(self, last: datetime | None, now: datetime) -> bool:
         """True when the last check was long enough ago; in either direction of the clock."""
@@ -190,8 +190,7 @@ class OperatorAlerts:
                 task.cancel()
 
 
-@record(kw_only=True)
-class Services:
+class Services(Record, kw_only=True):
     """The ports and the rules that use cases depend on."""
 
     store: Store

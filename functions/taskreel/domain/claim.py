@@ -10,7 +10,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobChanges
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 
 #: How much longer than its lease a run has that may hold an answer which was paid for. While the
@@ -33,8 +33,7 @@ class Verdict(Enum):
     END = auto()
 
 
-@record()
-class Claim:
+class Claim(Record):
     """The verdict; with END, the final status and its error."""
 
     verdict: Verdict

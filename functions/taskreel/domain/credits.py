@@ -21,13 +21,13 @@ from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.ids import project_of_account
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 from taskreel.domain.webhook_events import WebhookSubscription
 
 
-@record(kw_only=True)
-class Movement:
+class Movement(Record, kw_only=True):
     """Increments of an account's numbers; they leave granted the sum of the other parts."""
 
     available: int = 0
@@ -178,8 +178,7 @@ class CappedSpend(StoredValue):
         return {name for name in extra if name.startswith(_SPENT) and name < oldest[len(name)]}
 
 
-@record(kw_only=True)
-class SpendCap:
+class SpendCap(Record, kw_only=True):
     """A limit on the credits of a period, and what is held and captured of it."""
 
     #: `daily` or `monthly`; `total` of a project, whose period is `total`, too.
@@ -374,7 +373,7 @@ class EntryKind(StrEnum):
     EXPIRY = "expiry"
 
 
-class LedgerEntry(StoredValue):
+class LedgerEntry(StoredRecord, kw_only=True):
     """One create-only record of a grant, a settlement, or the end of a grant.
 
     A hold has no entry of its own: the job records it, until the settlement's entry closes it.
@@ -394,6 +393,11 @@ class LedgerEntry(StoredValue):
     priority: int | None = None
     expires_at: datetime | None = None
     created_at: datetime
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a negative amount: nothing else would notice one."""
+        if self.amount < 0 or self.held < 0:
+            raise ValueError(f"an amount of credits is negative: {self!r}")
 
 
 def grant_movement(amount: int) -> Movement:

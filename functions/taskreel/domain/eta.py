@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import sqrt
 
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 #: 90 % of a normal distribution lie below the mean and so many deviations.
 _P90_DEVIATIONS = 1.2816
 _ROUNDS = 8
 
 
-@record()
-class Estimate:
+class Estimate(Record):
     """Half of the jobs take at most `p50` seconds, nine of ten at most `p90`."""
 
     p50: float

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 #: Error code of a job whose input files are beyond a limit.
 INPUT_TOO_LARGE = "input_too_large"
@@ -27,8 +27,7 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-@record(kw_only=True)
-class InputLimits:
+class InputLimits(Record, kw_only=True):
     """Limits on the input files of one job, and on the size of each file."""
 
     max_files: int = 200

@@ -17,15 +17,13 @@ from taskreel.domain.job_status import (
     Status,
 )
 from taskreel.domain.step_run import StepRun, StepState
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.value import is_known, skip_validation, validate_changes
+from taskreel.domain.value import is_known, validate_changes
 
 #: So many runs of a round may die with their workers and spend none of the user's attempts. More
 #: spend one each, for the job's own work may be what kills them.
 MOST_LOST_RUNS = 3
-
-#: Each change of a status adds one: all of its parts are those of a job.
-_build_change = skip_validation(StatusChange)
 
 
 class Job(JobFields):
@@ -63,9 +61,8 @@ class Job(JobFields):
         entered = self.model_copy(
             update={"updated_at": at, **changed, "status": status, "status_at": status_at}
         )
-        # The copy is this function's own as yet: a copy of it would take as long again.
-        vars(entered).update(entered._add_to_history(by))  # noqa: SLF001 - of the same class
-        return entered
+        history = entered._add_to_history(by)  # noqa: SLF001 - of the same class
+        return entered.model_copy(update=history)
 
     def record_change(self, by: str | None, **changes: Unpack[JobChanges]) -> Self:
         """Copy the job with its status, just entered, in its history, and other fields changed."""
@@ -75,7 +72,7 @@ class Job(JobFields):
     def _add_to_history(self, by: str | None) -> dict[str, Any]:
         """The fields of its history with its status, just entered."""
         final = self.status.final
-        change = _build_change(
+        change = StatusChange(
             status=self.status,
             at=self.status_at[self.status],
             by=by,
@@ -237,7 +234,7 @@ class Job(JobFields):
         running = self.operations
         ids = tuple([str(one["id"]) for one in running if "id" in one]) if running else ()
         job = self if ids == self.operation_ids else self.model_copy(update={"operation_ids": ids})
-        return super(Job, job).document()
+        return StoredRecord.document(job)
 
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
+from msgspec import field
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
@@ -15,6 +17,7 @@ from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_status import StoredStatus
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.step_run import StepRun
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.unit import TriedProvider, UnitRun
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, skip_validation
 from taskreel.domain.webhook_events import WebhookSubscription
@@ -46,7 +49,7 @@ class WaitsFor(StrEnum):
     PROJECT = "project"
 
 
-class JobCredits(StoredValue):
+class JobCredits(StoredRecord, kw_only=True):
     """The credits that the job holds now, and those that its settlement captured and released."""
 
     held: int = 0
@@ -68,32 +71,17 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 
 #: Of a job that has none of its own: built without a validator, which takes a cold start longer.
 _RETRY = skip_validation(RetryPolicy)()
-_NO_CREDITS = skip_validation(JobCredits)()
 
 
-class JobFields(StoredValue):
+class JobFields(StoredRecord, kw_only=True):
     """The stored fields of a `domain.job.Job`."""
 
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset(
-        {
-            "priority",
-            "round",
-            "delivery",
-            "tried",
-            "steps",
-            "index",
-            "spent",
-            "lineage",
-            "redo",
-            "operation_ids",
-            "waiters",
-            "rescues",
-            "lost_runs",
-            "crashes",
-            "forgotten_changes",
-            "failed_attempts",
-        }
-    )
+    written_defaults: ClassVar[Mapping[str, Any]] = {
+        "progress": 0,
+        "attempt": 0,
+        "fence": 0,
+        "wakeShard": 0,
+    }
 
     job_id: str
     job_type: str
@@ -114,20 +102,20 @@ class JobFields(StoredValue):
     retry: RetryPolicy = _RETRY
     next_attempt_at: datetime | None = None
     error: JobError | None = None
-    credits: JobCredits = _NO_CREDITS
+    credits: JobCredits = JobCredits()
     #: The day (UTC) in which this round's hold was made, to which a release gives back; None for a
     #: child job, which holds nothing, and for holds of older releases, which no period counts.
     held_on: str | None = None
     #: The shares of the account's grants that the hold took, in the order in which they are
     #: captured; empty where the pool of ordinary grants pays it all.
-    burned: tuple[GrantShare, ...] = Field(default=(), exclude_if=lambda value: not value)
+    burned: tuple[GrantShare, ...] = ()
     #: The account of the project that pays this round; None where its user does.
-    paid_by: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    paid_by: str | None = None
     #: True where the hold counts as spent in the stored project, to which a release gives back.
-    in_project: bool = Field(default=False, exclude_if=lambda value: not value)
+    in_project: bool = False
     #: True where it counts in what the project has spent in all, too; holds of older releases do
     #: not, and a release of one must not take credits out that were never counted.
-    in_total: bool = Field(default=False, exclude_if=lambda value: not value)
+    in_total: bool = False
     served_by: str | None = None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...] = ()
@@ -139,14 +127,14 @@ class JobFields(StoredValue):
     ending: Ending | None = None
 
     #: The steps of a pipeline, and of a child job its parent and its place there.
-    steps: dict[str, StepRun] = Field(default_factory=dict)
+    steps: dict[str, StepRun] = field(default_factory=dict)
     parent_id: str | None = None
     #: The queue of the parent, on which its check is enqueued; the stored field has an older name,
     #: and may name a queue of an earlier release (`job_task.current_name`).
     parent_lane: str | None = None
     parent_round: int | None = None
     #: The type of the outermost pipeline that it is a part of, whose retention it has.
-    pipeline_type: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    pipeline_type: str | None = None
     step: str | None = None
     index: int = 0
     #: The credits that its work took, whichever job holds them: a pipeline pays for its child jobs.
@@ -164,9 +152,7 @@ class JobFields(StoredValue):
     waiters: tuple[str, ...] = ()
 
     #: The webhooks that get its events: the user's endpoints at its submission, and its own.
-    webhooks: tuple[WebhookSubscription, ...] = Field(
-        default=(), exclude_if=lambda value: not value
-    )
+    webhooks: tuple[WebhookSubscription, ...] = ()
     #: The `status_entry` of the newest event that was made.
     announced: str | None = None
 
@@ -196,11 +182,11 @@ class JobFields(StoredValue):
     #: The user whose limit it counts against: it holds one of their slots until it ends.
     slot_of: str | None = None
     #: The account whose limits it shares, where that is not its user's: that of a project's keys.
-    limited_as: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    limited_as: str | None = None
     #: The provider, or the model of it, and the project whose limits it counts against; None where
     #: none is set.
-    provider_slot: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    project_slot: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    provider_slot: str | None = None
+    project_slot: str | None = None
     #: While it is THROTTLED; other statuses have none.
     waits_for: Annotated[WaitsFor, accept_unknown(WaitsFor)] | None = None
     #: Its place among the waiting jobs; None for one that met a type with much room.
@@ -215,7 +201,7 @@ class JobFields(StoredValue):
     #: Digest of the request body, to tell a repeated idempotency key from a reused one.
     request_hash: str | None = None
     #: Digest of a request that may answer later ones (`app/jobs/result_cache.py`).
-    cache_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    cache_key: str | None = None
 
 
 @with_config(STRICT)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from taskreel.domain.errors import Category
 from taskreel.domain.job_status import StoredStatus
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import StoredValue, accept_unknown
 
 #: The newest changes of status that a job records.
@@ -16,7 +17,7 @@ MOST_FAILED_ATTEMPTS = 20
 LONGEST_ANSWER = 2000
 
 
-class StatusChange(StoredValue):
+class StatusChange(StoredRecord, kw_only=True):
     """A status, the time at which the job entered it, and its attempts and cost by then."""
 
     status: StoredStatus

@@ -15,7 +15,7 @@ from pydantic import Field
 from taskreel.domain.errors import AMBIGUOUS
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import StoredValue
 
@@ -78,8 +78,7 @@ class MetricsTally:
         self.sums[name] = self.sums.get(name, 0.0) + amount
 
 
-@record(kw_only=True)
-class EtaOutcome:
+class EtaOutcome(Record, kw_only=True):
     """A start beside its estimate, and the step of the band's scale (a logarithm) for it."""
 
     within_p50: bool

@@ -11,7 +11,7 @@ from math import ceil
 from pydantic import Field
 
 from taskreel.domain.errors import RateExceededError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.value import Value
 
 #: The policies, as a problem and the header fields name them.
@@ -39,8 +39,7 @@ class Rate(Value):
         return self.burst * self.interval
 
 
-@record()
-class RateDecision:
+class RateDecision(Record):
     """The decision on one request."""
 
     rate: Rate

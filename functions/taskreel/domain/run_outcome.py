@@ -9,27 +9,24 @@ from typing import Literal
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun, UnitState
 
 
-@record()
-class Completed:
+class Completed(Record):
     """At least one unit is done and none is open."""
 
     units: tuple[UnitRun, ...]
 
 
-@record()
-class Failed:
+class Failed(Record):
     """No unit is done and none is open."""
 
     units: tuple[UnitRun, ...]
     error: JobError
 
 
-@record()
-class Again:
+class Again(Record):
     """Another delivery is needed at `at`: to try again, or ("poll") to ask the provider."""
 
     units: tuple[UnitRun, ...]

@@ -17,7 +17,7 @@ from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.value import Location, format_path
 
 LONGEST = 1000
@@ -36,8 +36,7 @@ _CHAINS = frozenset(
 )
 
 
-@record()
-class Expression:
+class Expression(Record):
     """A parsed expression.
 
     `roots` are the paths that it reads from its context: `(steps, story, result)`; `()` is all.

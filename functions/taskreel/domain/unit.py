@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self, Unpack
+from typing import Annotated, Any, Self, Unpack
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category
 from taskreel.domain.job_error import JobError
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 
 #: A task may come this much before its time and still be taken: clocks differ.
@@ -28,16 +29,12 @@ class UnitState(StrEnum):
     FAILED = "failed"
 
 
-class UnitRun(StoredValue):
+class UnitRun(StoredRecord, kw_only=True):
     """The state and outputs of one provider call of a job, and its price.
 
     `operation` is the provider's run of it, stored before the first poll so that no retry buys the
     same work twice.
     """
-
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset(
-        {"artifacts", "waits", "unfetched", "cost_estimated"}
-    )
 
     state: Annotated[UnitState, accept_unknown(UnitState)] = UnitState.TODO
     credits: int

@@ -7,18 +7,18 @@ and settings. No phrase of pydantic's own reaches a caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from msgspec.structs import replace
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.value import Location, format_path
 
 #: A wrong field of a request, and the sentence about it.
@@ -65,8 +65,7 @@ def invalid_model(error: ValidationError, model: Any, at: Location = ()) -> Inva
 # ── Places ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@record()
-class _Place:
+class _Place(Record):
     """A location in the request, and the declarations that apply there."""
 
     at: Location
@@ -79,8 +78,7 @@ class _Place:
     noun: str = "field"
 
 
-@record()
-class _Described:
+class _Described(Record):
     at: Location
     message: str
     union: Location | None

@@ -41,6 +41,8 @@ from pydantic_core.core_schema import (
     union_schema,
 )
 
+from taskreel.domain.record import Record
+
 if TYPE_CHECKING:  # nothing of it runs before a schema is asked for: cold start
     from pydantic.json_schema import JsonSchemaValue
 
@@ -310,10 +312,12 @@ def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
         if field.default_factory is not None
     ]
     takes_more = model.model_config.get("extra") == "allow"
+    count = len(model.model_fields)
 
     def construct(*_no_places: P.args, **fields: P.kwargs) -> M:
         built = _new(model)
-        values = {**defaults, **fields}
+        # Of a small value callers give every field.
+        values: dict[str, Any] = fields if len(fields) == count else {**defaults, **fields}
         for name, make in factories:
             if name not in fields:
                 values[name] = make()
@@ -347,14 +351,14 @@ class _ChangeChecks:
     def has_plain_items(self, name: str, value: Any) -> bool:
         """True for a tuple whose items are right by their classes alone."""
         item = self.items.get(name)
-        return item is not None and all(one.__class__ is item for one in value)
+        return item is not None and {item}.issuperset(map(type, value))
 
 
 def _list_plain_classes(hint: Any) -> frozenset[type[Any]]:
     """The classes of which strict validation takes every instance, unchanged, for a type hint."""
     if get_origin(hint) in {Union, UnionType}:
         return frozenset().union(*map(_list_plain_classes, get_args(hint)))
-    if hint in _PLAIN or (isinstance(hint, type) and issubclass(hint, (Value, StrEnum))):
+    if hint in _PLAIN or (isinstance(hint, type) and issubclass(hint, (Value, Record, StrEnum))):
         return frozenset({hint})
     return frozenset()
 
@@ -377,7 +381,7 @@ def validate_changes(kind: type[Any], changes: Mapping[str, Any]) -> dict[str, A
     others = {
         name: to
         for name, to in changes.items()
-        if (name not in plain or to.__class__ not in plain[name])
+        if to.__class__ not in plain.get(name, ())
         and not (to.__class__ is tuple and checks.has_plain_items(name, to))
     }
     return {**changes, **checks.validate(others)} if others else {**changes}

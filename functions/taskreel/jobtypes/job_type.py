@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
+from msgspec import field
 from pydantic import BaseModel
 
 from taskreel.domain.credits import format_credits
 from taskreel.domain.pipeline import Pipeline
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import (
@@ -94,8 +94,7 @@ P = TypeVar("P", bound=Submission)
 T = TypeVar("T")
 
 
-@record(kw_only=True)
-class Unit:
+class Unit(Record, kw_only=True):
     """One provider call: its parameters, its input files and its price in credits."""
 
     capability: Capability
@@ -194,8 +193,7 @@ def build_priced_unit(
     )
 
 
-@record(kw_only=True)
-class JobType(Generic[P]):
+class JobType(Record, Generic[P], kw_only=True):
     """A job type, declared in one file of this folder and named in `JOB_TYPES`.
 
     A job is made of provider calls (`units`), or it is a pipeline of other jobs (`pipeline`).

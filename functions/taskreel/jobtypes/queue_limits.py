@@ -5,11 +5,10 @@ A type names its own by `queue=` in its declaration; `scripts/declare-queues` wr
 
 from __future__ import annotations
 
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 
-@record(kw_only=True)
-class QueueLimits:
+class QueueLimits(Record, kw_only=True):
     """Limits of one queue: tasks dispatched per second, and tasks that run at a time."""
 
     dispatches_per_second: float = 10

@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 T = TypeVar("T")
 
 
-@record()
-class BlobInfo:
+class BlobInfo(Record):
     """An object's size and type."""
 
     path: str
@@ -98,8 +97,7 @@ class Fetch(Protocol):
         """
 
 
-@record(kw_only=True)
-class FileFacts:
+class FileFacts(Record, kw_only=True):
     """Type, size and checksum of a media file; pixels and seconds where they apply."""
 
     content_type: str

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from taskreel.domain.record import record
+from msgspec import field
+
+from taskreel.domain.record import Record
 
 if TYPE_CHECKING:
     from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 
-@record(kw_only=True)
-class Task:
+class Task(Record, kw_only=True):
     """A message that points at a job."""
 
     queue: str
@@ -33,8 +33,7 @@ class Task:
     trace_parent: str | None = None
 
 
-@record(kw_only=True)
-class QueueStats:
+class QueueStats(Record, kw_only=True):
     """The state of a queue; `depth` counts tasks that wait or run.
 
     `oldest_at` is the time at which the first waiting task is due, in the past while tasks wait
@@ -77,8 +76,7 @@ class TaskQueue(Protocol):
         """Close all connections."""
 
 
-@record(kw_only=True)
-class WebhookMessage:
+class WebhookMessage(Record, kw_only=True):
     """A body for an address that a user named, signed for the time `at` with every key."""
 
     url: str
@@ -86,9 +84,13 @@ class WebhookMessage:
     id: str
     body: str
     at: datetime
-    keys: Sequence[SigningKey] = field(repr=False)
+    keys: Sequence[SigningKey]
     #: They go beside those of Standard Webhooks.
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Without the keys: they are secrets, and an error or a log line may show a message."""
+        return f"WebhookMessage(url={self.url!r}, id={self.id!r})"
 
 
 class SendWebhook(Protocol):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskreel.domain.record import record
+from msgspec import field
+
+from taskreel.domain.record import Record
 
 if TYPE_CHECKING:
     from taskreel.domain.provider_choice import Offer
@@ -46,8 +47,7 @@ class Capability(StrEnum):
     PIPELINE = "pipeline"
 
 
-@record()
-class Input:
+class Input(Record):
     """A file that the work starts from, downloaded to `path`; a provider may fetch `url` itself.
 
     `label` names the file in messages to its owner.
@@ -63,8 +63,7 @@ def _ignore_progress(_fraction: float) -> None:
     """Discard a progress report."""
 
 
-@record(kw_only=True)
-class Generation:
+class Generation(Record, kw_only=True):
     """One unit of work: its parameters (camelCase, validated), input files and output folder."""
 
     capability: Capability
@@ -91,8 +90,7 @@ class Generation:
         return self.open_folder()
 
 
-@record(kw_only=True)
-class Output:
+class Output(Record, kw_only=True):
     """A file that a provider made: on disk, or at a URL that expires and needs no key.
 
     One with a `suffix` goes with the others and was not asked for by number: its artifact's name
@@ -105,8 +103,7 @@ class Output:
     suffix: str | None = None
 
 
-@record(kw_only=True)
-class Done:
+class Done(Record, kw_only=True):
     """Finished work. `data` is structured output, `cost_usd` the provider's own price."""
 
     outputs: tuple[Output, ...] = ()
@@ -114,8 +111,7 @@ class Done:
     cost_usd: float | None = None
 
 
-@record(kw_only=True)
-class Pending:
+class Pending(Record, kw_only=True):
     """Accepted work: poll with `operation` (JSON) after the wait."""
 
     operation: Mapping[str, Any]
@@ -141,8 +137,7 @@ class Provider(Protocol):
         """Close all connections."""
 
 
-@record()
-class WorkRequest:
+class WorkRequest(Record):
     """A unit of work for which a provider is sought."""
 
     capability: Capability

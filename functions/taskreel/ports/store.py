@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -17,8 +18,7 @@ V = TypeVar("V")
 SEALED = "sealed"
 
 
-@record()
-class Collection(Generic[V]):
+class Collection(Record, Generic[V]):
     """The documents of one kind, and the codec between them and the values that use cases see.
 
     A document is a mapping of JSON types and aware datetimes, with the names that are stored.
@@ -37,6 +37,10 @@ class Collection(Generic[V]):
     #: Adds to numbers of a value, by their stored names, as `Transaction.update` does to those of a
     #: document. Raises ValueError for a result that is not valid.
     increase: Callable[[V, Mapping[str, int | float]], V] | None = None
+    #: A collection, and the id there without which a value was never stored, since its own id is
+    #: made of that one; None for a value that follows no other. Where the other is new, a store
+    #: need not look for this one.
+    follows: tuple[str, Callable[[V], str | None]] | None = None
 
     def read(self, id_: str, data: Mapping[str, Any]) -> V:
         """Decode a stored document. Raises UnreadableDocumentError."""
@@ -56,8 +60,7 @@ class Collection(Generic[V]):
             ) from error
 
 
-@record()
-class Row(Generic[V]):
+class Row(Record, Generic[V]):
     """A document that a query found; `data` is what is stored.
 
     It is decoded when its value is asked for, so that one odd document stops no list.
@@ -76,8 +79,7 @@ class Row(Generic[V]):
         return self.collection.read(self.id, self.data)
 
 
-@record()
-class Changes(Generic[V]):
+class Changes(Record, Generic[V]):
     """Documents in the order of their commits.
 
     Every commit up to the number `position` has been reported.
@@ -92,8 +94,7 @@ class Changes(Generic[V]):
 COMMIT_DELAY = timedelta(seconds=60)
 
 
-@record()
-class Increment:
+class Increment(Record):
     """As a field's value in `update`: add to the stored number (0 if absent) without reading it."""
 
     by: int | float
@@ -109,8 +110,7 @@ MOST_IN = 30
 Condition = tuple[str, Operator, Any]
 
 
-@record(kw_only=True)
-class Query(Generic[V]):
+class Query(Record, Generic[V], kw_only=True):
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
 
     `after` continues behind a row: the values of its `order` fields, then its id.
@@ -155,8 +155,7 @@ def _read_path(data: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-@record()
-class Index:
+class Index(Record):
     """A composite index for one shape of query: equality fields first, then the ordered one."""
 
     collection: str

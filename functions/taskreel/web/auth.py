@@ -19,7 +19,7 @@ from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, find_limit_owner, is_user_id
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.web.http import find_header
 from taskreel.web.request_rates import RequestRates
 
@@ -48,8 +48,7 @@ _OUTAGE_SECONDS = 3600
 _FETCH_SECONDS = 5
 
 
-@record(kw_only=True)
-class TokenRules:
+class TokenRules(Record, kw_only=True):
     """Verify tokens by the first of `jwks_url`, `public_key` (PEM) and `secret` that is set."""
 
     secret: str | None = None
@@ -239,8 +238,7 @@ def _is_list_of_texts(value: Any) -> bool:
 _CONTEXT = "taskreel.api"
 
 
-@record(kw_only=True)
-class ApiContext:
+class ApiContext(Record, kw_only=True):
     """The parts of the API that every request needs; `base_url` has no slash at the end."""
 
     services: Services
@@ -270,8 +268,7 @@ class ApiContext:
         return context
 
 
-@record(kw_only=True)
-class AuthenticatedRequest:
+class AuthenticatedRequest(Record, kw_only=True):
     """The services, the caller, and the API's public URL without a slash at the end."""
 
     services: Services

@@ -7,14 +7,13 @@ from starlette.responses import Response
 
 from taskreel.app.jobs.queries import find_job
 from taskreel.domain.job import Job
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.web.auth import AuthenticatedRequest, authenticate
 from taskreel.web.http import JsonResponse, parse_wait_seconds
 from taskreel.web.responses import build_job_view
 
 
-@record(kw_only=True)
-class JobInPath:
+class JobInPath(Record, kw_only=True):
     """The authenticated request for a job, and the seconds that it may wait for the job's end."""
 
     context: AuthenticatedRequest

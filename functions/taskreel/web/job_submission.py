@@ -21,7 +21,7 @@ from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
 from taskreel.jobtypes.job_type import JobType
@@ -83,8 +83,7 @@ class QuoteView(View):
     ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
 
 
-@record()
-class SubmissionBody:
+class SubmissionBody(Record):
     """A request body: the validated submission, and the given fields that have no effect."""
 
     submission: Submission
@@ -120,8 +119,7 @@ def _find_type_in_other_spelling(name: str) -> JobType[Any]:
     return find_job_type(known)
 
 
-@record(kw_only=True)
-class Submitter:
+class Submitter(Record, kw_only=True):
     """The authenticated request that creates a job, with its headers and query parameters."""
 
     context: AuthenticatedRequest

@@ -23,7 +23,7 @@ from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category, UnknownJobTypeError, UnknownRequestError
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
-from taskreel.domain.job_fields import JobCredits, Priority
+from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
@@ -137,6 +137,14 @@ class StepView(View):
     failed_job_id: str | None
 
 
+class CreditsView(View):
+    """The credits that the job holds now, and those that its settlement captured and released."""
+
+    held: int
+    captured: int
+    released: int
+
+
 class SummaryView(View):
     """The look of a job in a list or a stream with `summary=true`.
 
@@ -178,7 +186,7 @@ class JobView(View):
     next_attempt_at: datetime | None
     retry: RetryView
     error: JobErrorView | None
-    credits: JobCredits
+    credits: CreditsView
     result: ResultView | None
     result_url: str | None
     served_by: str | None
@@ -241,6 +249,7 @@ class Problem(View):
 
 #: Every request for a job builds these, of parts that are a job's: valid already.
 _construct_job_view = skip_validation(JobView)
+_construct_credits_view = skip_validation(CreditsView)
 _construct_retry_view = skip_validation(RetryView)
 _construct_urls = skip_validation(JobUrls)
 
@@ -281,7 +290,9 @@ def compose_job_view(
             next_attempt=job.next_attempt_at,
         ),
         error=build_error_view(job),
-        credits=job.credits,
+        credits=_construct_credits_view(
+            held=job.credits.held, captured=job.credits.captured, released=job.credits.released
+        ),
         result=result,
         result_url=result.artifacts[0].url if result and result.artifacts else None,
         served_by=job.served_by,

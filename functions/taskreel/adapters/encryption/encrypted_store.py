@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar, cast
+
+from msgspec.structs import replace
 
 from taskreel.adapters.encryption.data_keys import DataKeys, MissingDataKeyError
 from taskreel.adapters.encryption.protected_fields import PROTECTED_FIELDS

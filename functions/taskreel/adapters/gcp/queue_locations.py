@@ -16,11 +16,12 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
+from msgspec.structs import replace
 
 from taskreel.adapters.gcp.queue_shards import add_stats
 from taskreel.domain.errors import QueueError, TaskreelError

@@ -13,12 +13,14 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.domain.errors import QueueError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Clock, QueueStats, Task, Timer
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,7 @@ _LONGEST_TIMER = 86_400.0
 _TIMER_TOLERANCE = 1e-5
 
 
-@record(kw_only=True)
-class Delivery:
+class Delivery(Record, kw_only=True):
     """One dispatch of a task, with what Cloud Tasks tells a handler in `X-CloudTasks-…` headers."""
 
     task: Task
@@ -166,8 +167,7 @@ class _TokenBucket:
         return self._at + max(0.0, 1.0 - self._tokens) / self._rate
 
 
-@dataclass(slots=True, eq=False)
-class _QueuedTask:
+class _QueuedTask(msgspec.Struct, eq=False):
     """A task that has not finished, with the history of its deliveries."""
 
     task: Task
@@ -181,8 +181,7 @@ class _QueuedTask:
     removed: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Dispatch:
+class _Dispatch(msgspec.Struct, eq=False):
     """A running delivery, until it is answered or its deadline has passed."""
 
     queued: _QueuedTask

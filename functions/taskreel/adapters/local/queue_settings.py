@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 
-@record(kw_only=True)
-class QueueSettings:
+class QueueSettings(Record, kw_only=True):
     """The settings of a queue, by Cloud Tasks' names and with its defaults."""
 
     max_dispatches_per_second: float = 500.0

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
+import msgspec
 import orjson
 
 #: The key that marks a time in the JSON: a private-use character. Callers may use it as well.
@@ -40,26 +41,23 @@ _TEXTS: set[type[Any]] = set()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class StoredDocument:
+class StoredDocument(msgspec.Struct, eq=False):
     """A document in memory: as it is in the file, or as the next commit writes it."""
 
-    __slots__ = ("columns", "encode", "id", "is_deleted", "stored", "text", "value", "version")
-
-    def __init__(self, id_: str, text: str, columns: tuple[Any, ...], version: int) -> None:
-        self.id = id_
-        #: "" of a deleted one, and of one that is still to be encoded.
-        self.text = text
-        #: The values of the indexed fields' own columns,
-        self.columns = columns
-        #: and those that the file has; None if it has no such row.
-        self.stored: tuple[Any, ...] | None = None
-        self.version = version
-        #: What the text is decoded to, if that may be shared.
-        self.value: Any = None
-        #: The codec of a value that is still to be encoded, by `Table.complete`.
-        self.encode: Callable[[Any], Mapping[str, Any]] | None = None
-        #: True if the document does not exist any more.
-        self.is_deleted = False
+    id: str
+    #: "" of a deleted one, and of one that is still to be encoded.
+    text: str
+    #: The values of the indexed fields' own columns,
+    columns: tuple[Any, ...]
+    version: int
+    #: and those that the file has; None if it has no such row.
+    stored: tuple[Any, ...] | None = None
+    #: What the text is decoded to, if that may be shared.
+    value: Any = None
+    #: The codec of a value that is still to be encoded, by `Table.complete`.
+    encode: Callable[[Any], Mapping[str, Any]] | None = None
+    #: True if the document does not exist any more.
+    is_deleted: bool = False
 
 
 class Table:
@@ -272,28 +270,24 @@ def _restore_id(document: dict[str, Any], id_: str) -> None:
 
 
 def _dump_json(value: Any) -> str:
-    hits, misses, *_ = _mark_time.cache_info()
+    times = 0
+
+    def mark_time(value: Any) -> dict[str, int]:
+        """Encode a time, for which JSON has no type. Raises TypeError for any other value."""
+        nonlocal times
+        if not isinstance(value, datetime):
+            raise TypeError(f"a document field cannot be of type {type(value).__name__}")
+        times += 1
+        return {TIME: _to_integer(value)}
+
     try:
-        text = orjson.dumps(value, _mark_time, _JSON_OPTIONS).decode()
-        hits_after, misses_after, *_ = _mark_time.cache_info()
-        # Each time was marked or remembered: so many marks are its own.
-        if text.count(TIME) != hits_after + misses_after - hits - misses:
+        text = orjson.dumps(value, mark_time, _JSON_OPTIONS).decode()
+        if text.count(TIME) != times:
             # A caller's text or key has the character as well, which is rare: look for keys.
-            text = orjson.dumps(_escape_keys(value), _mark_time, _JSON_OPTIONS).decode()
+            text = orjson.dumps(_escape_keys(value), mark_time, _JSON_OPTIONS).decode()
     except TypeError as error:
         raise (error.__cause__ or error) from None
     return text
-
-
-@lru_cache(maxsize=1024)
-def _mark_time(value: Any) -> dict[str, int]:
-    """Encode a time, for which JSON has no type. Raises TypeError for any other value.
-
-    Remembered: one change of a job stores the same time in several places, and the next again.
-    """
-    if isinstance(value, datetime):
-        return {TIME: _to_integer(value)}
-    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
 
 
 def _make_storable(value: Any) -> Any:
@@ -326,7 +320,10 @@ def _escape_keys(value: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _to_integer(value: datetime) -> int:
-    """The microseconds since 1970. Remembered, as `_mark_time` is."""
+    """The microseconds since 1970.
+
+    Remembered: one change of a job stores the same time in several places, and the next again.
+    """
     if value.tzinfo is None:
         raise TypeError(f"a stored time needs a time zone: {value!r}")
     since = value - _EPOCH

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from taskreel.adapters.media.file_operations import process_media, upscale_image
 from taskreel.adapters.media.film_operations import assemble_films, compose_film

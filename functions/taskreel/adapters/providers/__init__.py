@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 if TYPE_CHECKING:
     from taskreel.adapters.providers.model_row import ModelRow, PricePage
@@ -34,8 +34,7 @@ class WebhookKind(StrEnum):
     PER_ACCOUNT = "per account"
 
 
-@record()
-class ProviderEntry:
+class ProviderEntry(Record):
     """One provider."""
 
     #: As jobs, settings and stored documents call it; its folder has the same name.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 
-from taskreel.domain.record import record
+from msgspec import field
+
+from taskreel.domain.record import Record
 from taskreel.domain.value import Value
 from taskreel.ports import Capability, Clock, MediaWorkers, Provider
 
 
-@record(kw_only=True)
-class InProcessProvider:
+class InProcessProvider(Record, kw_only=True):
     """A provider that calls no service: it needs no key, costs nothing and has no breaker."""
 
     name: str

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
+from msgspec import field
+
 from taskreel.domain.provider_choice import ModelQuality
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Capability
 
 #: A model is not chosen by itself this long before its last day, as its jobs and pipelines may
@@ -49,8 +50,7 @@ class PriceUnit(StrEnum):
     RUN = "run"
 
 
-@record(kw_only=True)
-class ModelRow:
+class ModelRow(Record, kw_only=True):
     """One model of one provider in one capability."""
 
     name: str
@@ -178,8 +178,7 @@ class ModelRow:
         return f"{self.name} retires on {self.retires_on}{chosen}; use {self.replaced_by}"
 
 
-@record(kw_only=True)
-class PricePage:
+class PricePage(Record, kw_only=True):
     """A page with the prices of some of a provider's models."""
 
     url: str

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from taskreel.domain.errors import UnauthenticatedError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 #: The accepted difference between a webhook's time and ours; older ones may be replays.
 TOLERANCE = timedelta(minutes=5)
@@ -28,8 +28,7 @@ def choose_poll_after(webhook: WebhookTarget | None, usual: timedelta) -> timede
     return max(usual, WEBHOOK_POLL_AFTER) if webhook else usual
 
 
-@record()
-class WebhookTarget:
+class WebhookTarget(Record):
     """Our address for a provider's webhooks, and the secret to sign with where we choose it."""
 
     url: str

@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from taskreel.app.alerts.findings import Reading, find_conditions, find_late_sweep
 from taskreel.app.alerts.message import build_alert_body, build_test_body

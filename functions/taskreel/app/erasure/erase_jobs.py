@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel_job

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
+
+from msgspec.structs import replace
 
 from taskreel.app.flow.slots import (
     Room,
@@ -31,7 +32,7 @@ from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
@@ -78,8 +79,7 @@ class _Outcome(Enum):
     FULL = auto()
 
 
-@record()
-class _Admission:
+class _Admission(Record):
     outcome: _Outcome
     job: Job | None = None
     #: The owner has another free slot, and another job that waits for it.

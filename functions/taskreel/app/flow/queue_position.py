@@ -13,14 +13,13 @@ from taskreel.domain.eta import NOW, Estimate, estimate_run, estimate_wait
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Operator, Query
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 
-@record(kw_only=True)
-class QueuePosition:
+class QueuePosition(Record, kw_only=True):
     """The position of a job; None where there is none, or nothing to estimate it from."""
 
     #: Jobs that start before it; at most MOST_COUNTED, which means that many or more.

@@ -24,7 +24,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.rank import compute_rank, next_pass
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 
@@ -40,8 +40,7 @@ _CODES = {
 }
 
 
-@record()
-class Room:
+class Room(Record):
     """The room that there was for a job; `full` names what had none.
 
     It is `crowded` if the order of jobs matters.
@@ -66,8 +65,7 @@ def has_window(job_type: str) -> bool:
     return known is not None and known.pipeline is None
 
 
-@record()
-class RoomLimit:
+class RoomLimit(Record):
     """A room that a job needs: the jobs that share it, and how many of them it takes."""
 
     reason: WaitsFor

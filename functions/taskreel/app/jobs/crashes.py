@@ -29,7 +29,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import Ending, JobChanges
 from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun
 from taskreel.ports import Collection, Transaction
 from taskreel.store_collections import JOBS
@@ -47,8 +47,7 @@ _UNDECODED_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dic
 _WAITING = frozenset({Status.BLOCKED, Status.SCHEDULED, Status.THROTTLED})
 
 
-@record(kw_only=True)
-class CrashedRun:
+class CrashedRun(Record, kw_only=True):
     """A run that crashed: its fencing token, the attempt before it, and its units at the end."""
 
     fence: int

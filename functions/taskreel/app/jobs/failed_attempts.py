@@ -18,13 +18,12 @@ from taskreel.domain.job_history import (
     ProviderAnswer,
     RunAnswers,
 )
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS
 
 
-@record()
-class FailedCall:
+class FailedCall(Record):
     """A failed call, and the provider's answer, or the exception, where there is one."""
 
     attempt: FailedAttempt

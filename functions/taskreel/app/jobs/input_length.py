@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.input_files import find_artifact

@@ -225,11 +225,8 @@ def _is_job_too_large(job: Job) -> bool:
         job.waiters,
         job.webhooks,
         job.lineage,
-        job.__pydantic_extra__,
-        *[
-            (one.data, one.operation, one.artifacts, one.error, one.__pydantic_extra__)
-            for one in job.units
-        ],
+        job.unknown,
+        *[(one.data, one.operation, one.artifacts, one.error, one.unknown) for one in job.units],
     ]
     others = _BYTES_OF_OTHER_FIELDS + len(job.units) * _BYTES_OF_A_UNIT
     if len(to_json(growing)) * _JSON_FACTOR + others <= MAX_DOCUMENT_BYTES:

@@ -19,17 +19,15 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import served_by_names
-from taskreel.domain.value import skip_validation
 from taskreel.domain.webhook_events import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
 
 
-@record(kw_only=True)
-class ChildPlace:
+class ChildPlace(Record, kw_only=True):
     """The pipeline that a child job belongs to, its step, and its index in the step."""
 
     parent: Job
@@ -37,8 +35,7 @@ class ChildPlace:
     index: int
 
 
-@record(kw_only=True)
-class NewJob:
+class NewJob(Record, kw_only=True):
     """The parts of a new job that its submitter or its pipeline decides."""
 
     job_id: str
@@ -68,10 +65,6 @@ class NewJob:
         return self.place is None and bool(self.submission.depends_on)
 
 
-#: All of its parts are validated before, or made here.
-_construct_job = skip_validation(Job)
-
-
 def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
     """The new job, not yet stored."""
     now, place = services.clock.now(), new.place
@@ -80,7 +73,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
     start = _Start.of(schedule_at, plan, now)
     blocked = new.blocked
     status = Status.BLOCKED if blocked else start.status
-    job = _construct_job(
+    job = Job(
         job_id=new.job_id,
         job_type=new.job_type.name,
         status=status,
@@ -177,8 +170,7 @@ def load_request(job: Job, job_type: JobType[Any]) -> tuple[Submission, tuple[Un
     return submission, job_type.units(submission)
 
 
-@record()
-class _Start:
+class _Start(Record):
     """The start of a job: its first status, its time, and the time of its first task."""
 
     status: Status

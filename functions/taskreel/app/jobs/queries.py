@@ -6,10 +6,10 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from msgspec.structs import replace
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
@@ -19,7 +19,8 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
+from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import Value
 from taskreel.jobtypes import canonical_name
 from taskreel.ports import Query, Row
@@ -34,11 +35,10 @@ _BYTES_OF_A_PAGE = 4_000_000
 #: A page with a filter that no index serves reads so many rows at most.
 MAX_SCANNED = 500
 
-V = TypeVar("V", bound=Value)
+V = TypeVar("V", bound=Value | StoredRecord)
 
 
-@record()
-class Page(Generic[V]):
+class Page(Record, Generic[V]):
     """Rows, newest first, and the cursor of the next page (None on the last)."""
 
     rows: Sequence[V]

@@ -15,11 +15,10 @@ from taskreel.domain.credits import Account
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.grants import expire_grants
 from taskreel.domain.project import Project
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 
 
-@record()
-class JobQuote:
+class JobQuote(Record):
     """The price of a submission, with nothing created."""
 
     cost: int

@@ -23,7 +23,7 @@ from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenEr
 from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
@@ -77,8 +77,7 @@ async def forecast_next_round(services: Services, job: Job) -> int:
     return price_next_round(job, await _find_facts(services, job))
 
 
-@record(kw_only=True)
-class RoundFacts:
+class RoundFacts(Record, kw_only=True):
     """The facts of other documents that the price of another round follows from."""
 
     #: Finished steps whose jobs are gone: they are done again.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from msgspec import field
+from msgspec.structs import replace
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -45,7 +46,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
@@ -69,8 +70,7 @@ if TYPE_CHECKING:  # with caps and cached results alone: cold start
 LONGEST_SCHEDULE = timedelta(days=3660)
 
 
-@record(kw_only=True)
-class JobRequest:
+class JobRequest(Record, kw_only=True):
     """A submission: its type, its validated body, and the work that a replay takes over."""
 
     job_type: JobType[Any]
@@ -110,8 +110,7 @@ class JobRequest:
         return sum(price for place, price in prices if place not in self.done_units)
 
 
-@record()
-class Submitted:
+class Submitted(Record):
     """The job; `repeated` when an earlier request with the same idempotency key made it.
 
     `rate` is the decision of the rate limit on the submission, where there is one.
@@ -280,8 +279,7 @@ async def plan_request(services: Services, caller: Caller, request: JobRequest) 
     return replace(plan, units=units)
 
 
-@record(kw_only=True)
-class _StoredJob:
+class _StoredJob(Record, kw_only=True):
     """A job as it was stored; `may_start` tells if a slot is free for it."""
 
     job: Job

@@ -7,9 +7,10 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from taskreel.app.jobs.failed_attempts import FailedCall
 from taskreel.app.jobs.input_files import InputFiles
@@ -36,7 +37,7 @@ from taskreel.domain.errors import (
     StoreError,
 )
 from taskreel.domain.job import Job
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import list_given_options
@@ -49,8 +50,7 @@ _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
 
 
-@record()
-class RunContext:
+class RunContext(Record):
     """The things that all units of one run share."""
 
     services: Services

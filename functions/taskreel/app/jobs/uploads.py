@@ -11,7 +11,7 @@ from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from taskreel.domain.ids import random_upload_id
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.upload import (
     MOST_UPLOAD_BYTES,
     MOST_UPLOADS,
@@ -28,8 +28,7 @@ _LONGEST_ID = 100
 _SAME_FAMILIES = {"audio": "stream", "video": "stream"}
 
 
-@record(kw_only=True)
-class NewUpload:
+class NewUpload(Record, kw_only=True):
     """The announcement of a file; `origin` is that of the page which will send it."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from taskreel.app.jobs.done_work import find_done_units
 from taskreel.app.jobs.result_cache import look_up_step

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import field, replace
 from functools import partial
 from typing import Any
 
+from msgspec import field
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from taskreel.app.flow.slots import place_child_jobs, reserve_room
@@ -34,7 +35,7 @@ from taskreel.domain.errors import PermanentError, StoreAbsentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
@@ -117,8 +118,7 @@ async def give_turn(done: int) -> None:
         await asyncio.sleep(0)
 
 
-@record()
-class StepPlace:
+class StepPlace(Record):
     """The place of a child job: step, index, and the jobs that it replays, the newest first.
 
     `done_units` are taken over from the newest of those, by their place in the job.

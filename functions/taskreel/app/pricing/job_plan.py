@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 from itertools import islice
 from typing import Any
+
+from msgspec import field
 
 from taskreel.app.pricing.credit_cost import (
     build_pipeline,
@@ -28,10 +29,9 @@ from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.input_limits import INPUT_TOO_LARGE, explain_too_many_files, find_fields
 from taskreel.domain.pipeline import PIPELINE, Step, list_items
 from taskreel.domain.provider_choice import Offer, ProviderChoice, choose_offers
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.template import fill_template, find_references, has_references
 from taskreel.domain.unit import UnitRun, join_names, served_by_names
-from taskreel.domain.value import skip_validation
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
@@ -42,12 +42,8 @@ from taskreel.ports import WorkRequest
 _MAX_TEMPLATE_SIZE = 50_000_000
 _REFERENCE_SIZE = 1000
 
-#: Its parts are those of a job type's unit and of an offer.
-_build_unit = skip_validation(UnitRun)
 
-
-@record()
-class JobPlan:
+class JobPlan(Record):
     """A new job's units with their providers, and the estimated price of its provider calls.
 
     `not_before` is set while no chosen provider admits work. `usd` is None when a price is not
@@ -134,7 +130,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
             continue
         offer = choice.offers[0]
         model = offer.model or None
-        runs.append(_build_unit(credits=unit.credits, provider=offer.provider, model=model))
+        runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
     return JobPlan(
         units=tuple(runs),
@@ -215,7 +211,7 @@ def _plan_without_choice(registry: ProviderRegistry, units: Sequence[Unit]) -> J
             provider = registry.find_sole_provider(unit.capability)
         if provider is None:
             return None
-        runs.append(_build_unit(credits=unit.credits, provider=provider))
+        runs.append(UnitRun(credits=unit.credits, provider=provider))
     return JobPlan(tuple(runs), _list_credits(units), calls=tuple(units))
 
 

@@ -6,8 +6,9 @@ than that of the store. A token whose `projects` leave the project out has no pa
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.services import Services

@@ -14,13 +14,14 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.value import skip_validation
 from taskreel.ports import Query, Row, Store, Transaction
 from taskreel.store_collections import BREAKERS
@@ -37,8 +38,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _build_rule = skip_validation(BreakerRule)
 
 
-@record()
-class _Result:
+class _Result(Record):
     failed: bool
     begun_at: datetime
     ended_at: datetime

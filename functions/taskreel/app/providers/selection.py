@@ -16,14 +16,13 @@ from taskreel.domain.provider_choice import (
     ProviderChoice,
     choose_offers,
 )
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest
 
 
-@record()
-class ProviderPreference:
+class ProviderPreference(Record):
     """Providers that a job asks for: one name, an ordered list, or any (None or "auto").
 
     `model` is "" for any. `max_usd` is the price cap of one unit, None for no cap.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks

@@ -31,7 +31,7 @@ from taskreel.domain.ids import is_delivery_id, is_operation_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Ending
 from taskreel.domain.job_status import Status
-from taskreel.domain.record import record
+from taskreel.domain.record import Record
 from taskreel.domain.run_outcome import fail_without_attempts
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
@@ -41,8 +41,7 @@ from taskreel.store_collections import ACCOUNTS
 log = logging.getLogger(__name__)
 
 
-@record()
-class _Claimed:
+class _Claimed(Record):
     """A job before and after its claim, and the action of the delivery."""
 
     before: Job

@@ -9,13 +9,14 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from taskreel import wiring
 from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks

@@ -8,7 +8,8 @@ registers it; the deploy unit does not know it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers.in_process import InProcessProvider

@@ -17,8 +17,9 @@ import asyncio
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from taskreel.ports import Condition, Query, Row
 

@@ -1,0 +1,159 @@
+"""Stored values that every job makes, copies and writes several times: as structs, by C.
+
+A `StoredValue` is a pydantic model. A job has a dozen of the records here, and each of its steps
+copies one: as models they took an eighth more of a job's processor time. What both have in common
+is what is stored: camelCase, without None, with the fields of newer revisions. A document is read
+by the pydantic model of the same fields, so that a value of a wrong type is refused as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import msgspec
+from msgspec import structs
+from pydantic import Field, GetCoreSchemaHandler, create_model
+from pydantic_core.core_schema import CoreSchema, no_info_wrap_validator_function
+
+from taskreel.domain.record import Record
+from taskreel.domain.value import StoredValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Stores have times as they are.
+_TIMES = (datetime,)
+
+
+class StoredRecord(Record, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A part of a stored document. Its parts are checked by mypy, and where they are read.
+
+    A document is without the fields that have their defaults, and a reader restores them, so that
+    the defaults never change; no query may filter or order by them.
+    """
+
+    #: Those that a document has nevertheless, by their stored names.
+    written_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    #: The fields that only a newer revision knows, by their stored names: they are written back.
+    unknown: Mapping[str, Any] | None = None
+
+    @classmethod
+    def model_validate(cls, data: Mapping[str, Any]) -> Self:
+        """Read a document. Raises ValidationError for a value of a wrong type."""
+        return cls._of_model(cls.reader().model_validate(data))
+
+    @classmethod
+    def _of_model(cls, read: StoredValue) -> Self:
+        unknown = read.model_extra or None
+        if unknown is not None:
+            _unknown_fields.were_read = True
+        return cls(**vars(read), unknown=unknown)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield each field's name and value, as a model does, for `dict`."""
+        fields = structs.asdict(self)
+        unknown = fields.pop("unknown") or {}
+        return iter({**fields, **unknown}.items())
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """Copy it with changed fields."""
+        return structs.replace(self, **update)
+
+    def document(self) -> dict[str, Any]:
+        """The value as it is stored: JSON types and aware datetimes, without None."""
+        if _unknown_fields.were_read:
+            stored = _encode_fields(self)
+        else:
+            stored = msgspec.to_builtins(self, builtin_types=_TIMES, enc_hook=_encode_model)
+        for name, default in self.written_defaults.items():
+            if name not in stored:
+                stored[name] = default
+        return stored
+
+    @classmethod
+    def reader(cls) -> type[StoredValue]:
+        """The pydantic model that reads its documents; built when it is first asked for."""
+        if cls not in _READERS:
+            _READERS[cls] = _build_reader(cls)
+        return _READERS[cls]
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The schema of a field of a model or of changes: it takes records, and reads documents."""
+
+        def read(value: Any, validate: Callable[[Any], Any]) -> Any:
+            return value if isinstance(value, cls) else cls._of_model(validate(value))
+
+        return no_info_wrap_validator_function(read, handler(cls.reader()))
+
+
+class _UnknownFields:
+    """Tells if this process has read fields of a newer revision, which few processes ever do."""
+
+    were_read = False
+
+
+_unknown_fields = _UnknownFields()
+_READERS: dict[type[StoredRecord], type[StoredValue]] = {}
+
+
+def _build_reader(kind: type[StoredRecord]) -> type[StoredValue]:
+    fields: dict[str, Any] = {}
+    for field in structs.fields(kind):
+        if field.name == "unknown":
+            continue
+        if field.required:
+            default = ...
+        elif field.default_factory is not msgspec.NODEFAULT:
+            default = Field(default_factory=field.default_factory)
+        else:
+            default = field.default
+        fields[field.name] = (field.type, default)
+    return create_model(kind.__name__, __base__=StoredValue, __doc__=kind.__doc__, **fields)
+
+
+def _encode_model(value: Any) -> Any:
+    """Encode a pydantic model within a record."""
+    if isinstance(value, StoredValue):
+        return value.document()
+    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
+
+
+def _encode_fields(record: StoredRecord) -> dict[str, Any]:
+    """Encode a record field by field: C would not put unknown fields beside the others."""
+    kind = type(record)
+    if kind not in _DEFAULTS:
+        _DEFAULTS[kind] = {field.name: _find_default(field) for field in structs.fields(kind)}
+    stored: dict[str, Any] = {}
+    for name, stored_name in zip(
+        kind.__struct_fields__, kind.__struct_encode_fields__, strict=True
+    ):
+        value = getattr(record, name)
+        if value is not None and value != _DEFAULTS[kind][name] and name != "unknown":
+            stored[stored_name] = _encode_part(value)
+    return {**stored, **(record.unknown or {})}
+
+
+_DEFAULTS: dict[type[StoredRecord], dict[str, Any]] = {}
+
+
+def _find_default(field: structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
+
+
+def _encode_part(value: Any) -> Any:
+    """Encode a field's value, or an item of it."""
+    if isinstance(value, StoredRecord | StoredValue):
+        return value.document()
+    if isinstance(value, tuple | list):
+        return [_encode_part(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _encode_part(item) for name, item in value.items()}
+    return value
