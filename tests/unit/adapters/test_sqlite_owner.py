@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import sys
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import pytest
 
 from taskreel.adapters.local import sqlite as sqlite_store
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.domain.errors import StoreError
+from taskreel.domain.errors import StoreConflictError, StoreError
 from taskreel.ports import Collection, Increment, Query, Transaction
 
 ROWS: Collection[Mapping[str, Any]] = Collection("rows", dict, dict)
+ENTRIES: Collection[Mapping[str, Any]] = Collection(
+    "entries", dict, dict, follows=("rows", itemgetter("row"))
+)
 
 
 async def put_row(store: SqliteStore, id_: str, data: Mapping[str, Any]) -> None:
@@ -65,6 +69,29 @@ async def test_a_query_finds_what_was_written_just_before(tmp_path: Path) -> Non
     await put_row(store, "a", {"n": 1})
     assert await store.aggregate(Query(collection=ROWS), total=["n"]) == {"count": 1, "n": 1}
     assert read_file(tmp_path / "a.db") == {"a": '{"n":1}'}
+    await store.close()
+
+
+async def test_what_follows_a_new_document_is_not_looked_for_and_made_once(tmp_path: Path) -> None:
+    async def add_entry(tx: Transaction) -> None:
+        tx.create(ENTRIES, "a.1", {"row": "a"})
+
+    store = SqliteStore(tmp_path / "a.db")
+    statements: list[str] = []
+    await put_row(store, "a", {"n": 1})
+    store.file.open().set_trace_callback(statements.append)
+    await store.transaction(add_entry)
+    assert not [one for one in statements if "entries" in one and "WHERE id" in one]
+    with pytest.raises(StoreConflictError):
+        await store.transaction(add_entry)
+    await store.close()
+
+    store = SqliteStore(tmp_path / "a.db")
+    with pytest.raises(StoreConflictError):
+        await store.transaction(add_entry)
+    await put_row(store, "a", {"n": 2})  # it is in the file all the same
+    with pytest.raises(StoreConflictError):
+        await store.transaction(add_entry)
     await store.close()
 
 

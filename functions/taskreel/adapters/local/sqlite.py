@@ -111,10 +111,11 @@ class _BufferedTransaction:
     def create(
         self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
     ) -> None:
-        if is_new:
-            # The primary key is the last word: a commit that finds the id fails.
-            self._before[collection.name, id_] = None
-        elif _exists(self._find_current((collection.name, id_))):
+        key = (collection.name, id_)
+        if is_new or self._follows_new(collection, value):
+            # The file has no such row, and the primary key is the last word: a commit fails there.
+            self._before.setdefault(key, self._store.find_uncommitted(key))
+        if not is_new and _exists(self._find_current(key)):
             raise StoreConflictError(f"{collection.name}/{id_} exists")
         self._write_value(collection, id_, value)
 
@@ -139,12 +140,12 @@ class _BufferedTransaction:
         self._put((collection.name, id_), document)
 
     def _write_value(self, collection: Collection[V], id_: str, value: V) -> None:
+        version = self._version or self._open_version()
         if collection.encodes_any:
-            document = StoredDocument(id_, "", (), self._open_version())
-            document.encode = collection.encode
+            document = StoredDocument(id_, "", (), version, encode=collection.encode)
         else:
             data = collection.encode(value)
-            document = self._table(collection).encode(id_, data, self._open_version())
+            document = self._table(collection).encode(id_, data, version)
         if collection.shareable:
             document.value = value
         self._put((collection.name, id_), document)
@@ -162,6 +163,15 @@ class _BufferedTransaction:
 
     def _table(self, collection: Collection[Any]) -> Table:
         return self._store.file.open_table(collection.name)
+
+    def _follows_new(self, collection: Collection[V], value: V) -> bool:
+        """True for the value of a document that is made with another, which the file lacks yet."""
+        if collection.follows is None:
+            return False
+        other, find_id = collection.follows
+        id_ = find_id(value)
+        found = None if id_ is None else self._find_current((other, id_))
+        return found is not None and found.stored is None
 
     def _put(self, key: Key, document: StoredDocument) -> None:
         before = self._before[key] if key in self._before else self._look_up(key)
@@ -265,6 +275,10 @@ class SqliteStore:
         self._cache.clear()
         self._cached_size = 0
         self.file.close()
+
+    def find_uncommitted(self, key: Key) -> StoredDocument | None:
+        """The document if the file lacks it, or its last version, as yet."""
+        return self._dirty.get(key)
 
     def find_document(self, key: Key) -> StoredDocument | None:
         """The document as the last transaction left it, deleted perhaps; None if there is none."""
