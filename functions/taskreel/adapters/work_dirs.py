@@ -58,6 +58,7 @@ class WorkDirPool:
         #: The folders in use, and the bytes reserved in each.
         self._reserved: dict[Path, int] = {}
         self._unused: list[Path] = []
+        self._is_closed = False
         self._removed_stale = False
 
     def acquire(self, job_id: str, /) -> Path:
@@ -95,12 +96,14 @@ class WorkDirPool:
         return sum(self._promises[job].size for job in earlier if job not in running)
 
     async def release(self, folder: Path, /) -> None:
-        """End the use of a folder: an empty one is reused, any other is deleted with its files."""
+        """End the use of a folder: an empty one is reused, any other is deleted with its files.
+
+        A thread does it, and makes the folder of a later run in its place: on a disk that is busy
+        each of these calls may take as long as a hundred requests.
+        """
+        is_reusable = False
         try:
-            if next(folder.iterdir(), None) is None:  # noqa: ASYNC240 - takes microseconds
-                self._unused.append(folder)
-            else:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            is_reusable = await asyncio.to_thread(self._renew_folder, folder)
         finally:
             # Only now: until its files are deleted, the room is taken.
             wanted = self._reserved.pop(folder, 0)
@@ -108,11 +111,24 @@ class WorkDirPool:
             promise = self._promises.get(job_id)
             if promise is not None and wanted >= promise.size:
                 del self._promises[job_id]  # it had its turn
+            if is_reusable:
+                self._unused.append(folder)
 
     def close(self) -> None:
         """Delete the folders that wait for reuse."""
+        self._is_closed = True
         while self._unused:
             shutil.rmtree(self._unused.pop(), ignore_errors=True)
+
+    def _renew_folder(self, folder: Path) -> bool:
+        """True if the folder may be reused; else it is deleted, and another waits for use."""
+        with contextlib.suppress(OSError):  # a full disk: the run that needs one is told so
+            if not self._is_closed and next(folder.iterdir(), None) is None:
+                return True
+            shutil.rmtree(folder, ignore_errors=True)
+            if not self._is_closed:
+                self._unused.append(self._create_folder())
+        return False
 
     def _create_folder(self) -> Path:
         self._root.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from taskreel.adapters.work_dirs import WorkDirPool
 
@@ -18,6 +22,45 @@ async def test_an_empty_folder_is_reused_and_a_full_one_is_deleted(
     await work_dirs.release(empty)
     assert work_dirs.acquire("job_3") == empty
     assert not full.exists()
+
+
+async def test_later_runs_find_the_folder_of_a_full_one_made_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making and reading a folder may wait for the disk, and the event loop would wait with it."""
+    work_dirs = WorkDirPool(tmp_path)
+    folder = work_dirs.acquire("job_1")
+    loop_calls: list[str] = []
+
+    def watch(name: str) -> None:
+        call = getattr(os, name)
+
+        def note(*args: Any, **options: Any) -> Any:
+            if threading.current_thread() is threading.main_thread():
+                loop_calls.append(name)
+            return call(*args, **options)
+
+        monkeypatch.setattr(os, name, note)
+
+    for name in ("mkdir", "rmdir", "scandir", "listdir"):
+        watch(name)
+    for number in range(3):
+        (folder / "half.mp4").touch()
+        await work_dirs.release(folder)
+        assert not folder.exists()
+        folder = work_dirs.acquire(f"job_{number}")
+        assert list(folder.glob("*")) == []
+        loop_calls.remove("scandir")  # the line above
+    assert loop_calls == []
+
+
+async def test_a_folder_that_is_released_late_leaves_none_behind(tmp_path: Path) -> None:
+    work_dirs = WorkDirPool(tmp_path)
+    folder = work_dirs.acquire("job_1")
+    (folder / "half.mp4").touch()
+    work_dirs.close()
+    await work_dirs.release(folder)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - nothing waits for it here
 
 
 async def test_files_that_a_worker_writes_take_the_room_of_the_instance(tmp_path: Path) -> None:
