@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import field
+
+from msgspec import field
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account

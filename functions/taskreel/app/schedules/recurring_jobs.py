@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
