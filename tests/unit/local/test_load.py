@@ -191,6 +191,20 @@ def test_what_is_not_flat_fails_by_its_name(name: str, changes: dict[str, Any]) 
     assert find_failing(build_samples(**changes)) == [name]
 
 
+def test_a_generator_that_sends_late_does_not_count_as_the_stack() -> None:
+    late = build_samples()
+    late.submissions = [
+        Submission(at=each.at, milliseconds=170.0, late_ms=150.0) for each in late.submissions
+    ]
+    assert find_failing(late) == []
+    figures = find_figures(late, 100)
+    assert [figures[f"{name}P99Ms"] for name in ("submit", "submitFromDue", "generatorLate")] == [
+        20.0,
+        170.0,
+        150.0,
+    ]
+
+
 def test_a_stack_that_warms_up_is_flat() -> None:
     warming = build_samples(
         memory=lambda second: min(20 * second, 200), latency=lambda second: max(90 - 5 * second, 20)

@@ -25,6 +25,7 @@ _ROWS: Sequence[tuple[str, str, str]] = (
     ("not ended", "", "unfinished"),
     ("submit p50", " ms", "submitP50Ms"),
     ("submit p99", " ms", "submitP99Ms"),
+    ("submit p99 from when it was due", " ms", "submitFromDueP99Ms"),
     ("wait p50", " ms", "waitP50Ms"),
     ("wait p99", " ms", "waitP99Ms"),
     ("run p50", " ms", "runP50Ms"),

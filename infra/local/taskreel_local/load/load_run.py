@@ -1,8 +1,8 @@
 """A running load: submissions at their due times, and followers that see the jobs end.
 
-The load is open: a job is due when the arrival process says so, whether or not the stack has
-answered the earlier ones, and its latency counts from then. A stack that stands still for a second
-delays all jobs that were due in it, not one.
+The load is open: a job is due when the arrival process says so, and is sent then, whether or not
+the stack has answered the earlier ones. A stack that stands still for a second delays all jobs that
+were due in it, not one. Where this program itself sends late, that delay is a figure of its own.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _FINAL = frozenset(status.value for status in Status if status.final)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """One POST. `milliseconds` begin when the job was due, not when a connection was free."""
+    """One POST. `milliseconds` begin when the job was due."""
 
     at: float
     milliseconds: float
@@ -24,6 +24,11 @@ class Submission:
     late_ms: float
     #: `code` of a refusal, or the name of the failure; None of an accepted job.
     error: str | None = None
+
+    @property
+    def answer_ms(self) -> float:
+        """From sending it to its answer, a wait for a free connection included."""
+        return self.milliseconds - self.late_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ def judge_soak(samples: Samples, seconds: float) -> list[Verdict]:
             "flat latency",
             [
                 find_percentile(
-                    [s.milliseconds for s in samples.submissions if part[0] <= s.at < part[1]], 99
+                    [s.answer_ms for s in samples.submissions if part[0] <= s.at < part[1]], 99
                 )
                 for part in (first, last)
             ],
@@ -93,7 +93,7 @@ def _judge_throughput(samples: Samples, begin: float, end: float) -> Verdict:
 
 
 def _judge_p99(samples: Samples, begin: float) -> Verdict:
-    found = find_percentile([s.milliseconds for s in samples.submissions if s.at >= begin], 99)
+    found = find_percentile([s.answer_ms for s in samples.submissions if s.at >= begin], 99)
     return Verdict(
         name="submit p99",
         holds=found <= SUBMIT_P99_MS,
