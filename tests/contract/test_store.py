@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -18,6 +19,7 @@ from taskreel.domain.errors import (
 )
 from taskreel.ports import Collection, Increment, Query, Store, Transaction
 
+from .conftest import StoreMaker
 from .rows import NOON, ROWS, create_row, delete_row, put_row, read_row, update_row
 
 #: The same rows as values.
@@ -343,3 +345,43 @@ async def test_a_transaction_of_several_hundred_documents_is_one_commit(store: S
         "count": 400,
         "n": sum(range(400)),
     }
+
+
+async def test_several_values_are_read_in_the_order_of_their_ids(store: Store) -> None:
+    await create_row(store, "a", {"count": 1})
+    await create_row(store, "c", {"count": 3})
+    assert await store.get_all(COUNTS, ["c", "b", "a"]) == [3, None, 1]
+    assert await store.get_all(COUNTS, []) == []
+
+
+async def test_several_values_are_of_one_moment(store_maker: StoreMaker) -> None:
+    """What a transaction moves from one document to another is in exactly one of them."""
+    writer, reader = store_maker.open(), store_maker.open()
+    await create_row(writer, "a", {"count": 50})
+    await create_row(writer, "b", {"count": 50})
+    is_over = False
+
+    async def move(tx: Transaction) -> None:
+        a, b = await tx.get(COUNTS, "a"), await tx.get(COUNTS, "b")
+        assert a is not None
+        assert b is not None
+        amount = 1 if a else -b
+        tx.set(COUNTS, "a", a - amount)
+        tx.set(COUNTS, "b", b + amount)
+
+    async def write() -> None:
+        nonlocal is_over
+        for _ in range(60):
+            await writer.transaction(move)
+            await asyncio.sleep(0)
+        is_over = True
+
+    writing = asyncio.create_task(write())
+    seen = set()
+    while not is_over:
+        counts = await reader.get_all(COUNTS, ["a", "b"])
+        assert sum(count or 0 for count in counts) == 100
+        seen.add(tuple(counts))
+        await asyncio.sleep(0)
+    await writing
+    assert len(seen) > 1

@@ -112,7 +112,7 @@ def _check_books(content: StoreContent) -> Iterator[str]:
         return books.setdefault(user, UserBooks(user))
 
     for account in content.accounts:
-        of_user(account.user_id).account = account
+        of_user(account.user_id).put_account(account)
     for entry in content.ledger:
         of_user(entry.user_id).put_entry(entry)
         owner = owners.get(entry.job_id or "", entry.user_id)

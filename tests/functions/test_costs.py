@@ -39,6 +39,10 @@ class Counting:
         self.reads += 1
         return await self.store.get(collection, id_)
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        self.reads += len(ids)
+        return await self.store.get_all(collection, ids)
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         return await self.store.transaction(
             lambda tx: fn(cast(Transaction, CountingTransaction(self, tx)))

@@ -111,6 +111,9 @@ class InstanceStore:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._alive(lambda: self.store.get(collection, id_))
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        return await self._alive(lambda: self.store.get_all(collection, ids))
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         return await self._alive(lambda: self.store.transaction(fn))
 

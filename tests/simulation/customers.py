@@ -81,6 +81,7 @@ class Customer:
             (1, self.add_credits),
             (3, self.read),
             (1, self.change_queue),
+            (1, self.change_shards),
             (3, self.reuse.ask_cache),
             (1, self.reuse.ask_twice_at_once),
             (1, self.reuse.purge_cache),
@@ -275,6 +276,18 @@ class Customer:
         await self.request("POST", f"{path}/pause", headers=self.admin)
         await asyncio.sleep(self.cloud.tape.between(10, 400))
         await self.resume_queue()
+
+    async def change_shards(self) -> None:
+        """An admin divides the account, with its tier's limit as its own, or unites it."""
+        limits = self.cloud.watch.limits
+        assert limits is not None
+        limit = {"activeJobs": limits.tier(USERS[self.user]).active_jobs}
+        await self.request("PUT", f"/api/limits/{self.user}", limit, self.admin)
+        body = {"shards": 1 + self.cloud.tape.draw(4)}
+        path = f"/api/accounts/{self.user}/shards"
+        answer = await self.request("PUT", path, body, self.admin)
+        if answer is not None and answer[0] < 300:
+            self.cloud.plan.note("account divided" if answer[1]["shards"] > 1 else "account united")
 
     async def resume_queue(self) -> None:
         """Resume it, until that succeeds."""

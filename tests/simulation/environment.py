@@ -103,14 +103,15 @@ class Environment:
 
     async def leak_slot(self) -> None:
         """An account counts an active job that does not exist."""
-        users = sorted(self.cloud.watch.accounts)
-        if not users:
+        accounts = self.cloud.watch.accounts
+        ids = sorted(accounts)
+        if not ids:
             return
-        user = users[self.cloud.tape.draw(len(users))]
-        self.cloud.watch.leak_slot(user)
+        account_id = ids[self.cloud.tape.draw(len(ids))]
+        self.cloud.watch.leak_slot(accounts[account_id].user_id)
         self.cloud.plan.note(Fault.SLOT_LEAKED)
 
         async def leak(tx: Transaction) -> None:
-            tx.update(ACCOUNTS, user, {"active": Increment(1)})
+            tx.update(ACCOUNTS, account_id, {"active": Increment(1)})
 
         await self.cloud.store.transaction(leak)

@@ -12,6 +12,8 @@ from simulation.simulated_ports import EPOCH, NEW_FIELD
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.user_books import UserBooks
+from taskreel.app.flow.slots import active_limit
+from taskreel.domain.account_shards import merge_shards
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.job import Job
@@ -77,13 +79,16 @@ class StoreWatch:
                 self._note_job(self.jobs.get(id_), value)
             case Account():
                 self.accounts[id_] = value
-                self._books_of(id_).account = value
+                self._books_of(value.user_id).put_account(value)
             case LedgerEntry():
                 self._note_entry(value)
             case Upload():
                 self.reuse.note_upload(id_, value)
             case WebhookDelivery():
                 self._note_delivery(self.deliveries.get(id_), value)
+            case None if collection == ACCOUNTS.name:
+                removed = self.accounts.pop(id_)
+                self._books_of(removed.user_id).remove_shard(removed.shard)
             case None if collection == JOBS.name:
                 self._note_removal(id_)
             case None if collection == UPLOADS.name:
@@ -96,15 +101,20 @@ class StoreWatch:
         found, self._found = self._found, []
         users, self._changed_users = self._changed_users, set()
         for user in sorted(users):
-            account = self.accounts.get(user)
-            limit = None
-            if self.limits is not None and account is not None:
-                limit = account.max_active or self.limits.tier(account.tier).active_jobs
-            broken = self._books[user].check(active_limit=limit)
+            broken = self._books[user].check(active_limit=self._find_limit(user))
             leaked = user in self._leaked
             found += [str(one) for one in broken if not (leaked and one.rule is Rule.SLOTS)]
         if found:
             raise ViolationError("\n".join(found))
+
+    def _find_limit(self, user: str) -> int | None:
+        shards = list(self._books[user].shards.values())
+        if self.limits is None or not shards:
+            return None
+        if len(shards) == 1:
+            return active_limit(self.limits, shards[0])
+        # Not the sum of the shards' own: `Customer.change_shards` sets the tier's.
+        return self.limits.tier(merge_shards(shards).tier).active_jobs
 
     def leak_slot(self, user: str) -> None:
         """Let the account count more active jobs than there are, until it is corrected."""

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from taskreel.app.credits import account_shards
 from taskreel.app.erasure import erase_jobs
 from taskreel.app.flow import admission, slots
 from taskreel.app.jobs import (
@@ -206,8 +207,13 @@ def _sweep_passes_over(real: Any) -> Any:
     return wake_job
 
 
-def _exceed_limit(_real: Any) -> Any:
-    return lambda limits, account: 1 + (account.max_active or limits.tier(account.tier).active_jobs)
+def _exceed_limit(real: Any) -> Any:
+    return lambda limits, account: 1 + real(limits, account)
+
+
+def _double_what_moves(real: Any) -> Any:
+    """The giver keeps what another document of its account gets."""
+    return lambda giver, taker: (giver, real(giver, taker)[1])
 
 
 def _retain_slot(_real: Any) -> Any:
@@ -368,6 +374,9 @@ BUGS: Mapping[str, Plant] = {
     "one job more than the limit runs": _replace_all(
         _replace(slots, "active_limit", _exceed_limit),
         _replace(admission, "active_limit", _exceed_limit),
+    ),
+    "places that move between shards are there twice": _replace(
+        account_shards, "move_places", _double_what_moves
     ),
     "an ended job's slot is not counted as free": _replace(
         finish_job, "count_leaving", _retain_slot

@@ -160,6 +160,9 @@ class MachineStore:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._call(lambda: self.inner.get(collection, id_))
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        return await self._call(lambda: self.inner.get_all(collection, ids))
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         async def revised(tx: Transaction) -> T:
             return await fn(_RevisedTransaction(tx) if self.machine.is_newer_revision else tx)

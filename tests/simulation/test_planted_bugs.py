@@ -12,6 +12,7 @@ from simulation.planted_bugs import BUGS
 SAMPLE = (
     "a failed poll begins the work again",
     "a release does not come back to the balance",
+    "places that move between shards are there twice",
     "a webhook's body changes between two tries",
     "one job more than the limit runs",
     "a poll whose task is lost is never made up for",

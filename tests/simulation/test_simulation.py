@@ -29,6 +29,8 @@ BRANCHES = (
     "log sweep_ended",
     "log sweep_rescued",
     "log unit_failed",
+    "account divided",
+    "account united",
     "cache hit",
     "equal requests at once",
     "result cache purged",

@@ -57,6 +57,12 @@ class LoggedStore:
             await self._require_key()
         return await self.inner.get(collection, id_)
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        """Read several values as they were at one moment."""
+        if self._check_key is not None:
+            await self._require_key()
+        return await self.inner.get_all(collection, ids)
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         """Run the transaction; then log the changes of its last try."""
         if self._check_key is not None:

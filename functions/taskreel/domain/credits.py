@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeInt, with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
-from taskreel.domain.ids import project_of_account
+from taskreel.domain.ids import project_of_account, shard_account_id
 from taskreel.domain.record import Record
 from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
@@ -288,6 +288,16 @@ class Account(CappedSpend):
     webhooks: tuple[WebhookSubscription, ...] = Field(
         default=(), exclude_if=lambda value: not value
     )
+    #: Of an account in several documents (`account_shards`): the number of this one, the shards
+    #: that new jobs go to, and the documents that there are. All are 0 where there is one.
+    shard: int = Field(default=0, exclude_if=lambda value: not value)
+    shards: int = Field(default=0, exclude_if=lambda value: not value)
+    shard_documents: int = Field(default=0, exclude_if=lambda value: not value)
+
+    @property
+    def document_id(self) -> str:
+        """The id under which it is stored."""
+        return shard_account_id(self.user_id, self.shard) if self.shard else self.user_id
 
     def apply(self, movement: Movement, **changes: Any) -> Self:
         """The account after a movement. Raises ValidationError if a number falls below 0.

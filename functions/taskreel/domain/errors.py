@@ -4,6 +4,7 @@ TaskreelError
 ├── UnknownJobTypeError       a stored job is of a type that is not deployed
 ├── UnknownRequestError       a stored request has a value that is not known here
 ├── UnreadableDocumentError   a stored document that this revision cannot read
+├── UnfitShardError           one document of an account cannot take a job; others may
 ├── RequestError              the caller's fault: invalid, not found, too few credits, …
 └── RunError                  an attempt of a job failed
     ├── TemporaryError        worth another attempt
@@ -155,6 +156,19 @@ class TooFewCreditsError(RequestError):
     """The balance does not cover the hold; details give `available` and `cost`."""
 
     code = "insufficient_credits"
+
+
+class UnfitShardError(TaskreelError):
+    """One document of an account cannot take a job that costs `cost`; all together may.
+
+    No caller of the API sees it.
+    """
+
+    code = "shard_unfit"
+
+    def __init__(self, cost: int) -> None:
+        super().__init__(f"The shard of the account cannot take a job of {cost} credits.")
+        self.cost = cost
 
 
 class SpendCapError(RequestError):

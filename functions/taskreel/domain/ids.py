@@ -15,12 +15,14 @@ _PROJECT_ACCOUNT = "project:"
 _KEY_USER = "key:"
 #: The beginning of the user whose messages operators' alerts are.
 _OPERATORS = "operators:"
+#: The beginning of the ids of the further documents of a sharded account.
+SHARD_ACCOUNT = "shard:"
 #: No id of a person begins with one of these.
-RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER, _OPERATORS)
+RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER, _OPERATORS, SHARD_ACCOUNT)
 #: The rule of `is_user_id` in words.
 USER_ID = (
     "1 to 256 characters without a slash, other than `.`, `..`, `__…__` and what begins with "
-    f"`{_PROJECT_ACCOUNT}`, `{_KEY_USER}` or `{_OPERATORS}`"
+    f"`{_PROJECT_ACCOUNT}`, `{_KEY_USER}`, `{_OPERATORS}` or `{SHARD_ACCOUNT}`"
 )
 
 
@@ -60,6 +62,11 @@ def project_of_account(account_id: str) -> str | None:
 def is_account_id(text: str) -> bool:
     """True for what can be the id of an account: a user's, a key's, or a project's."""
     return is_user_id(text.removeprefix(_PROJECT_ACCOUNT).removeprefix(_KEY_USER))
+
+
+def shard_account_id(user_id: str, shard: int) -> str:
+    """The id of a document of a user's account; the first has the user's own id."""
+    return f"{SHARD_ACCOUNT}{shard}:{user_id}" if shard else user_id
 
 
 class KeyOfProject(NamedTuple):

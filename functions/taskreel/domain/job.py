@@ -8,6 +8,7 @@ from typing import Any, Self, Unpack
 
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.credits import name_day
+from taskreel.domain.ids import shard_account_id
 from taskreel.domain.job_fields import JobChanges, JobCredits, JobFields
 from taskreel.domain.job_history import MOST_CHANGES, StatusChange
 from taskreel.domain.job_status import (
@@ -128,6 +129,7 @@ class Job(JobFields):
             credits=JobCredits(held=held),
             held_on=name_day(at),
             burned=(),
+            account_shard=0,
             paid_by=None,
             units=units,
             finish_by=finish_by,
@@ -245,6 +247,12 @@ class Job(JobFields):
     def payer_id(self) -> str:
         """The account that holds its credits: its project's, or its user's."""
         return self.paid_by or self.user_id
+
+    @property
+    def own_account_id(self) -> str:
+        """The document of the account that has its slot, and holds what its user pays."""
+        shard = self.account_shard
+        return shard_account_id(self.user_id, shard) if shard else self.limit_owner
 
     @property
     def own_held(self) -> int:

@@ -109,6 +109,8 @@ class JobFields(StoredRecord, kw_only=True):
     #: The shares of the account's grants that the hold took, in the order in which they are
     #: captured; empty where the pool of ordinary grants pays it all.
     burned: tuple[GrantShare, ...] = ()
+    #: The document of its user's account that holds its credits and has its slot; 0 is the first.
+    account_shard: int = 0
     #: The account of the project that pays this round; None where its user does.
     paid_by: str | None = None
     #: True where the hold counts as spent in the stored project, to which a release gives back.
@@ -179,7 +181,7 @@ class JobFields(StoredRecord, kw_only=True):
     #: When an ended job may be removed.
     expire_at: datetime | None = None
     finish_by: datetime | None = None
-    #: The user whose limit it counts against: it holds one of their slots until it ends.
+    #: The account's document whose limit it counts against: it has a slot there until it ends.
     slot_of: str | None = None
     #: The account whose limits it shares, where that is not its user's: that of a project's keys.
     limited_as: str | None = None
@@ -217,6 +219,7 @@ class JobChanges(TypedDict, total=False):
     credits: JobCredits
     held_on: str | None
     burned: tuple[GrantShare, ...]
+    account_shard: int
     paid_by: str | None
     in_project: bool
     in_total: bool

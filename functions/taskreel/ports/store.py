@@ -215,6 +215,9 @@ class Store(Protocol):
         Raises UnreadableDocumentError for a document that its collection cannot decode.
         """
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        """Read several values as they were at one moment, in the order of `ids`. One read each."""
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         """Run `fn`, commit its writes, and return its result.
 

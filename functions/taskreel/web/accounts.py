@@ -7,16 +7,21 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
+from pydantic import Field
 
 from taskreel.app.credits.accounts import AccountSums, list_accounts, sum_accounts
 from taskreel.app.flow.slots import active_limit
+from taskreel.app.jobs.shard_account import set_account_shards
+from taskreel.domain.account_shards import MOST_SHARDS
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.ids import is_account_id
+from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, View, check_query
+from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
-from taskreel.web.route_parameters import AuthenticatedAdmin
+from taskreel.web.route_parameters import AuthenticatedAdmin, json_body
 
 router = APIRouter(prefix="/api/accounts", tags=["accounts"])
 
@@ -25,7 +30,8 @@ class AccountView(View):
     """A user: the tier of the last token, the balance, and the jobs that run and wait now.
 
     `activeJobs` is the limit on jobs that run, null where there are no limits; `isOwn` tells that
-    an administrator has set it for this user.
+    an administrator has set it for this user. `shards` is the number of documents that the
+    account's new jobs are divided among, and `documents` that of all; both are 1 in nearly all.
     """
 
     user_id: str
@@ -39,6 +45,15 @@ class AccountView(View):
     waiting: int
     active_jobs: int | None
     is_own: bool
+    shards: int
+    documents: int
+
+
+class AccountShardsOrder(Value):
+    """`{shards, reason}`."""
+
+    shards: int = Field(ge=1, le=MOST_SHARDS, strict=True)
+    reason: str = Field(default="", max_length=500)
 
 
 class AccountPage(View):
@@ -103,6 +118,33 @@ async def read_sums(request: Request, context: AuthenticatedAdmin) -> Response:
     return JsonResponse(build_sums_view(await sum_accounts(context.services)))
 
 
+@router.put(
+    "/{user_id}/shards",
+    summary="Divide a user's account into shards (admin)",
+    response_model=AccountView,
+    responses=document_problems("forbidden", "conflict"),
+    openapi_extra=document_body(AccountShardsOrder, {"shards": 4, "reason": "500 jobs a second"}),
+)
+async def put_shards_of(
+    request: Request,
+    user_id: str,
+    context: AuthenticatedAdmin,
+    order: Annotated[AccountShardsOrder, json_body(AccountShardsOrder)],
+) -> Response:
+    """For a user whose submissions on many instances contend for their account.
+
+    The account's new jobs are divided among so many documents; its sums, and what it may spend and
+    run, stay as they are. 1 unites them: documents of which running jobs hold credits go on until
+    these end, and the next call merges them. Recorded in the audit log.
+    """
+    check_query(request)
+    services = context.services
+    account = await set_account_shards(
+        services, context.caller, user_id, order.shards, order.reason
+    )
+    return JsonResponse(build_account_view(account, services.rules.limits))
+
+
 def build_account_view(account: Account, limits: FlowLimits | None) -> AccountView:
     """The account as it is sent."""
     return AccountView(
@@ -117,6 +159,8 @@ def build_account_view(account: Account, limits: FlowLimits | None) -> AccountVi
         waiting=max(account.waiting, 0),
         active_jobs=None if limits is None else active_limit(limits, account),
         is_own=account.max_active is not None,
+        shards=max(account.shards, 1),
+        documents=max(account.shard_documents, 1),
     )
 
 

@@ -117,6 +117,7 @@ def build_fastapi() -> FastAPI:
         requests=(
             credits_routes.Grant,
             spend_cap_routes.SpendCapsOrder,
+            accounts.AccountShardsOrder,
             providers.BreakerOrder,
             legacy.AiGeneration,
             legacy.ScriptOrder,

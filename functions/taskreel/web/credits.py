@@ -138,7 +138,7 @@ async def read_balance(request: Request, context: Authenticated) -> Response:
     """Whole credits; granted = available + held + captured + expired."""
     check_query(request)
     services = context.services
-    account = await load_account(services, services.store, context.caller.user_id)
+    account = await load_account(services, context.caller.user_id)
     return JsonResponse(build_balance_view(account, services.clock.now()))
 
 
@@ -193,5 +193,5 @@ async def read_balance_of(request: Request, user_id: str, context: Authenticated
     """Whole credits; a user who has never submitted has the initial grant."""
     check_query(request)
     check_user_id(user_id)
-    account = await load_account(context.services, context.services.store, user_id)
+    account = await load_account(context.services, user_id)
     return JsonResponse(build_balance_view(account, context.services.clock.now()))

@@ -40,6 +40,7 @@ _QUEUE = "image-generation-queue"
 _ACCOUNT = Account(
     user_id="ada", available=96, held=1, captured=3, granted=100, active=1, tier="pro"
 )
+_SHARDED = _ACCOUNT.model_copy(update={"max_active": 200, "shards": 4, "shard_documents": 4})
 _SUMS = AccountSums(
     users=2, available=185, held=3, captured=7, granted=200, expired=5, complete=True
 )
@@ -118,6 +119,7 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "AccountPage": lambda: AccountPage(
         accounts=[build_account_view(_ACCOUNT, None)], next_cursor=None
     ),
+    "AccountView": lambda: build_account_view(_SHARDED, None),
     "AccountSumsView": lambda: build_sums_view(_SUMS),
     "AlertsView": lambda: build_alerts_view(
         AlertReport(

@@ -80,7 +80,7 @@ async def read_own_caps(request: Request, context: Authenticated) -> Response:
     """A job whose cost a cap does not leave is refused with `spend_cap_reached`."""
     check_query(request)
     services = context.services
-    account = await load_account(services, services.store, context.caller.user_id)
+    account = await load_account(services, context.caller.user_id)
     return JsonResponse(build_spend_caps_view(account, services.clock.now()))
 
 
@@ -95,7 +95,7 @@ async def read_caps_of(request: Request, user_id: str, context: AuthenticatedAdm
     check_query(request)
     check_user_id(user_id)
     services = context.services
-    account = await load_account(services, services.store, user_id)
+    account = await load_account(services, user_id)
     return JsonResponse(build_spend_caps_view(account, services.clock.now()))
 
 
@@ -103,7 +103,7 @@ async def read_caps_of(request: Request, user_id: str, context: AuthenticatedAdm
     "/{user_id}/caps",
     summary="Cap a user's spend (admin)",
     response_model=SpendCapsView,
-    responses=document_problems("forbidden"),
+    responses=document_problems("forbidden", "conflict"),
     openapi_extra=document_body(
         SpendCapsOrder, {"daily": 500, "monthly": 5000, "reason": "A trial"}
     ),

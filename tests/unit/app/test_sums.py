@@ -7,6 +7,7 @@ from typing import Any
 
 from taskreel.app.erasure.move_account import _combine_accounts
 from taskreel.app.records.model_performance import list_model_days
+from taskreel.domain.credits import Account
 from taskreel.domain.job_metrics import DailyMetrics
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -40,7 +41,8 @@ def stored_account(available: int, **fields: Any) -> dict[str, Any]:
 def test_a_second_account_of_an_erased_user_is_added_to_the_first() -> None:
     """A token that was still valid opened it after the first was moved."""
     before = stored_account(5, wakeAt=NOON, wakeShard=3)
-    after = _combine_accounts(stored_account(7, wakeAt=LATER, tier="pro"), before, "erased_1")
+    both = _combine_accounts(stored_account(7, wakeAt=LATER, tier="pro"), before, "erased_1")
+    after = Account.model_validate(both)
     assert (after.user_id, after.available, after.captured, after.granted) == (
         "erased_1",
         12,
@@ -51,5 +53,7 @@ def test_a_second_account_of_an_erased_user_is_added_to_the_first() -> None:
 
 
 def test_an_erased_users_account_has_its_sums_alone() -> None:
-    moved = _combine_accounts(stored_account(7, tier="pro"), None, "erased_1")
+    moved = Account.model_validate(
+        _combine_accounts(stored_account(7, tier="pro"), None, "erased_1")
+    )
     assert (moved.user_id, moved.available, moved.captured, moved.tier) == ("erased_1", 7, 1, None)

@@ -51,7 +51,9 @@ ACCOUNT = Account(user_id="ada", available=9, granted=10, captured=1)
 
 
 def books(*documents: Job | LedgerEntry, account: Account | None = ACCOUNT) -> UserBooks:
-    found = UserBooks("ada", account=account)
+    found = UserBooks("ada")
+    if account is not None:
+        found.put_account(account)
     for document in documents:
         if isinstance(document, Job):
             found.put_job(document)
@@ -236,7 +238,7 @@ def test_a_lineage_pays_for_units_of_an_earlier_round_too() -> None:
     )
     second_round = ended(round=2, units=(done(credits=0),), credits=JobCredits())
     paid = books(ended(Status.FAILED), second_round, replay, GRANT, CAPTURE, *settled)
-    paid.account = change_account(available=8, captured=2)
+    paid.put_account(change_account(available=8, captured=2))
     assert list_broken_rules(paid) == []
     unpaid = entry("job_1.1", EntryKind.RELEASE, 0, held=1, job_id="job_1")
     found = books(ended(Status.FAILED), second_round, replay, GRANT, unpaid, *settled)
@@ -286,7 +288,8 @@ def test_a_status_that_a_webhook_wants_has_its_delivery() -> None:
 
 
 def test_a_status_of_long_ago_misses_no_delivery() -> None:
-    found = UserBooks("ada", account=ACCOUNT, events_since=NOW + SECOND)
+    found = UserBooks("ada", events_since=NOW + SECOND)
+    found.put_account(ACCOUNT)
     for document in (GRANT, CAPTURE):
         found.put_entry(document)
     found.put_job(hooked())

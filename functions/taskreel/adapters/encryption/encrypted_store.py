@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
 from msgspec.structs import replace
@@ -49,6 +50,20 @@ class EncryptedStore:
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._call_with_keys(lambda: self.inner.get(self.bind(collection, id_), id_))
+
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        if collection.name not in self._protected:
+            return await self.inner.get_all(collection, ids)
+        documents: Collection[Mapping[str, Any]] = Collection(collection.name, dict, dict)
+        found = await self.inner.get_all(documents, ids)
+
+        async def read(id_: str, data: Mapping[str, Any]) -> V:
+            return self.bind(collection, id_).read(id_, data)
+
+        return [
+            None if data is None else await self._call_with_keys(partial(read, id_, data))
+            for id_, data in zip(ids, found, strict=True)
+        ]
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         await self.keys.open_current()

@@ -223,6 +223,13 @@ class SqliteStore:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return self.read_value(collection, id_, self.find_document((collection.name, id_)))
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        found: list[V | None] = []
+        for id_ in ids:
+            value = await self.get(collection, id_)  # waits for nothing: all are of one moment
+            found.append(value)
+        return found
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         self.file.open()
         transaction = _BufferedTransaction(self)

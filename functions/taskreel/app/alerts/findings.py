@@ -253,7 +253,7 @@ async def _check_accounts(
     for id_ in state.wrong_accounts:
         account = await services.store.get(ACCOUNTS, id_)
         accounts += [account] if account is not None else []
-    wrong = {one.user_id for one in accounts if not _adds_up(one)}
+    wrong = {one.document_id for one in accounts if not _adds_up(one)}
     return up_to, tuple(sorted(wrong)[:_MOST_WRONG])
 
 

@@ -42,6 +42,8 @@ class Rule(StrEnum):
     FAMILY = "family"
     #: The account counts the slots and waiting jobs that there are.
     SLOTS = "slots"
+    #: A sharded account has the documents that it says, and its jobs are in no other.
+    SHARDS = "shards"
     #: No user has more active jobs than their limit.
     LIMIT = "limit"
     #: A status that a webhook wants has its delivery, and a delivery that is pending a wake time.

@@ -16,7 +16,7 @@ from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import StoreConflictError
-from taskreel.domain.ids import project_of_account, random_id
+from taskreel.domain.ids import project_of_account, random_id, shard_account_id
 from taskreel.domain.job import Job
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT, JOBS
@@ -98,7 +98,9 @@ def _count_done(job: Job) -> int:
 async def _release_stale_hold(services: Services, violation: Violation) -> str | None:
     """Release what an account holds for no job: the job is gone, so nothing else settles it."""
     store, user = services.store, violation.user_id
-    before = await store.get(ACCOUNTS, user)
+    shard = _shard_number(violation)
+    account_id = shard_account_id(user, shard)
+    before = await store.get(ACCOUNTS, account_id)
     by_jobs = 0
     # The jobs of a project's account are those of its members that it pays.
     project_id = project_of_account(user)
@@ -114,22 +116,29 @@ async def _release_stale_hold(services: Services, violation: Violation) -> str |
             int(row.data.get("credits", {}).get("held", 0))
             for row in rows
             if row.data.get("paidBy") == (None if project_id is None else user)
+            and (project_id is not None or row.data.get("accountShard", 0) == shard)
         )
     if before is None or before.held <= by_jobs:
         return None  # jobs that hold more than their account: the owner of the credits is unknown
     stale = before.held - by_jobs
 
     async def write(tx: Transaction) -> str | None:
-        account = await tx.get(ACCOUNTS, user)
+        account = await tx.get(ACCOUNTS, account_id)
         # Every hold and settlement changes the account: what was counted is still so.
         if account != before:
             return None
         changes = {"held": account.held - stale, "available": account.available + stale}
-        tx.set(ACCOUNTS, user, account.model_copy(update=changes))
+        tx.set(ACCOUNTS, account_id, account.model_copy(update=changes))
         _record(services, tx, violation)
         return f"{stale} credits that no job holds were released"
 
     return await store.transaction(write)
+
+
+def _shard_number(violation: Violation) -> int:
+    """The number of the account's document that a violation of its books names."""
+    number = violation.subject.removeprefix("account shard ")
+    return int(number) if number.isdecimal() else 0
 
 
 def _job_id(violation: Violation) -> str:

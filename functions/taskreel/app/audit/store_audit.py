@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 from taskreel.app.audit.job_rules import Rule, Violation
 from taskreel.app.audit.repairs import repair
 from taskreel.app.audit.user_books import UserBooks
+from taskreel.app.credits.account_shards import read_shards
 from taskreel.app.flow.slots import active_limit
 from taskreel.app.query_pages import MOST_WAKE_SHARDS, build_due_query, read_pages
 from taskreel.app.services import Services
+from taskreel.domain.account_shards import merge_shards
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.ids import is_shared_by_keys, key_of_user, project_of_account
@@ -96,6 +98,8 @@ async def audit_store(
     """
     report, payers = AuditReport(), PayerLedgers()
     async for account in _read_all(services, Query(collection=ACCOUNTS, limit=_PAGE), report):
+        if account.shard and await services.store.get(ACCOUNTS, account.user_id) is not None:
+            continue  # audited with the first document of its account
         report.users += 1
         found = await _audit_user(services, account.user_id, report, payers)
         if with_repair:
@@ -160,9 +164,11 @@ async def _read_books(
         delivery = await services.store.get(WEBHOOK_DELIVERIES, delivery_id)
         if delivery is not None:
             books.put_delivery(delivery)
-    account = await services.store.get(ACCOUNTS, user_id)
-    books.account = account
-    return [*unreadable.violations, *books.check(active_limit=_find_limit(services, account))]
+    found = await read_shards(services, user_id)
+    shards = [shard for shard in found if shard is not None]
+    books.shards.update((shard.shard, shard) for shard in shards)
+    limit = _find_limit(services, merge_shards(shards) if shards else None)
+    return [*unreadable.violations, *books.check(active_limit=limit)]
 
 
 def _query_of(collection: Collection[V], field: str, value: str) -> Query[V]:

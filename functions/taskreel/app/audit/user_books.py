@@ -6,8 +6,8 @@ changed since the last one: a simulation checks after every step, an audit once.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,6 +37,8 @@ class _JobFacts:
     round: int
     #: The credits that it holds in its user's own account.
     own_held: int
+    #: The number of the account's document that holds them, and has its slot.
+    shard: int
     captured: int
     #: The credits of its finished units; those of an earlier round or job cost nothing here.
     done: int
@@ -72,6 +74,7 @@ def _read_facts(job: Job, user_id: str, events_since: datetime | None) -> _JobFa
         parent_id=job.parent_id,
         round=job.round,
         own_held=job.own_held,
+        shard=job.account_shard,
         captured=job.credits.captured,
         done=sum(unit.credits for unit in job.units if unit.state is UnitState.DONE),
         parent_round=job.parent_round,
@@ -105,7 +108,8 @@ class UserBooks:
     user_id: str
     events_since: datetime | None = None
     expired_before: datetime | None = None
-    account: Account | None = None
+    #: The documents of the account, by their numbers; all but a few accounts have the first alone.
+    shards: dict[int, Account] = field(default_factory=dict)
     _jobs: dict[str, _JobFacts] = field(default_factory=dict)
     _lineages: Lineages = field(default_factory=Lineages)
     _entries: dict[str, LedgerEntry] = field(default_factory=dict)
@@ -116,14 +120,23 @@ class UserBooks:
     _granted: int = 0
     _captured: int = 0
     _expired: int = 0
-    _held: int = 0
-    _active: int = 0
-    _waiting: int = 0
+    #: By the document of the account that has them.
+    _held: Counter[int] = field(default_factory=Counter)
+    _active: Counter[int] = field(default_factory=Counter)
+    _waiting: Counter[int] = field(default_factory=Counter)
     #: Found while documents came, and jobs that have changed since the last check.
     _found: list[Violation] = field(default_factory=list)
     _changed: set[str] = field(default_factory=set)
 
     # ── Documents ────────────────────────────────────────────────────────────────────────────────
+
+    def put_account(self, account: Account) -> None:
+        """Add the account, or one of its documents, or the next state of it."""
+        self.shards[account.shard] = account
+
+    def remove_shard(self, shard: int) -> None:
+        """Remove a document of the account."""
+        self.shards.pop(shard, None)
 
     def put_job(self, job: Job) -> None:
         """Add a job, or the next state of one."""
@@ -186,9 +199,10 @@ class UserBooks:
         self._changed.discard(job_id)
 
     def _add_facts(self, facts: _JobFacts, sign: int) -> None:
-        self._held += sign * facts.own_held
-        self._active += sign * facts.has_slot
-        self._waiting += sign * facts.waits
+        shard = facts.shard
+        self._held[shard] += sign * facts.own_held
+        self._active[shard] += sign * facts.has_slot
+        self._waiting[shard] += sign * facts.waits
 
     # ── Rules ────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,8 +214,9 @@ class UserBooks:
         found, self._found = self._found, []
         changed, self._changed = self._changed, set()
         found += self._check_account()
-        if active_limit is not None and self._active > active_limit:
-            text = f"{self._active} jobs are active, and the limit is {active_limit}"
+        active = self._active.total()
+        if active_limit is not None and active > active_limit:
+            text = f"{active} jobs are active, and the limit is {active_limit}"
             found.append(Violation(Rule.LIMIT, self.user_id, "account", text))
         roots = {self._find_root(job_id) for job_id in changed if job_id in self._jobs}
         for root_id in sorted(roots):
@@ -216,26 +231,53 @@ class UserBooks:
         self._found.append(Violation(rule, self.user_id, subject, text))
 
     def _check_account(self) -> Iterator[Violation]:
-        account, held = self.account, self._held + sum(self._paid_for.values())
-        if account is None:
+        paid_for = sum(self._paid_for.values())
+        if 0 not in self.shards:
+            held = self._held.total() + paid_for
             if held or self._granted:
                 text = f"there is no account, with {self._granted} granted and {held} held"
                 yield Violation(Rule.LEDGER, self.user_id, "account", text)
             return
-        total = account.available + account.held + account.captured + account.expired
-        sums: tuple[tuple[Rule, str, int, int, str], ...] = (
-            (Rule.BALANCE, "granted", account.granted, total, "the sum of its parts"),
-            (Rule.LEDGER, "granted", account.granted, self._granted, "the ledger"),
-            (Rule.LEDGER, "captured", account.captured, self._captured, "the ledger"),
-            (Rule.LEDGER, "expired", account.expired, self._expired, "the ledger"),
-            (Rule.HOLDS, "held", account.held, held, "its jobs"),
-            (Rule.SLOTS, "active", account.active, self._active, "its jobs"),
-            (Rule.SLOTS, "waiting", account.waiting, self._waiting, "its jobs"),
+        shards = [self.shards[number] for number in sorted(self.shards)]
+        granted, captured, expired = (
+            sum(getattr(shard, name) for shard in shards)
+            for name in ("granted", "captured", "expired")
         )
-        for rule, name, stated, counted, source in sums:
+        # Credits move between the documents of an account, so the ledger is that of their sum.
+        sums: list[tuple[str, Rule, str, int, int, str]] = [
+            ("account", Rule.LEDGER, "granted", granted, self._granted, "the ledger"),
+            ("account", Rule.LEDGER, "captured", captured, self._captured, "the ledger"),
+            ("account", Rule.LEDGER, "expired", expired, self._expired, "the ledger"),
+        ]
+        for shard in shards:
+            number = shard.shard
+            subject = f"account shard {number}" if number else "account"
+            total = shard.available + shard.held + shard.captured + shard.expired
+            held = self._held[number] + (0 if number else paid_for)
+            active, waiting = self._active[number], self._waiting[number]
+            sums += [
+                (subject, Rule.BALANCE, "granted", shard.granted, total, "the sum of its parts"),
+                (subject, Rule.HOLDS, "held", shard.held, held, "its jobs"),
+                (subject, Rule.SLOTS, "active", shard.active, active, "its jobs"),
+                (subject, Rule.SLOTS, "waiting", shard.waiting, waiting, "its jobs"),
+            ]
+        for subject, rule, name, stated, counted, source in sums:
             if stated != counted:
                 text = f"{name} is {stated}, and {counted} by {source}"
-                yield Violation(rule, self.user_id, "account", text)
+                yield Violation(rule, self.user_id, subject, text)
+        yield from self._check_documents(shards)
+
+    def _check_documents(self, shards: Sequence[Account]) -> Iterator[Violation]:
+        """An account has the documents that its first one says, and jobs are in no other."""
+        documents = max(shards[0].shard_documents, 1)
+        named = {
+            number for counts in (self._held, self._active, self._waiting) for number in +counts
+        }
+        for number in sorted(named | set(self.shards) | set(range(documents))):
+            if number >= documents or number not in self.shards:
+                there = "is" if number in self.shards else "is missing"
+                text = f"the document {number} {there}, and the account has {documents}"
+                yield Violation(Rule.SHARDS, self.user_id, "account", text)
 
     def _find_root(self, job_id: str) -> str:
         seen = {job_id}

@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import takewhile
 
+from taskreel.app.credits.balances import load_account
 from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
-from taskreel.domain.ids import RESERVED_IDS
+from taskreel.domain.ids import RESERVED_IDS, SHARD_ACCOUNT
 from taskreel.ports import Query, Row
 from taskreel.store_collections import ACCOUNTS
 
@@ -40,9 +41,10 @@ async def list_accounts(
     """Accounts by the users' ids, and the id behind which the next page begins.
 
     `prefix` is the beginning of the ids. Those of projects and their API keys are passed over,
-    unless `prefix` asks for them.
+    unless `prefix` asks for them. A sharded account is one, with the sums of its documents.
     """
-    passed_over = () if prefix.startswith(RESERVED_IDS) else RESERVED_IDS
+    asks_for_others = prefix.startswith(RESERVED_IDS) and not prefix.startswith(SHARD_ACCOUNT)
+    passed_over = (SHARD_ACCOUNT,) if asks_for_others else RESERVED_IDS
     found: list[Row[Account]] = []
     start = after or _find_predecessor(prefix)
     while True:
@@ -58,7 +60,11 @@ async def list_accounts(
         id_ = rows[len(wanted)].id
         start = next(kind for kind in passed_over if id_.startswith(kind)) + _LAST
     found = [row for row in found if row.id.startswith(prefix)]
-    return list(read_values(found[:limit])), found[limit - 1].id if len(found) > limit else None
+    accounts = [
+        await load_account(services, account.user_id) if account.shard_documents else account
+        for account in read_values(found[:limit])
+    ]
+    return accounts, found[limit - 1].id if len(found) > limit else None
 
 
 async def sum_accounts(services: Services) -> AccountSums:
@@ -72,7 +78,7 @@ async def sum_accounts(services: Services) -> AccountSums:
     async for rows in read_pages(services.store, Query(collection=ACCOUNTS, limit=_PAGE)):
         for account in read_values(rows):
             read += 1
-            users += not account.user_id.startswith(RESERVED_IDS)
+            users += not account.document_id.startswith(RESERVED_IDS)
             sums.update({name: getattr(account, name) for name in _NUMBERS})
         if read >= MOST_SUMMED:
             break

@@ -7,18 +7,52 @@ from datetime import datetime
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.ids import is_project_account, key_of_user
-from taskreel.ports import Store, Transaction
+from taskreel.domain.job import Job
+from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, LEDGER
 
 
-async def load_account(services: Services, reader: Store | Transaction, user_id: str) -> Account:
-    """Read a user's account; a user without one has the initial grant. One read."""
-    account = await reader.get(ACCOUNTS, user_id)
+async def load_account(services: Services, user_id: str) -> Account:
+    """Read a user's account; a user without one has the initial grant.
+
+    One read, and of a sharded account one more for each of its documents, which are added up.
+    """
+    account = await services.store.get(ACCOUNTS, user_id)
+    if account is None:
+        return _new_account(services, user_id)
+    if account.shard_documents:
+        from taskreel.app.credits.account_shards import load_shards  # of few accounts: cold start
+        from taskreel.domain.account_shards import merge_shards
+
+        shards = await load_shards(services, user_id, account.shard_documents)
+        return merge_shards(shards) if shards else _new_account(services, user_id)
+    return account
+
+
+async def read_account(services: Services, tx: Transaction, user_id: str) -> Account:
+    """Read a user's account in a transaction, the first document of a sharded one. One read."""
+    account = await tx.get(ACCOUNTS, user_id)
     return account or _new_account(services, user_id)
+
+
+async def open_job_account(services: Services, tx: Transaction, job: Job) -> tuple[Account, Job]:
+    """Read the document of the user's account that has the job's slot; the caller writes it.
+
+    Returns the job, too, with the number of the document, should its own be gone by now: that is
+    removed only while no job holds anything there.
+    """
+    if job.account_shard:
+        shard = await tx.get(ACCOUNTS, job.own_account_id)
+        if shard is not None:
+            return shard, job
+        job = job.with_changes(job.updated_at, account_shard=0)
+    return await read_account(services, tx, job.limit_owner), job
 
 
 async def open_account(services: Services, tx: Transaction, user_id: str, at: datetime) -> Account:
     """Read a user's account in order to change it; the caller writes the changed account.
+
+    Of a sharded account it is the first document.
 
     For a user without one the ledger entry of the initial grant is created in the same transaction,
     so that the ledger always explains the balance; and so are those of grants that have ended.

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from taskreel.app.credits.balances import load_account, open_account, write_expiry
+from taskreel.app.credits.balances import (
+    load_account,
+    open_account,
+    read_account,
+    write_expiry,
+)
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, CreditGrant, EntryKind, LedgerEntry, grant_movement
@@ -53,7 +58,8 @@ async def grant_credits(services: Services, user_id: str, order: GrantOrder) -> 
     """
     check_user_id(user_id)
     entry = build_grant_entry(services, user_id, order)
-    return await services.store.transaction(lambda tx: write_grant(services, tx, entry))
+    account = await services.store.transaction(lambda tx: write_grant(services, tx, entry))
+    return await load_account(services, user_id) if account.shard_documents else account
 
 
 def build_grant_entry(services: Services, account_id: str, order: GrantOrder) -> LedgerEntry:
@@ -99,7 +105,7 @@ async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -
                 "Use a new key for a new grant.",
                 entryId=earlier.entry_id,
             )
-        return await load_account(services, tx, entry.user_id)
+        return await read_account(services, tx, entry.user_id)
     before = await open_account(services, tx, entry.user_id, entry.created_at)
     account = before.apply(grant_movement(entry.amount))
     priority = DEFAULT_PRIORITY if entry.priority is None else entry.priority
@@ -113,6 +119,12 @@ async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -
 def _open_grant(services: Services, account: Account, entry: LedgerEntry, priority: int) -> Account:
     if entry.expires_at is not None and entry.expires_at <= entry.created_at:
         raise InvalidError.at("expiresAt", "must be in the future")
+    if account.shard_documents:
+        raise ConflictError(
+            "The account is sharded: the order and the end of a grant would be those of one "
+            "document, whose jobs alone would use it up. Grant without either, or set its shards "
+            "to 1 first."
+        )
     if len(account.grants) >= MOST_OPEN_GRANTS:
         raise ConflictError(
             f"The account has {MOST_OPEN_GRANTS} open grants with a priority or an end of their "

@@ -8,6 +8,7 @@ from taskreel.app.credits.grants import check_user_id
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
+from taskreel.domain.errors import ConflictError
 from taskreel.domain.ids import random_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT
@@ -26,7 +27,7 @@ async def set_spend_caps(
 
     What is spent already counts. A cap below it stops new holds, and no job that has one. A raised
     cap has its alert again in the same period. Recorded in the audit log. Raises InvalidError for a
-    text that cannot be a user's id.
+    text that cannot be a user's id, and ConflictError for a sharded account.
     """
     check_user_id(user_id)
     now = services.clock.now()
@@ -41,6 +42,12 @@ async def set_spend_caps(
 
     async def write(tx: Transaction) -> Account:
         account = await open_account(services, tx, user_id, now)
+        if account.shard_documents and (daily, monthly) != (None, None):
+            raise ConflictError(
+                "The account is sharded, and no document of it knows what all spend: its credits "
+                "are the limit. Set its shards to 1 first, and again once its last jobs there have "
+                "ended."
+            )
         account = account.model_copy(update={"daily_cap": daily, "monthly_cap": monthly})
         account = account.without_stale_alerts(now)
         tx.set(ACCOUNTS, user_id, account)

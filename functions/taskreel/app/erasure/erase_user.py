@@ -167,7 +167,7 @@ async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Era
     for row in rows:
         if row.id == running_erasure_id(user_id):
             continue
-        if collection.name == ACCOUNTS.name and row.id == user_id:
+        if collection.name == ACCOUNTS.name and user_id in {row.id, row.data.get("userId")}:
             if not await move_account(services, user_id):
                 return await _begin_again(services, user_id)
         elif traces.owns(row):

@@ -11,6 +11,7 @@ from taskreel.app.erasure.progress import load_running
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.erasure import running_erasure_id
+from taskreel.domain.ids import shard_account_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, ERASURES
 
@@ -22,23 +23,37 @@ _GRANTS = ("grantLeft_", "grantHeld_")
 
 
 async def move_account(services: Services, user_id: str) -> bool:
-    """Give the account's sums to the pseudonym, unless a job would still settle on it."""
+    """Give the account's sums to the pseudonym, unless a job would still settle on it.
+
+    A sharded account is moved with all of its documents, to one.
+    """
     raw = uncoded(ACCOUNTS)
-    found = await services.store.get(raw, user_id)
+    first = await services.store.get(raw, user_id)
+    documents = 1 if first is None else int(first.get("shardDocuments", 0)) or 1
+    ids = [shard_account_id(user_id, number) for number in range(documents)]
+    stored = await services.store.get_all(raw, ids)
+    found = dict(zip(ids, stored, strict=True))
     if await has_jobs(services, user_id):
         return False
 
     async def write(tx: Transaction) -> bool:
-        account = await tx.get(raw, user_id)
-        # Each submission writes the account: as it is unchanged, there is no job still.
-        if account is None or account != found:
-            return account is None
+        shards: dict[str, Mapping[str, Any] | None] = {}
+        for id_ in ids:
+            shard = await tx.get(raw, id_)
+            shards[id_] = shard
+        # Each submission writes a document: as they are unchanged, there is no job still.
+        if shards != found or shards[user_id] is None:
+            return shards[user_id] is None
         erasure = await load_running(tx, user_id)
-        before = await tx.get(raw, erasure.pseudonym)
-        moved = _combine_accounts(account, before, erasure.pseudonym)
-        tx.set(ACCOUNTS, erasure.pseudonym, moved)
-        tx.delete(ACCOUNTS, user_id)
-        counted = erasure.count("pseudonymised", {ACCOUNTS.name: 1}, services.clock.now())
+        moved = await tx.get(raw, erasure.pseudonym)
+        for id_, one in shards.items():
+            # Each is written, so that none changes meanwhile.
+            if one is not None:
+                moved = _combine_accounts(one, moved, erasure.pseudonym)
+                tx.delete(ACCOUNTS, id_)
+        tx.set(ACCOUNTS, erasure.pseudonym, Account.model_validate(moved))
+        number = sum(one is not None for one in shards.values())
+        counted = erasure.count("pseudonymised", {ACCOUNTS.name: number}, services.clock.now())
         tx.set(ERASURES, running_erasure_id(user_id), counted)
         return True
 
@@ -47,8 +62,8 @@ async def move_account(services: Services, user_id: str) -> bool:
 
 def _combine_accounts(
     account: Mapping[str, Any], before: Mapping[str, Any] | None, pseudonym: str
-) -> Account:
-    """The pseudonym's account with the sums of both: `before` is that of an earlier round."""
+) -> dict[str, Any]:
+    """The pseudonym's account with the sums of both: `before` is it with what was moved before."""
     moved = {
         name: value for name, value in account.items() if name in _SUMS or name.startswith(_GRANTS)
     }
@@ -62,4 +77,4 @@ def _combine_accounts(
         else:
             moved[name] = value
     moved["userId"] = pseudonym
-    return Account.model_validate(moved)
+    return moved

@@ -47,7 +47,10 @@ _CONTENT = frozenset(
 _WITH_REASON = _RECORDS | {OPERATIONS.name, ERASURES.name}
 #: The beginnings of the actions in the audit log whose subject is a user's id; that of others is a
 #: project, a queue, a provider's model, or an operation.
-_ABOUT_USERS = ("limit of active jobs set", "spend caps set", "result cache of a user purged")
+_ABOUT_USERS = (
+    *("limit of active jobs set", "account shards set", "spend caps set"),
+    "result cache of a user purged",
+)
 #: The actions of the audit log that name a user, before and behind the id.
 _NAMING_ACTIONS = re.compile(
     r"(project (?:created for|member set:|member removed:|owner set:) )(.+?)( as [a-z]+)?"
@@ -84,7 +87,10 @@ class Traces:
         return changes
 
     def replace_in_id(self, collection: str, id_: str) -> str:
-        """A document's id with the pseudonym instead of the person's id."""
+        """A document's id with the pseudonym instead of the person's id.
+
+        Those of an account's further documents begin with more, and are moved with the account.
+        """
         before = _USER_KEYED.get(collection)
         is_theirs = before is not None and id_ == f"{before}{self.user_id}"
         return f"{before}{self.pseudonym}" if is_theirs else id_

@@ -84,6 +84,8 @@ class _Admission(Record):
     job: Job | None = None
     #: The owner has another free slot, and another job that waits for it.
     more: bool = False
+    #: The document of a sharded account that has no free slot; another may have one.
+    full_shard: int | None = None
 
 
 async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
@@ -94,9 +96,15 @@ async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
     admitted: list[Job] = []
     async for waiting in _list_waiting(services, *find_line(user_id), WaitsFor.USER):
         async with reserve_room(services, waiting) as room:
-            found = await services.store.transaction(
-                partial(_admit_to_slot, services, job_id=waiting.job_id, room=room)
-            )
+            admit = partial(_admit_to_slot, services, job_id=waiting.job_id, room=room)
+            found = await services.store.transaction(admit)
+            while found.full_shard is not None:
+                from taskreel.app.credits.account_shards import move_place_to  # cold start
+
+                if not await move_place_to(services, user_id, found.full_shard):
+                    break
+                # Should another job take that place first, there may be a further one.
+                found = await services.store.transaction(admit)
         if found.job is not None and found.job.status is Status.QUEUED:
             admitted.append(found.job)
         if found.outcome is _Outcome.FULL or (
@@ -162,19 +170,21 @@ async def _admit_to_slot(
     limits, now = services.rules.limits, services.clock.now()
     if limits is None or job is None or job.waits_for is not WaitsFor.USER:
         return _Admission(_Outcome.CHANGED)
-    account = await tx.get(ACCOUNTS, job.limit_owner)
+    account = await tx.get(ACCOUNTS, job.own_account_id)
     if account is None:
         return _Admission(_Outcome.FULL)
     limit = active_limit(limits, account)
     if account.active >= limit:
-        return _Admission(_Outcome.FULL)
+        full_shard = account.shard if account.shard_documents else None
+        return _Admission(_Outcome.FULL, full_shard=full_shard)
     account = account.model_copy(update={"waiting": account.waiting - 1})
     account, job = grant_slot(services, account, put_on_queue(services, job), room, now)
-    tx.set(ACCOUNTS, job.limit_owner, account)
+    tx.set(ACCOUNTS, account.document_id, account)
     if job.webhooks:
         job = create_status_event(tx, job)
     tx.set(JOBS, job.job_id, job)
-    return _Admission(_Outcome.ADMITTED, job, account.active < limit and account.waiting > 0)
+    more = account.active < limit and account.waiting > 0
+    return _Admission(_Outcome.ADMITTED, job, more or account.shard_documents > 0)
 
 
 async def _admit_to_queue(
@@ -268,6 +278,10 @@ async def recount_account(services: Services, user_id: str) -> bool:
     before = await store.get(ACCOUNTS, user_id)
     if before is None:
         return False
+    if before.shard_documents:
+        from taskreel.app.flow.shard_counts import recount_shards  # of few accounts: cold start
+
+        return await recount_shards(services, user_id, before.shard_documents)
     slots = Query(
         collection=JOBS, where=(("slotOf", "==", user_id),), order=(("createdAt", "desc"),)
     )

@@ -5,6 +5,7 @@ Cheap at any number of jobs: one capped count, and the recent jobs of a type onc
 
 from __future__ import annotations
 
+from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import active_limit, has_window, list_rooms
 from taskreel.app.job_counts import MOST_COUNTED, find_line
 from taskreel.app.recent_jobs import RecentTimes
@@ -16,7 +17,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.record import Record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Operator, Query
-from taskreel.store_collections import ACCOUNTS, JOBS
+from taskreel.store_collections import JOBS
 
 
 class QueuePosition(Record, kw_only=True):
@@ -75,8 +76,8 @@ async def _wait_for_room(
         rooms = [room for room in needed if room.reason is job.waits_for]
         places = rooms[0].places if rooms else window
         return ahead, _wait_among_ranks(services, job, ahead, places, times)
-    account = await services.store.get(ACCOUNTS, job.limit_owner)
-    places = 1 if account is None else active_limit(limits, account)
+    account = await load_account(services, job.limit_owner)
+    places = active_limit(limits, account)
     wait = estimate_wait(ahead, places, times.in_place)
     if wait is None or not has_window(job.job_type):
         return ahead, wait

@@ -136,7 +136,8 @@ async def _reserve_rooms(services: Services, limits: FlowLimits, job: Job) -> As
 
 def active_limit(limits: FlowLimits, account: Account) -> int:
     """The jobs of the account that may run at a time."""
-    return account.max_active or limits.tier(account.tier).active_jobs
+    own = account.max_active  # of a shard it may be 0
+    return limits.tier(account.tier).active_jobs if own is None else own
 
 
 def place_job(
@@ -154,7 +155,8 @@ def place_job(
     # Jobs that wait go first, also in the moment in which a slot is free.
     if account.active >= limit or account.waiting > 0:
         waits = account.model_copy(update={"waiting": account.waiting + 1})
-        return waits, _wait_for_user(services, limits, job, limit, account.waiting)
+        shown = None if account.shard_documents else limit
+        return waits, _wait_for_user(services, limits, job, shown, account.waiting)
     return grant_slot(services, account, job, room, now)
 
 
@@ -168,11 +170,15 @@ def grant_slot(
     changes: dict[str, object] = {"active": account.active + 1}
     rank = None
     if room.crowded:
-        place = next_pass(account.passes.get(job.job_type), now, account.active, limits.fair_share)
+        step = limits.fair_share
+        if account.shards:
+            # Each of so many clocks goes so many times as fast: together they are one.
+            step *= account.shards
+        place = next_pass(account.passes.get(job.job_type), now, account.active, step)
         rank = compute_rank(place, limits.head_start(job.priority))
         ahead = {name: at for name, at in account.passes.items() if at > now}
-        changes["passes"] = {**ahead, job.job_type: place + limits.fair_share}
-    job = job.with_changes(job.updated_at, slot_of=job.limit_owner, rank=rank)
+        changes["passes"] = {**ahead, job.job_type: place + step}
+    job = job.with_changes(job.updated_at, slot_of=account.document_id, rank=rank)
     if room.full is not None:
         job = wait_for_room(services, job, room.full, now)
     return account.model_copy(update=changes), job
@@ -208,10 +214,15 @@ def count_leaving(job: Job) -> dict[str, int]:
     return found
 
 
-def _wait_for_user(services: Services, limits: FlowLimits, job: Job, limit: int, ahead: int) -> Job:
+def _wait_for_user(
+    services: Services, limits: FlowLimits, job: Job, limit: int | None, ahead: int
+) -> Job:
+    """The job, waiting for its owner's limit; None where a shard knows only its part of it."""
     now = services.clock.now()
     jobs = "1 job" if limit == 1 else f"{limit} jobs"
-    if job.limited_as is None:
+    if limit is None:
+        taken = "You have as many jobs under way as your plan runs at a time."
+    elif job.limited_as is None:
         taken = f"You have {jobs} under way, as many as your plan runs at a time."
     else:
         taken = (
@@ -229,7 +240,7 @@ def _wait_for_user(services: Services, limits: FlowLimits, job: Job, limit: int,
     )
     # Should an admission be lost, the sweep makes up for it. The times are spread, so that it
     # meets a few of many waiting jobs and not all of them.
-    return _wake_after(services, waiting, now, 1 + ahead / limit)
+    return _wake_after(services, waiting, now, 1 + ahead / (limit or 1))
 
 
 def wait_for_room(services: Services, job: Job, full: WaitsFor, now: datetime) -> Job:

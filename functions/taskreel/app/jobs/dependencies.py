@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import load_account
+from taskreel.app.credits.balances import open_job_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
@@ -253,9 +253,9 @@ async def _store_unblocked(services: Services, tx: Transaction, ready: Job, room
     # Others may have registered as waiters since `ready` was read.
     ready = ready.with_changes(ready.updated_at, waiters=job.waiters)
     if services.rules.limits is not None and ready.status is Status.QUEUED:
-        account = await load_account(services, tx, ready.limit_owner)
+        account, ready = await open_job_account(services, tx, ready)
         account, ready = place_job(services, account, ready, room, services.clock.now())
-        tx.set(ACCOUNTS, ready.limit_owner, account)
+        tx.set(ACCOUNTS, account.document_id, account)
     store_job(tx, ready)
     return ready
 

@@ -115,7 +115,9 @@ def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured:
     # in the same commit: a job that ends twice would have to commit twice.
     increments = settle_movement(held, captured).increments()
     leaving = count_leaving(job)
-    payer_id, owner_id = job.payer_id, job.limit_owner
+    payer_id, owner_id = job.payer_id, job.own_account_id
+    if job.account_shard and job.paid_by is None:
+        payer_id = owner_id
     if payer_id == owner_id:
         increments |= leaving
     else:

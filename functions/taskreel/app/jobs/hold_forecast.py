@@ -26,7 +26,7 @@ class HoldForecast:
         payer = of_project or user_id
         account = self._accounts.get(payer)
         if account is None:
-            account = await load_account(services, services.store, payer)
+            account = await load_account(services, payer)
             self._accounts[payer] = account
         now = services.clock.now()
         try:

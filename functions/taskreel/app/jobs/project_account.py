@@ -77,7 +77,7 @@ async def set_payer(
 async def load_project_account(services: Services, caller: Caller, project_id: str) -> Account:
     """The account of a project, for its members and admins. Raises NotFoundError."""
     await find_project(services, caller, project_id)
-    return await load_account(services, services.store, project_account_id(project_id))
+    return await load_account(services, project_account_id(project_id))
 
 
 async def list_project_ledger(

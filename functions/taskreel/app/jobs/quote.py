@@ -36,7 +36,7 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     plan = await plan_request(services, caller, request)
     project = await _load_project(services, caller, submission.project_id)
     payer = None if project is None else project.account_id
-    account = await load_account(services, services.store, payer or caller.user_id)
+    account = await load_account(services, payer or caller.user_id)
     account, _ = expire_grants(account, services.clock.now())
     cost, refusal = request.credits_to_hold(plan), None
     if request.asks_for_cache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import field
 
@@ -20,7 +21,14 @@ from taskreel.app.messages.spend_alerts import (
 )
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
-from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
+from taskreel.domain.errors import (
+    AMBIGUOUS,
+    UNSURE,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    UnfitShardError,
+)
 from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -29,6 +37,9 @@ from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS
+
+if TYPE_CHECKING:  # with shards alone: cold start
+    from taskreel.app.credits.account_shards import ShardChoice
 
 
 async def retry_job(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
@@ -41,9 +52,7 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     require_unambiguous(failed, caller)
     known = await _find_facts(services, failed)
     async with reserve_room(services, failed) as room:
-        job, alerts = await services.store.transaction(
-            lambda tx: _open_next_round(services, tx, job_id, room, caller, known)
-        )
+        job, alerts = await _open_on_any_shard(services, failed, room, caller, known)
     tasks = [task for one in alerts for task in announce_spend_alerts(services, job, one)]
     await enqueue_tasks(services, tasks)
     if job.status is Status.THROTTLED:
@@ -117,13 +126,38 @@ def price_next_round(job: Job, known: RoundFacts) -> int:
     return others + sum(exact.values())
 
 
-async def _open_next_round(
+async def _open_on_any_shard(
+    services: Services, failed: Job, room: Room, caller: Caller, known: RoundFacts
+) -> tuple[Job, list[SpendAlerts]]:
+    """Open the round; in another document of a sharded account where the job's cannot take it."""
+    job_id = failed.job_id
+    try:
+        return await services.store.transaction(
+            lambda tx: _open_next_round(services, tx, job_id, room, caller, known)
+        )
+    except UnfitShardError as unfit:
+        from taskreel.app.credits.account_shards import JobNeeds, run_on_fit_shard  # cold start
+
+        limits = services.rules.limits
+        return await run_on_fit_shard(
+            services,
+            failed,
+            JobNeeds(cost=unfit.cost, place=limits is not None),
+            lambda tx, choice: _open_next_round(
+                services, tx, job_id, room, caller, known, choice=choice
+            ),
+        )
+
+
+async def _open_next_round(  # noqa: PLR0913 - all but the choice are always given
     services: Services,
     tx: Transaction,
     job_id: str,
     room: Room,
     caller: Caller,
     known: RoundFacts,
+    *,
+    choice: ShardChoice | None = None,
 ) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
     if job is None or is_being_removed(job):
@@ -139,6 +173,12 @@ async def _open_next_round(
 
         reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, caller)
     own_cost = reopened.own_held
+    if account.shard_documents:
+        from taskreel.app.credits.account_shards import JobNeeds, open_shard  # cold start
+
+        needs = JobNeeds(cost=own_cost, place=services.rules.limits is not None)
+        account, _ = await open_shard(tx, account, reopened, needs, choice)
+        reopened = reopened.with_changes(now, account_shard=account.shard)
     if own_cost:
         reopened = reopened.with_changes(now, burned=split_hold(account, own_cost))
     after = account.hold(own_cost, now, reopened.burned)
@@ -146,7 +186,7 @@ async def _open_next_round(
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)
-    tx.set(ACCOUNTS, job.limit_owner, account)
+    tx.set(ACCOUNTS, account.document_id, account)
     store_job(tx, reopened)
     return reopened, [alerts] if of_project is None else [alerts, of_project]
 

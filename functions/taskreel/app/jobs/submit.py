@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from taskreel.domain.errors import (
     StoreConflictError,
     TooFewCreditsError,
     TooLargeError,
+    UnfitShardError,
 )
 from taskreel.domain.ids import key_of_user, keyed_job_id, own_endpoint_id, random_job_id
 from taskreel.domain.job import Job
@@ -61,7 +62,8 @@ from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submi
 from taskreel.ports import Capability, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
-if TYPE_CHECKING:  # with caps and cached results alone: cold start
+if TYPE_CHECKING:  # with caps, shards and cached results alone: cold start
+    from taskreel.app.credits.account_shards import JobNeeds, ShardChoice
     from taskreel.app.jobs.earlier_requests import EarlierAnswer
     from taskreel.app.jobs.result_cache import CacheLookup
     from taskreel.app.messages.spend_alerts import SpendAlerts
@@ -141,9 +143,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     job = await _build_job(services, caller, request, payload, plan)
     try:
         async with reserve_room(services, job) as room:
-            new = await services.store.transaction(
-                lambda tx: _store_new_job(services, tx, job, caller, room)
-            )
+            new = await _store_on_any_shard(services, job, caller, room)
     except (StoreConflictError, TooFewCreditsError, SpendCapError, RateExceededError):
         existing = await _find_earlier_job(services, caller, request, job.job_id)
         if existing is None:
@@ -288,8 +288,44 @@ class _StoredJob(Record, kw_only=True):
     alerts: tuple[SpendAlerts, ...]
 
 
+async def _store_on_any_shard(
+    services: Services, job: Job, caller: Caller, room: Room
+) -> _StoredJob:
+    """Store the job; in another document of a sharded account where its own cannot take it."""
+    try:
+        return await services.store.transaction(
+            lambda tx: _store_new_job(services, tx, job, caller, room)
+        )
+    except UnfitShardError as unfit:
+        from taskreel.app.credits.account_shards import run_on_fit_shard  # of few: cold start
+
+        return await run_on_fit_shard(
+            services,
+            job,
+            _list_needs(services, job, unfit.cost),
+            lambda tx, choice: _store_new_job(services, tx, job, caller, room, choice=choice),
+        )
+
+
+def _list_needs(services: Services, job: Job, cost: int) -> JobNeeds:
+    from taskreel.app.credits.account_shards import JobNeeds  # of few accounts: cold start
+
+    limits = services.rules.limits
+    return JobNeeds(
+        cost=cost,
+        place=limits is not None and job.status is Status.QUEUED,
+        writes=None if limits is None else limits.writes,
+    )
+
+
 async def _store_new_job(
-    services: Services, tx: Transaction, job: Job, caller: Caller, room: Room
+    services: Services,
+    tx: Transaction,
+    job: Job,
+    caller: Caller,
+    room: Room,
+    *,
+    choice: ShardChoice | None = None,
 ) -> _StoredJob:
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
@@ -297,16 +333,21 @@ async def _store_new_job(
     lets the job wait for one. Raises RateExceededError, TooFewCreditsError and SpendCapError, with
     nothing written.
     """
-    owner_id = job.limit_owner
-    account = await open_account(services, tx, owner_id, job.created_at)
+    first = account = await open_account(services, tx, job.limit_owner, job.created_at)
     limits, rate = services.rules.limits, None
-    if limits is not None:
+    if limits is not None and not first.shard_documents:
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
         if not rate.allowed:
             raise refuse_request(WRITES, rate)
     await _take_from_original(tx, job)
     job, of_project = await _hold_in_project(services, tx, job, caller)
     own_cost = job.own_held
+    if first.shard_documents:
+        from taskreel.app.credits.account_shards import open_shard
+
+        needs = _list_needs(services, job, own_cost)
+        account, rate = await open_shard(tx, first, job, needs, choice)
+        job = job.with_changes(job.updated_at, account_shard=account.shard)
     if account.grants and own_cost:
         from taskreel.domain.grants import split_hold
 
@@ -322,18 +363,17 @@ async def _store_new_job(
         job = await register_waiter(tx, job)
     elif job.status is Status.QUEUED:
         after, job = place_job(services, after, job, room, job.created_at)
-    tx.set(ACCOUNTS, owner_id, after)
-    subscribed = account.webhooks if job.limited_as is None else await _list_own(tx, job)
-    if subscribed:
-        webhooks = (*job.webhooks, *list_wanted(subscribed, job.project_id))
-        job = job.model_copy(update={"webhooks": webhooks})
-    if job.webhooks:
-        job = create_status_event(tx, job)
+    tx.set(ACCOUNTS, job.own_account_id, after)
+    subscribed = first.webhooks if job.limited_as is None else await _list_own(tx, job)
+    if subscribed or job.webhooks:
+        job = _add_webhooks(tx, job, subscribed)
     # The ids of others are random.
     has_fixed_id = job.request_hash is not None
     tx.create(JOBS, job.job_id, job, is_new=not has_fixed_id)
     may_start = limits is None or after.active < active_limit(limits, after)
+    # Of a shard a slot may have come free in another one meanwhile, for the first that waits.
     may_start = may_start or job.slot_of is not None
+    may_start = may_start or (after.shard_documents > 0 and after.waiting == 1)
     told = tuple(one for one in (alerts, of_project) if one is not None)
     return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=told)
 
@@ -342,6 +382,14 @@ async def _list_own(tx: Transaction, job: Job) -> tuple[WebhookSubscription, ...
     """The webhooks of one key of a project, whose keys have their limits together."""
     own = await tx.get(ACCOUNTS, job.user_id)
     return () if own is None else own.webhooks
+
+
+def _add_webhooks(tx: Transaction, job: Job, subscribed: Sequence[WebhookSubscription]) -> Job:
+    """The job with the webhooks of its user's endpoints, which are told of it."""
+    webhooks = (*job.webhooks, *list_wanted(subscribed, job.project_id))
+    if not webhooks:
+        return job
+    return create_status_event(tx, job.model_copy(update={"webhooks": webhooks}))
 
 
 async def _take_from_original(tx: Transaction, job: Job) -> None:

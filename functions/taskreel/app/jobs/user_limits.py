@@ -34,7 +34,7 @@ async def read_user_limit(services: Services, user_id: str, tier: str | None = N
     Raises InvalidError for a text that cannot be a user's id.
     """
     check_owner_id(user_id)
-    account = await load_account(services, services.store, find_limit_owner(user_id))
+    account = await load_account(services, find_limit_owner(user_id))
     if account.tier is None:
         account = account.model_copy(update={"tier": tier})
     return _describe(services, account)
@@ -46,7 +46,8 @@ async def set_user_limit(
     """Give a user a limit instead of their tier's, or with None the tier's again.
 
     Recorded in the audit log. Waiting jobs for which it makes room start at once; running ones are
-    not stopped. Raises InvalidError for a text that cannot be a user's id.
+    not stopped. Raises InvalidError for a text that cannot be a user's id, and ConflictError for a
+    sharded account, which must have a limit of its own.
     """
     check_owner_id(user_id)
     user_id = find_limit_owner(user_id)
@@ -63,15 +64,22 @@ async def set_user_limit(
 
     async def write(tx: Transaction) -> Account:
         account = await open_account(services, tx, user_id, now)
-        account = account.model_copy(update={"max_active": active_jobs})
-        tx.set(ACCOUNTS, user_id, account)
+        if account.shard_documents:
+            from taskreel.app.jobs.shard_account import limit_shards  # of few accounts: cold start
+
+            await limit_shards(tx, account, active_jobs)
+        else:
+            account = account.model_copy(update={"max_active": active_jobs})
+            tx.set(ACCOUNTS, user_id, account)
         tx.create(AUDIT, entry.entry_id, entry)
         return account
 
     account = await services.store.transaction(write)
+    if account.shard_documents:
+        account = await load_account(services, user_id)
     if services.rules.limits is not None and account.waiting > 0:
         await enqueue_jobs(services, *await admit_jobs_of_user(services, user_id))
-        account = await load_account(services, services.store, user_id)
+        account = await load_account(services, user_id)
     return _describe(services, account)
 
 

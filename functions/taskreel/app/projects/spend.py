@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import load_account, open_account
+from taskreel.app.credits.balances import open_account, read_account
 from taskreel.app.messages.spend_alerts import SpendAlerts, create_project_alerts
 from taskreel.app.projects.rights import load_project, require_editor
 from taskreel.app.services import Services
@@ -47,7 +47,7 @@ async def hold_in_project(
         return job.with_changes(job.updated_at, in_project=False, in_total=False), None
     project, alerts = project.hold(cost, at), None
     if project.has_caps and project.find_alerts(at):
-        owner = await load_account(services, tx, project.owner_id)
+        owner = await read_account(services, tx, project.owner_id)
         project, alerts = create_project_alerts(tx, project, owner, at)
     tx.set(PROJECTS, project.project_id, project)
     return job.with_changes(job.updated_at, in_project=True, in_total=True), alerts

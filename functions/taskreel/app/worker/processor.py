@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from taskreel.app.credits.balances import load_account
+from taskreel.app.credits.balances import open_job_account
 from taskreel.app.flow.slots import FREE_ROOM, place_job
 from taskreel.app.jobs.cancel_operations import cancel_operations, resolve_purchases
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
@@ -217,9 +217,9 @@ async def _take_slot(services: Services, tx: Transaction, job: Job) -> Job:
     """
     if services.rules.limits is None or job.status is not Status.SCHEDULED:
         return job
-    account = await load_account(services, tx, job.limit_owner)
+    account, job = await open_job_account(services, tx, job)
     account, job = place_job(services, account, job, FREE_ROOM, services.clock.now())
-    tx.set(ACCOUNTS, job.limit_owner, account)
+    tx.set(ACCOUNTS, account.document_id, account)
     return job
 
 

@@ -323,7 +323,7 @@ def _wake_waiting_job(
         admitted = put_on_queue(services, job)
         store_job(tx, admitted)
         if job.waits_for is WaitsFor.USER:
-            tx.update(ACCOUNTS, job.limit_owner, {"waiting": Increment(-1)})
+            tx.update(ACCOUNTS, job.own_account_id, {"waiting": Increment(-1)})
         return "rescued", admitted
     throttled = job.status is Status.THROTTLED
     since = job.status_at.get(Status.THROTTLED, now) if throttled else job.task_due_at

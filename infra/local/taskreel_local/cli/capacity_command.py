@@ -10,6 +10,7 @@ import click
 import yaml
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.domain.account_shards import MOST_SHARDS
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.rules_setting import parse_limits
 from taskreel_local.cli.capacity_model import (
@@ -74,6 +75,13 @@ def _parse_quotas(
     type=click.FloatRange(0, 100),
     help="Percent of all jobs that one user submits.",
 )
+@click.option(
+    "--account-shards",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MOST_SHARDS),
+    help="The shards of that user's account (taskreel users shards).",
+)
 @location_option
 @numbers_option
 @click.option(
@@ -93,6 +101,7 @@ def capacity(  # noqa: PLR0913 - one parameter an option
     peak: float,
     mix: dict[str, float],
     busiest_user: float,
+    account_shards: int,
     location: str,
     numbers: tuple[Numbers, Mapping[str, Kind]],
     quotas: Quotas,
@@ -107,7 +116,7 @@ def capacity(  # noqa: PLR0913 - one parameter an option
     if per_second is not None and per_day is not None:
         raise click.UsageError("give --jobs-per-second or --jobs-per-day, not both")
     values, kinds = numbers
-    deployment = load_deployment()
+    deployment = replace(load_deployment(), account_shards=account_shards)
     load = average_load(mix, kinds, values)
     limits = find_limits(load, deployment, quotas, busiest_user / 100)
     click.echo(f"As declared, jobs a second ({format_mix(mix)})\n")

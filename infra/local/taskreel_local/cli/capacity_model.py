@@ -11,6 +11,7 @@ from typing import Any
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.app.messages.job_task import POLL_QUEUE, queue_of_type
 from taskreel.app.query_pages import MOST_WAKE_SHARDS, WAKE_SHARDS
+from taskreel.domain.account_shards import MOST_SHARDS
 from taskreel_local.cli.cost_operations import Kind, Numbers, Operations, count_job
 from taskreel_local.cli.declared_services import ServiceSize
 
@@ -37,7 +38,7 @@ class Quotas:
         "firebase.google.com/docs/firestore/solutions/shard-timestamp",
     )
     user_submissions: float = _declare_number(
-        100, "submissions a second of one account, none refused: tests/gcp/test_busy_account.py"
+        100, "submissions a second of a document of an account: tests/gcp/test_busy_account.py"
     )
     cpu_use: float = _declare_number(
         0.6, "of its CPUs, Cloud Run adds instances: about-instance-autoscaling"
@@ -82,6 +83,8 @@ class Deployment:
     wake_shards: int = WAKE_SHARDS
     #: The shards of the indexes of job types.
     type_shards: int = 1
+    #: The shards of the busiest user's account, which an administrator sets.
+    account_shards: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,14 @@ def find_limits(
         ),
         Limit(
             name=f"submissions of a user with {busiest_user:.0%} of the jobs",
-            jobs_per_second=_divide_capacity(quotas.user_submissions, busiest_user),
-            remedy="several accounts for that user",
+            jobs_per_second=_divide_capacity(
+                quotas.user_submissions * deployment.account_shards, busiest_user
+            ),
+            remedy=(
+                f"taskreel users shards, up to {MOST_SHARDS}: --account-shards shows them"
+                if deployment.account_shards < MOST_SHARDS
+                else "several accounts for that user"
+            ),
         ),
     ]
     return sorted(found, key=lambda limit: limit.jobs_per_second)

@@ -117,6 +117,31 @@ def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
     session.show(found, lambda: click.echo(f"{user_id} may run: {_describe_limit(found)}"))
 
 
+@user_commands.command("shards")
+@_user
+@click.argument("shards", metavar="SHARDS", type=click.IntRange(min=1))
+@reason_option
+@connected
+def set_shards(session: Session, user_id: str, shards: int, reason: str) -> None:
+    """Divide a user's account into so many documents, for one who submits 100 jobs a second.
+
+    The user needs a limit of their own (taskreel users limit), and neither spend caps nor grants
+    with an end of their own. 1 unites the account again.
+    """
+    body = {"shards": shards, "reason": reason}
+    found = session.call("PUT", f"/api/accounts/{quote(user_id, safe='')}/shards", body)
+
+    def show_text() -> None:
+        click.echo(f"{user_id}: new jobs are divided among {found['shards']} shards")
+        if found["documents"] > found["shards"]:
+            click.echo(
+                f"{found['documents'] - found['shards']} more hold credits of jobs that run. "
+                "Repeat this when they have ended."
+            )
+
+    session.show(found, show_text)
+
+
 @user_commands.command("caps")
 @_user
 @click.option("--daily", type=NUMBER_OR_NONE, help="Credits a day (UTC), or none.")

@@ -30,6 +30,9 @@ class StoreInFlight:
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._count(lambda: self.inner.get(collection, id_))
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        return await self._count(lambda: self.inner.get_all(collection, ids))
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         return await self._count(lambda: self.inner.transaction(fn))
 

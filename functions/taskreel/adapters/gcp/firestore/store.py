@@ -79,6 +79,13 @@ class FirestoreStore:
         found = await self._connect().get_documents([key])
         return read_value(collection, found.get(key))
 
+    async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
+        # One call, whose documents are of one moment: each is as it was read until the last one is
+        # (`read_time` of BatchGetDocumentsResponse).
+        keys = [(collection.name, id_) for id_ in ids]
+        found = await self._connect().get_documents(keys)
+        return [read_value(collection, found.get(key)) for key in keys]
+
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         from taskreel.adapters.gcp.firestore.group_member import Ended
 
