@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from taskreel.adapters.gcp.firestore.sharded_indexes import SHARD, is_split
 from taskreel.ports import Index, Query

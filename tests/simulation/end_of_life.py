@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from simulation.file_rules import NO_FILE_OUTLIVES
 from simulation.invariant_watch import ViolationError
