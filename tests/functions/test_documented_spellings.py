@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic.alias_generators import to_camel
 
 from functions import documents_text as documents
 from functions.job_requests import IMAGE, NOOP, VIDEO, expect_problem, read_job, submit_job
@@ -139,7 +138,7 @@ def test_every_table_of_document_2_has_its_place_here() -> None:
     assert tables <= named.keys()
     stored = vars(store_collections).values()
     collections = {one.name for one in stored if isinstance(one, Collection)}
-    fields = {to_camel(name) for name in Job.__annotations__}
+    fields = set(Job.__struct_encode_fields__)
     for place in named.values():
         words = re.findall(r"`(\w+)(?:\.\w+)?`", place)
         assert words[0] in collections | fields, place
