@@ -20,6 +20,7 @@ from taskreel_local.emulators.google_emulators import (
     firestore_emulator,
     storage_emulator,
 )
+from traced_processes import stop_tracing_children
 from warm_programs import warm_gcloud, warm_python
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -28,8 +29,7 @@ _OTHER_KEYS = [name for entry in PROVIDERS.values() for name in entry.other_key_
 for name in [*map(str.upper, Settings.model_fields), *KEY_VARIABLES.values(), *_OTHER_KEYS]:
     os.environ.pop(name, None)
 if os.environ.get("PYTEST_XDIST_WORKER"):
-    # What tests start adds nothing to what coverage counts, and need not be slowed down.
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    stop_tracing_children()
 
 settings.register_profile("dev", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)

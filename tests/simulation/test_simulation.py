@@ -13,6 +13,7 @@ from simulation.planted_bugs import BUGS
 from simulation.simulate import describe_replay, simulate
 from simulation.tape import Tape, TapeRandom, shrink_tape
 from simulation.world import ROOT
+from traced_processes import trace_child
 
 #: Seeds that CI runs, from the first on, each of them so many hours: all kinds of faults happen in
 #: them. The rarest, a run whose lease is lost, is in one of 20 seeds, so three of these have it.
@@ -45,7 +46,12 @@ BRANCHES = (
 def run_simulations(*arguments: str, seconds: float = 1500) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, whose sets have a fixed order."""
     paths = [str(ROOT / name) for name in ("functions", "infra/local", "tests")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
+    environment = {
+        **os.environ,
+        **trace_child(),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONHASHSEED": "0",
+    }
     return subprocess.run(
         [sys.executable, "-m", "simulation.simulate", *arguments],
         cwd=ROOT,
