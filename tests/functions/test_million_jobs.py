@@ -35,6 +35,9 @@ MANY = int(os.environ.get("TASKREEL_TEST_JOBS", "1000000"))
 _READINGS, _USERS = 5, 500
 #: Calls that only read; each is made after the caches of the one before have aged.
 READS = {
+    "status": "/api/jobs/{job}",
+    "list of 20": "/api/jobs?limit=20",
+    "list by status": "/api/jobs?limit=20&status=COMPLETED",
     "position": "/api/queue/{job}/position",
     "health": "/api/jobs/health",
     "statistics of all types": "/api/jobs/stats",

@@ -117,7 +117,7 @@ KEY = '"X-Internal-Api-Key": "an-internal-key-of-this-test"'
     ("function", "request_", "status", "most"),
     [
         # Twelve are msgspec's, of 3 ms together: classes of records compile no methods.
-        ("jobs_api", 'get("/api/jobs/job_of_nobody")', 401, 183),
+        ("jobs_api", 'get("/api/jobs/job_of_nobody")', 401, 185),
         ("jobs_api", 'get("/api/jobs/health")', 200, 174),
         ("jobs_api", 'post("/api/jobs/image-generation", json={})', 401, 213),
         (
@@ -165,9 +165,9 @@ print(json.dumps([
 @pytest.mark.parametrize(
     ("request_", "status", "most_classes", "most_built"),
     [
-        ('get("/api/jobs/health")', 200, 44, 9),
-        ('get("/api/jobs/job_of_nobody")', 401, 55, 1),
-        ('post("/api/jobs/image-generation", json={})', 401, 72, 2),
+        ('get("/api/jobs/health")', 200, 40, 9),
+        ('get("/api/jobs/job_of_nobody")', 401, 51, 1),
+        ('post("/api/jobs/image-generation", json={})', 401, 68, 2),
     ],
 )
 def test_a_cold_start_builds_few_models(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from operator import attrgetter
 from pathlib import Path
+
+import httpx
 
 from taskreel_local.bench.process_tree import (
     BenchmarkError,
@@ -22,6 +24,7 @@ from taskreel_local.bench.process_tree import (
 )
 from taskreel_local.bench.table import format_ratio, format_table, format_values
 from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
+from taskreel_local.stack.dev_tokens import sign_claims
 from taskreel_local.stack.repository_paths import MAIN, ROOT
 
 RUNS = 7
@@ -30,6 +33,7 @@ _BARE = Path(__file__).with_name("bare.py")
 _BARE_PYDANTIC = Path(__file__).with_name("bare_pydantic.py")
 _BARE_GOOGLE = Path(__file__).with_name("bare_google.py")
 _KEY = "0123456789abcdef"
+_JWT_KEY = "0123456789abcdef0123456789abcdef"
 _HEAD = ("", "CPU-ms", "ratio", "ms", "ratio", "MB", "ratio")
 
 
@@ -37,14 +41,21 @@ _HEAD = ("", "CPU-ms", "ratio", "ms", "ratio", "MB", "ratio")
 class FirstRequest:
     """The first request of a function: one that reads from its store."""
 
-    path: str
+    function: str
+    path: str = "/"
     body: bytes | None = None
+    status: int = HTTPStatus.OK
 
 
+_HEALTH, _STATUS = "jobs_api, health", "jobs_api, a status"
 _FIRST: Mapping[str, FirstRequest] = {
-    "jobs_api": FirstRequest("/api/jobs/health"),
-    "task_processor": FirstRequest("/tasks/process", b'{"jobId": "job_of_nobody"}'),
-    "maintenance": FirstRequest("/tasks/sweep", b"{}"),
+    _HEALTH: FirstRequest("jobs_api", "/api/jobs/health"),
+    # Of no job: the store is read, and nothing is found.
+    _STATUS: FirstRequest("jobs_api", f"/api/jobs/job_{'0' * 26}", status=HTTPStatus.NOT_FOUND),
+    "task_processor": FirstRequest(
+        "task_processor", "/tasks/process", b'{"jobId": "job_of_nobody"}'
+    ),
+    "maintenance": FirstRequest("maintenance", "/tasks/sweep", b"{}"),
 }
 
 _ALL_CLIENTS = "Firestore, Cloud Tasks, Storage"
@@ -55,9 +66,11 @@ _BARE_CLIENTS: Mapping[str, str] = {
     _SWEEP: "tasks_v2",
     _FIRESTORE_ONLY: "",
 }
+#: What is measured on the embedded default, which serves all functions.
+_OWN = (_HEALTH, _STATUS)
 #: Our functions to compare with each bare function; the last is the strictest comparison.
 _COMPARED_WITH: Mapping[str, Sequence[str]] = {
-    _ALL_CLIENTS: ("jobs_api", "task_processor"),
+    _ALL_CLIENTS: (_HEALTH, _STATUS, "task_processor"),
     _SWEEP: ("maintenance",),
     _FIRESTORE_ONLY: tuple(_FIRST),
 }
@@ -74,16 +87,16 @@ class ColdStart:
 
 
 def run_cold_start(runs: int = RUNS) -> None:
-    """Measure both functions in turn, after one warm-up of the disk cache, and print a table."""
+    """Measure the functions in turn, after one warm-up of the disk cache, and print a table."""
     for folder in (ROOT / "functions", _BARE.parent):
         compileall.compile_dir(folder, quiet=2)
     with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as text:
         settings = _embedded_settings(Path(text))
         rounds = [
             {
-                "bare function": _measure_start("bare", _BARE, {}),
-                "with pydantic": _measure_start("bare_pydantic", _BARE_PYDANTIC, {}),
-                "jobs_api": _measure_start("jobs_api", MAIN, settings),
+                "bare function": _measure_start(FirstRequest("bare"), _BARE, {}),
+                "with pydantic": _measure_start(FirstRequest("bare_pydantic"), _BARE_PYDANTIC, {}),
+                **{name: _measure_start(_FIRST[name], MAIN, settings) for name in _OWN},
             }
             for _ in range(runs + 1)
         ][1:]
@@ -123,13 +136,13 @@ def _start_each_once(address: str) -> dict[str, ColdStart]:
     }
     bare = {
         label: _measure_start(
-            "bare_google",
+            FirstRequest("bare_google"),
             _BARE_GOOGLE,
             {"FIRESTORE_EMULATOR_HOST": address, "BENCH_CLIENTS": clients},
         )
         for label, clients in _BARE_CLIENTS.items()
     }
-    return {**bare, **{name: _measure_start(name, MAIN, settings) for name in _FIRST}}
+    return {**bare, **{name: _measure_start(one, MAIN, settings) for name, one in _FIRST.items()}}
 
 
 def _embedded_settings(folder: Path) -> Mapping[str, str]:
@@ -138,20 +151,20 @@ def _embedded_settings(folder: Path) -> Mapping[str, str]:
         "BLOBS_URL": f"file:///{folder / 'files'}",
         "SCRATCH_DIR": str(folder / "scratch"),
         "INTERNAL_API_KEY": _KEY,
-        "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+        "JWT_SECRET": _JWT_KEY,
         "FILES_SECRET": "0123456789abcdef0123456789abcdef",
         "PYTHONPATH": str(ROOT / "functions"),
     }
 
 
-def _measure_start(target: str, source: Path, settings: Mapping[str, str]) -> ColdStart:
+def _measure_start(first: FirstRequest, source: Path, settings: Mapping[str, str]) -> ColdStart:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     framework = str(Path(sys.executable).with_name("functions-framework"))
     command = [
         framework,
         "--target",
-        target,
+        first.function,
         "--source",
         str(source),
         "--host",
@@ -165,23 +178,25 @@ def _measure_start(target: str, source: Path, settings: Mapping[str, str]) -> Co
     ):
         began = time.perf_counter()
         tree.start(command, environ=clean_environ(**settings))
-        for _ in wait_for(_SECONDS, f"starting {target}", tree):
-            if _responds_ok(url, _FIRST.get(target, FirstRequest("/"))):
+        for _ in wait_for(_SECONDS, f"starting {first.function}", tree):
+            if _has_answered(url, first):
                 break
         start_ms = (time.perf_counter() - began) * 1000
         return ColdStart(tree.live_cpu_ms(), start_ms, tree.memory_mb())
 
 
-def _responds_ok(url: str, first: FirstRequest) -> bool:
-    headers = {"X-Internal-Api-Key": _KEY, "Content-Type": "application/json"}
-    request = urllib.request.Request(  # noqa: S310 - our own http URL
-        url + first.path, first.body, headers
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own URL
-            return bool(response.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+def _has_answered(url: str, first: FirstRequest) -> bool:
+    claims = {"sub": "bench", "exp": int(time.time()) + 600}
+    headers = {
+        "X-Internal-Api-Key": _KEY,
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {sign_claims(claims, _JWT_KEY)}",
+    }
+    with contextlib.suppress(httpx.TransportError):
+        method = "GET" if first.body is None else "POST"
+        answer = httpx.request(method, url + first.path, content=first.body, headers=headers)
+        return answer.status_code == first.status
+    return False
 
 
 def _table_row(name: str, starts: list[ColdStart], bare: list[ColdStart]) -> list[str]:

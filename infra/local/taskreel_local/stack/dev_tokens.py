@@ -36,10 +36,10 @@ def make_token(  # noqa: PLR0913 - a parameter a claim
         claims["projects"] = list(projects)
     if project_roles:
         claims["projectRoles"] = dict(project_roles)
-    return _sign({**claims, **required}, data.load_secrets().jwt)
+    return sign_claims({**claims, **required}, data.load_secrets().jwt)
 
 
-def _sign(claims: Mapping[str, object], secret: str) -> str:
+def sign_claims(claims: Mapping[str, object], secret: str) -> str:
     """A JWT signed by HS256.
 
     PyJWT would import cryptography, which takes as long as most commands take altogether.
