@@ -20,8 +20,6 @@ from zlib import crc32
 from taskreel.domain.credits import Account, Movement
 from taskreel.domain.rate_limit import Rate
 
-#: More documents would make each answer with a balance, and each search for credits, cost more.
-MOST_SHARDS = 16
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 

@@ -17,6 +17,8 @@ _KEY_USER = "key:"
 _OPERATORS = "operators:"
 #: The beginning of the ids of the further documents of a sharded account.
 SHARD_ACCOUNT = "shard:"
+#: More documents would make each answer with a balance, and each search for credits, cost more.
+MOST_SHARDS = 16
 #: No id of a person begins with one of these.
 RESERVED_IDS = (_PROJECT_ACCOUNT, _KEY_USER, _OPERATORS, SHARD_ACCOUNT)
 #: The rule of `is_user_id` in words.

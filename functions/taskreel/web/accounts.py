@@ -11,12 +11,10 @@ from pydantic import Field
 
 from taskreel.app.credits.accounts import AccountSums, list_accounts, sum_accounts
 from taskreel.app.flow.slots import active_limit
-from taskreel.app.jobs.shard_account import set_account_shards
-from taskreel.domain.account_shards import MOST_SHARDS
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.flow_limits import FlowLimits
-from taskreel.domain.ids import is_account_id
+from taskreel.domain.ids import MOST_SHARDS, is_account_id
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.openapi import document_body
@@ -138,6 +136,8 @@ async def put_shards_of(
     these end, and the next call merges them. Recorded in the audit log.
     """
     check_query(request)
+    from taskreel.app.jobs.shard_account import set_account_shards  # of few requests: cold start
+
     services = context.services
     account = await set_account_shards(
         services, context.caller, user_id, order.shards, order.reason

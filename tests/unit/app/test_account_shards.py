@@ -31,9 +31,10 @@ from taskreel.app.credits.grants import GrantOrder, grant_credits
 from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.shard_account import limit_shards, set_account_shards
 from taskreel.app.services import Rules, Services
-from taskreel.domain.account_shards import MOST_SHARDS, merge_shards
+from taskreel.domain.account_shards import merge_shards
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import TooFewCreditsError, UnfitShardError
+from taskreel.domain.ids import MOST_SHARDS
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import JobCredits, WaitsFor
 from taskreel.domain.job_status import Status

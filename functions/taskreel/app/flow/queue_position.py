@@ -5,7 +5,6 @@ Cheap at any number of jobs: one capped count, and the recent jobs of a type onc
 
 from __future__ import annotations
 
-from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import active_limit, has_window, list_rooms
 from taskreel.app.job_counts import MOST_COUNTED, find_line
 from taskreel.app.recent_jobs import RecentTimes
@@ -76,6 +75,8 @@ async def _wait_for_room(
         rooms = [room for room in needed if room.reason is job.waits_for]
         places = rooms[0].places if rooms else window
         return ahead, _wait_among_ranks(services, job, ahead, places, times)
+    from taskreel.app.credits.balances import load_account  # of few jobs: cold start
+
     account = await load_account(services, job.limit_owner)
     places = active_limit(limits, account)
     wait = estimate_wait(ahead, places, times.in_place)

@@ -10,8 +10,8 @@ import click
 import yaml
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
-from taskreel.domain.account_shards import MOST_SHARDS
 from taskreel.domain.flow_limits import FlowLimits
+from taskreel.domain.ids import MOST_SHARDS
 from taskreel.rules_setting import parse_limits
 from taskreel_local.cli.capacity_model import (
     Deployment,

@@ -11,7 +11,7 @@ from typing import Any
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.app.messages.job_task import POLL_QUEUE, queue_of_type
 from taskreel.app.query_pages import MOST_WAKE_SHARDS, WAKE_SHARDS
-from taskreel.domain.account_shards import MOST_SHARDS
+from taskreel.domain.ids import MOST_SHARDS
 from taskreel_local.cli.cost_operations import Kind, Numbers, Operations, count_job
 from taskreel_local.cli.declared_services import ServiceSize
 
