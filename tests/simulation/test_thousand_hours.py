@@ -10,13 +10,13 @@ import re
 
 from simulation.test_simulation import run_simulations
 
-FIRST_SEED, SEEDS, HOURS = 2, 9, 100
+FIRST_SEED, HOURS, TOTAL_HOURS = 2, 100, 1000
 
 
 def test_a_thousand_simulated_hours_break_no_invariant() -> None:
-    seeds = ("--seed", str(FIRST_SEED), "--seeds", str(SEEDS))
+    seeds = ("--seed", str(FIRST_SEED), "--total-hours", str(TOTAL_HOURS))
     done = run_simulations(*seeds, "--hours", str(HOURS))
     assert done.returncode == 0, done.stdout + done.stderr
     simulated = re.search(r"seeds, ([\d,]+) simulated hours", done.stdout)
     assert simulated is not None
-    assert int(simulated[1].replace(",", "")) >= 1000
+    assert int(simulated[1].replace(",", "")) >= TOTAL_HOURS
