@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from simulation.world import QUEUES, ROOT, World, running
 from taskreel.app.flow.slots import has_window
@@ -200,7 +200,7 @@ async def test_without_limits_jobs_that_waited_go_on_their_queue(limited: World)
     ada = limited.as_user("ada")
     _, second = [(await submit(ada))["jobId"] for _ in range(2)]
     rules = limited.services.rules
-    object.__setattr__(limited.services, "rules", replace(rules, limits=None))
+    force_setattr(limited.services, "rules", replace(rules, limits=None))
     limited.cut_off = True
     await limited.advance(400)
     await limited.sweep()

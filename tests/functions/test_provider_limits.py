@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import force_setattr
 
 from simulation.world import ROOT, World, running
 from taskreel.app.flow.slots import PROJECT_LIMIT, PROVIDER_LIMIT
@@ -146,9 +147,7 @@ async def test_a_limit_that_was_removed_holds_no_job(limited: World) -> None:
     jobs = await submit(ada, 3)
     limits = limited.services.rules.limits
     assert limits is not None
-    object.__setattr__(
-        limited.services.rules, "limits", limits.model_copy(update={"providers": {}})
-    )
+    force_setattr(limited.services.rules, "limits", limits.model_copy(update={"providers": {}}))
     limited.cut_off = True
     await limited.advance(600)
     await limited.sweep()
