@@ -326,3 +326,15 @@ async def test_webhooks_and_schedules_of_a_sharded_account_work_as_before(limite
     assert {job.status for job in jobs} == {Status.COMPLETED}
     assert all(job.webhooks for job in jobs)
     assert (await audit(limited)).violations == []
+
+
+async def test_uniting_the_account_of_a_new_user_leaves_them_their_first_credits(
+    world: World,
+) -> None:
+    await resize(world, 1)
+    ada = world.as_user("ada")
+    await submit(ada)
+    await world.settle()
+    balance = (await ada.get("/api/credits")).json()
+    assert (balance["granted"], balance["captured"]) == (100, 1)
+    assert (await audit(world)).violations == []

@@ -49,6 +49,9 @@ async def set_account_shards(
                 tx.set(ACCOUNTS, shard.document_id, shard)
             for id_ in lost:
                 tx.delete(ACCOUNTS, id_)
+        else:
+            # Opening it has perhaps written ledger entries: of first credits, or of ended grants.
+            tx.set(ACCOUNTS, first.document_id, first)
         tx.create(AUDIT, entry.entry_id, entry)
 
     await services.store.transaction(write)
