@@ -292,16 +292,12 @@ async def test_a_document_that_is_lost_is_found(world: World) -> None:
 
 
 async def test_an_erasure_moves_all_documents_to_one(world: World) -> None:
-    ada, admin = world.as_user("ada"), world.as_user("root", role="admin")
+    ada = world.as_user("ada")
     await divide(world, 4)
     for _ in range(5):
         await submit(ada)
     await world.settle()
-    report: dict[str, Any] = {"phase": "begins"}
-    while report["phase"] != "done":
-        answer = await admin.post("/api/accounts/ada/erasure", json={"reason": "asked"})
-        assert answer.is_success, answer.text
-        report = answer.json()
+    report = await erase(world)
     assert report["proof"]["found"] == {}
     accounts = [row.value for row in await world.services.store.query(Query(collection=ACCOUNTS))]
     (moved,) = [one for one in accounts if one.user_id == report["pseudonym"]]
@@ -309,6 +305,37 @@ async def test_an_erasure_moves_all_documents_to_one(world: World) -> None:
     assert moved.shard_documents == 0
     assert not [one for one in accounts if one.user_id == "ada"]
     assert (await audit(world)).violations == []
+
+
+async def test_an_erasure_moves_all_documents_of_an_account_that_is_divided_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await divide(world, 1)
+    store = world.services.store
+    read_all = store.get_all
+
+    async def divide_first(collection: Any, ids: Any) -> Any:
+        monkeypatch.setattr(store, "get_all", read_all)
+        await resize(world, 4)
+        return await read_all(collection, ids)
+
+    monkeypatch.setattr(store, "get_all", divide_first)
+    report = await erase(world)
+    assert report["proof"]["found"] == {}
+    rows = await world.services.store.query(Query(collection=ACCOUNTS))
+    assert [(row.id, row.value.granted) for row in rows] == [(report["pseudonym"], 100)]
+
+
+async def erase(world: World) -> dict[str, Any]:
+    admin = world.as_user("root", role="admin")
+    report: dict[str, Any] = {"phase": "begins"}
+    for _ in range(20):
+        answer = await admin.post("/api/accounts/ada/erasure", json={"reason": "asked"})
+        assert answer.is_success, answer.text
+        report = answer.json()
+        if report["phase"] == "done":
+            break
+    return report
 
 
 async def test_webhooks_and_schedules_of_a_sharded_account_work_as_before(limited: World) -> None:

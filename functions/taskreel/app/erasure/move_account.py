@@ -29,10 +29,12 @@ async def move_account(services: Services, user_id: str) -> bool:
     """
     raw = uncoded(ACCOUNTS)
     first = await services.store.get(raw, user_id)
-    documents = 1 if first is None else int(first.get("shardDocuments", 0)) or 1
+    documents = _count_documents(first)
     ids = [shard_account_id(user_id, number) for number in range(documents)]
     stored = await services.store.get_all(raw, ids)
     found = dict(zip(ids, stored, strict=True))
+    if _count_documents(found[user_id]) != documents:
+        return False  # it was divided meanwhile: moved without the new ones, it would leave credits
     if await has_jobs(services, user_id):
         return False
 
@@ -58,6 +60,10 @@ async def move_account(services: Services, user_id: str) -> bool:
         return True
 
     return await services.store.transaction(write)
+
+
+def _count_documents(first: Mapping[str, Any] | None) -> int:
+    return 1 if first is None else int(first.get("shardDocuments", 0)) or 1
 
 
 def _combine_accounts(
