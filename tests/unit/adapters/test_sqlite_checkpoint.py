@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -164,6 +165,42 @@ async def test_a_checkpoint_that_fails_is_logged_and_the_next_one_is_made(
             moved.clear()
             await put_megabyte(store, id_)
             assert await asyncio.to_thread(moved.wait, 30)
+    assert list_moved(path) == {"a", "b"}
+    assert [record.action for record in caplog.records] == ["checkpoint_failed"]  # type: ignore[attr-defined]
+    await store.close()
+
+
+async def test_a_thread_that_cannot_open_the_file_opens_it_for_the_next_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process has no free descriptor for a moment: the thread must live on."""
+    tried, calls = threading.Event(), []
+
+    def connect(path: Path, **options: Any) -> sqlite3.Connection:
+        calls.append(path)
+        if len(calls) == 1:
+            tried.set()
+            raise sqlite3.OperationalError("unable to open database file")
+        opened: sqlite3.Connection = sqlite3.connect(path, **options)
+        return opened
+
+    def move(connection: sqlite3.Connection) -> bool:
+        try:
+            return move_commits(connection)
+        finally:
+            tried.set()
+
+    # The store itself has a connection of its own.
+    other = SimpleNamespace(connect=connect, Error=sqlite3.Error)
+    monkeypatch.setattr(sqlite_checkpoint, "sqlite3", other)
+    monkeypatch.setattr(sqlite_checkpoint, "_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_checkpoint, "move_commits", move)
+    store = SqliteStore(path := tmp_path / "a.db")
+    with caplog.at_level(logging.WARNING):
+        for id_ in "ab":
+            tried.clear()
+            await put_megabyte(store, id_)
+            assert await asyncio.to_thread(tried.wait, 30)
     assert list_moved(path) == {"a", "b"}
     assert [record.action for record in caplog.records] == ["checkpoint_failed"]  # type: ignore[attr-defined]
     await store.close()

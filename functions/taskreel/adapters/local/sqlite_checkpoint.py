@@ -51,20 +51,21 @@ class Checkpoints:
             self._thread.join()
 
     def _run(self) -> None:
-        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-            while True:
-                self._has_commits.wait()
-                if self._is_closed.wait(_SECONDS):
-                    return
-                self._has_commits.clear()
-                try:
+        while True:
+            self._has_commits.wait()
+            if self._is_closed.wait(_SECONDS):
+                return
+            self._has_commits.clear()
+            try:
+                # Opened for each: a process without a free descriptor has one the next time.
+                with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
                     move_commits(connection)
-                except sqlite3.Error as error:
-                    # The log has everything: the next checkpoint moves it, or a commit does.
-                    log.warning(
-                        "a checkpoint of the store failed; the next one moves what it left",
-                        extra={"action": "checkpoint_failed", "error": str(error)},
-                    )
+            except sqlite3.Error as error:
+                # The log has everything: the next checkpoint moves it, or a commit does.
+                log.warning(
+                    "a checkpoint of the store failed; the next one moves what it left",
+                    extra={"action": "checkpoint_failed", "error": str(error)},
+                )
 
 
 def move_commits(connection: sqlite3.Connection) -> bool:
