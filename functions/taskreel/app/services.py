@@ -59,6 +59,16 @@ class Retention(Record):
         """The time for which jobs of a type are stored that are no steps."""
         return self.by_type.get(job_type, self.longest)
 
+    def find_end(self, job: Job, ended_at: datetime) -> datetime:
+        """When a job that ends at `ended_at` may be removed.
+
+        A step not before the deadline of its pipeline, which needs it until then.
+        """
+        end = ended_at + self.of(job)
+        if job.parent_id is None or job.finish_by is None:
+            return end
+        return max(end, min(job.finish_by, ended_at + self.longest))
+
     @property
     def shortest(self) -> timedelta:
         """The time after which a job may be gone, whatever its type."""
@@ -69,7 +79,7 @@ class Retention(Record):
 
         A bucket has one age at which files are removed.
         """
-        early = self.longest - self.of(job)
+        early = now + self.longest - self.find_end(job, now)
         return now - early if early else None
 
 

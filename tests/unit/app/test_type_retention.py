@@ -124,6 +124,35 @@ async def test_nothing_of_a_pipeline_s_steps_is_stored_longer_than_the_pipeline(
     assert [path async for path in world.services.blobs.list_paths("artifacts/")] == []
 
 
+async def test_a_step_is_stored_as_long_as_its_pipeline_may_run(short_films: World) -> None:
+    """Else a long pipeline would lose steps that it still needs, and that are to be paid."""
+    world = short_films
+    picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
+    slow = {"prompt": "a kite", "options": {"studio": {"mode": "sleep", "seconds": 60}}}
+    steps = {
+        "first": picture,
+        "inner": {"type": "pipeline", "payload": {"steps": {"only": picture}}},
+        "last": {"type": "image-generation", "payload": slow},
+    }
+    body = {"steps": steps, "deadlineSeconds": 20 * 86_400}
+    job = await submit_job(world.as_user("ada"), body, "/api/jobs/pipeline")
+    for _ in range(4):
+        await world.advance(10)
+    pipeline = await world.job(job["jobId"])
+    rows = await world.services.store.query(Query(collection=JOBS))
+    done = [row.value for row in rows if row.value.status == "COMPLETED"]
+    assert pipeline.status == "PROCESSING"
+    assert [one.expire_at for one in done] == [pipeline.finish_by] * 3
+    for _ in range(8):
+        await world.advance(10)
+    assert (await world.job(job["jobId"])).status == "COMPLETED"
+    assert await read_days(world) == {
+        "pipeline": {7},
+        "pipeline of a pipeline": {7},
+        "image-generation of a pipeline": {7},
+    }
+
+
 async def test_steps_that_a_replay_has_taken_over_go_with_it(short_films: World) -> None:
     """A pipeline may take two days, and they were stored for as long beyond its end."""
     world = short_films

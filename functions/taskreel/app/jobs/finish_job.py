@@ -84,7 +84,7 @@ def finish_job(
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
         # Few deployments have types with a time of their own.
-        "expire_at": at + (retention.of(job) if retention.by_type else retention.longest),
+        "expire_at": retention.find_end(job, at) if retention.by_type else at + retention.longest,
     }
     merged: JobChanges = {**ending, **changes}
     ended = job.enter_status(status, at, by=by, **merged)

@@ -49,11 +49,10 @@ async def act_on_job_end(services: Services, job: Job) -> Job:
 
 
 async def _end_retention_early(services: Services, job: Job) -> None:
-    adopts = any(run.adopted for run in job.steps.values())
-    if adopts and services.rules.retention.of(job) < services.rules.retention.longest:
-        from taskreel.app.jobs.retained_work import end_retention_of_adopted  # of few jobs
+    if job.steps and services.rules.retention.of(job) < services.rules.retention.longest:
+        from taskreel.app.jobs.retained_work import end_retention_of_steps  # of few jobs
 
-        await end_retention_of_adopted(services, job)
+        await end_retention_of_steps(services, job)
 
 
 async def handle_crash(

@@ -63,20 +63,22 @@ async def retain_adopted_jobs(services: Services, pipeline: Job, adopted: Sequen
     await _renew_files(services, pipeline, paths)
 
 
-async def end_retention_of_adopted(services: Services, pipeline: Job) -> None:
-    """Let the child jobs that a pipeline had adopted live no longer than it does, now it has ended.
+async def end_retention_of_steps(services: Services, pipeline: Job) -> None:
+    """Let the child jobs of a pipeline live no longer than it does, now it has ended.
 
-    Its end was not known when it adopted them. One that another pipeline has adopted since, which
-    may end later, lives on.
+    Its end was not known when it adopted some, nor when others ended, which live until its deadline
+    at least. One that another pipeline has adopted since, which may end later, lives on.
     """
     expire_at, end = pipeline.expire_at, pipeline.updated_at
     if expire_at is None:
         return
+    # Of few: a deadline is nearly always before the end of the retention.
+    is_late = pipeline.finish_by is not None and pipeline.finish_by > expire_at
     found: list[Job] = []
     for name, run in pipeline.steps.items():
-        if run.adopted:
+        if run.adopted or is_late:
             jobs = await find_jobs_of_step(services, pipeline, name)
-            found += [job for job in jobs if not is_of_this_round(job, pipeline)]
+            found += [job for job in jobs if is_late or not is_of_this_round(job, pipeline)]
     latest = _find_latest_expiry(services, pipeline, end)
     jobs = await _add_jobs_below(services, found)
     ids = [job.job_id for job in jobs if job.expire_at and expire_at < job.expire_at <= latest]
