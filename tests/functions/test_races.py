@@ -30,7 +30,8 @@ ADA = Caller(user_id="ada")
 async def test_a_job_that_is_removed_meanwhile_cannot_be_cancelled_or_retried(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = await world.job((await submit_job(ada))["jobId"])
+    found = await world.job((await submit_job(ada))["jobId"])
+    stored = found.model_copy(update={"job_id": "job_removed"})
 
     async def find(*_: Any, **__: Any) -> Job:
         return stored

@@ -31,7 +31,7 @@ async def test_the_javascript_clients_run_models_follow_and_cancel(
     assert fal["invalid"] == {
         "status": 422,
         "name": "ValidationError",
-        "fields": [["body", "options", "width"]],
+        "fields": [["body", "image_size", "width"]],
     }
     assert fal["failed"]["status"] == 422
     assert "fails permanently" in fal["failed"]["detail"]
