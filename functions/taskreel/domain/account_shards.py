@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 from zlib import crc32
 
 from taskreel.domain.credits import Account, Movement
@@ -94,13 +95,18 @@ def divide_limit(shards: Sequence[Account], limit: int) -> list[Account]:
     """Divide a limit on active jobs: to each shard what it runs now, and equal parts of the rest.
 
     Documents above the account's number of shards get no part of the rest. Where more jobs run
-    than the limit allows, the first shards get what they run, as far as it goes.
+    than the limit allows, each shard gets a part of it in proportion to what it runs: so none
+    starts another job until it has ended its part of those that are too many.
     """
-    parts = []
-    left = limit
-    for shard in shards:
-        parts.append(min(max(shard.active, 0), left))
-        left -= parts[-1]
+    active = [max(shard.active, 0) for shard in shards]
+    running = sum(active)
+    if running <= limit:
+        parts = active
+    else:
+        # The limit up to each shard, less that before it: the parts add up to it.
+        ends = [total * limit // running for total in accumulate(active)]
+        parts = [end - begin for begin, end in pairwise([0, *ends])]
+    left = limit - sum(parts)
     takers = max(shards[0].shards, 1)
     for number in range(takers):
         parts[number] += left // takers + (number < left % takers)

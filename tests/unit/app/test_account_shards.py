@@ -31,7 +31,7 @@ from taskreel.app.credits.grants import GrantOrder, grant_credits
 from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.shard_account import limit_shards, set_account_shards
 from taskreel.app.services import Rules, Services
-from taskreel.domain.account_shards import merge_shards
+from taskreel.domain.account_shards import divide_limit, merge_shards
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import TooFewCreditsError, UnfitShardError
 from taskreel.domain.ids import MOST_SHARDS
@@ -309,6 +309,26 @@ def test_jobs_that_cost_all_credits_are_all_taken_and_the_next_is_refused_with_t
     machine.the_sums_are_those_of_one_account()
     machine.each_document_is_a_whole_account()
     machine.teardown()
+
+
+@given(active=st.lists(st.integers(0, 9), min_size=1, max_size=5), limit=st.integers(1, 30))
+def test_each_shard_ends_its_part_of_the_jobs_that_a_lowered_limit_has_too_many(
+    active: list[int], limit: int
+) -> None:
+    number = len(active)
+    shards = [
+        Account(user_id="ada", shard=place, shards=number, active=one)
+        for place, one in enumerate(active)
+    ]
+    parts = [shard.max_active or 0 for shard in divide_limit(shards, limit)]
+    assert sum(parts) == limit
+    too_many = max(sum(active) - limit, 0)
+    for part, one in zip(parts, active, strict=True):
+        # In proportion, to the next whole job.
+        assert one - part < one * too_many / max(sum(active), 1) + 1
+        assert part - one <= (limit if not too_many else 0)
+        if too_many:
+            assert one - part > one * too_many / sum(active) - 1
 
 
 async def test_all_shards_are_read_again_when_there_are_more_than_was_thought() -> None:
