@@ -99,8 +99,12 @@ class WorkDirPool:
         """End the use of a folder: an empty one is reused, any other is deleted with its files.
 
         A thread does it, and makes the folder of a later run in its place: on a disk that is busy
-        each of these calls may take as long as a hundred requests.
+        each of these calls may take as long as a hundred requests. It goes on if the caller is
+        cancelled: files that nothing deletes would take room that is counted as free.
         """
+        await asyncio.shield(self._release(folder))
+
+    async def _release(self, folder: Path) -> None:
         is_reusable = False
         try:
             is_reusable = await asyncio.to_thread(self._renew_folder, folder)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,39 @@ async def test_later_runs_find_the_folder_of_a_full_one_made_in_a_thread(
         assert list(folder.glob("*")) == []
         loop_calls.remove("scandir")  # the line above
     assert loop_calls == []
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+async def test_a_folder_whose_run_is_cancelled_during_its_release_is_released_all_the_same(
+    tmp_path: Path, *, is_empty: bool
+) -> None:
+    """All threads are busy then: the call that waits for one must not be dropped."""
+    loop, may_go_on = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    loop.run_in_executor(None, may_go_on.wait)
+    work_dirs = WorkDirPool(tmp_path, max_bytes=1000)
+    folder = work_dirs.acquire("job_1")
+    assert work_dirs.reserve(folder, 600)
+    if not is_empty:
+        (folder / "half.mp4").write_bytes(b"." * 600)
+
+    later = work_dirs.acquire("job_2")
+
+    release = asyncio.create_task(work_dirs.release(folder))
+    await asyncio.sleep(0)
+    release.cancel()
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await release
+        assert not work_dirs.reserve(later, 600), "the files are there still"
+    finally:
+        may_go_on.set()
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+    assert work_dirs.reserve(later, 600)
+    await work_dirs.release(later)
+    work_dirs.close()
+    assert not folder.exists()
+    assert not later.exists()
 
 
 async def test_a_folder_that_is_released_late_leaves_none_behind(tmp_path: Path) -> None:
