@@ -31,6 +31,7 @@ DEFAULTS: dict[type[StoredValue | StoredRecord], dict[str, Any]] = {
         "steps": {},
         "index": 0,
         "burned": (),
+        "accountShard": 0,
         "inProject": False,
         "inTotal": False,
         "units": (),
