@@ -308,7 +308,20 @@ def test_a_users_limit_and_caps_are_set_and_audited(commands: Commands) -> None:
     assert commands.json("users", "limit", "max", "default")["isOwn"] is False
     assert commands.run("users", "limit", "max", "many").exit_code == 2
     assert commands.json("users", "sums")["users"] >= 1
+    assert ", and all projects: " in commands.text("users", "sums")
     assert "a launch" in commands.text("audit-log", "--text", "a launch")
+
+
+def test_an_account_is_divided_into_shards_and_united(commands: Commands) -> None:
+    commands.json("credits", "grant", "mia", "5")
+    assert commands.run("users", "shards", "mia", "17").exit_code == 2
+    assert commands.run("users", "shards", "mia", "4").exit_code == 3  # without an own limit
+    commands.json("users", "limit", "mia", "200")
+    divided = commands.text("users", "shards", "mia", "4", "--reason", "a launch")
+    assert divided == "mia: new jobs are divided among 4 shards\n"
+    heading, row = commands.text("users", "--prefix", "mia").splitlines()
+    assert (heading.split()[-1], row.split()[-1]) == ("shards", "4")
+    assert commands.text("users", "shards", "mia", "1") == "mia: new jobs go to one document\n"
 
 
 def test_a_project_has_members_in_roles_and_caps(commands: Commands) -> None:

@@ -178,7 +178,10 @@ def delete_schedule(session: Session, schedule_id: str, *, yes: bool) -> None:
 @click.option("--follow/--no-follow", default=False, help="Show its progress until it has ended.")
 @connected
 def run_schedule(session: Session, schedule_id: str, *, follow: bool) -> None:
-    """Submit its request now, once more; its own times stay as they are."""
+    """Submit its request once now.
+
+    Its own times stay as they are.
+    """
     found = session.call("GET", f"{_PATH}/{schedule_id}")
     made = session.client.submit(found["jobType"], found["data"])
     show_made_job(session, made, follow=follow)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from taskreel.domain.ids import MOST_SHARDS
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.options import NUMBER_OR_NONE, read_changes, reason_option
@@ -41,6 +42,7 @@ def list_users(session: Session, *, prefix: str, limit: int, cursor: str | None)
                 one["active"] or "",
                 one["waiting"] or "",
                 _describe_limit(one),
+                one["shards"] if one["shards"] > 1 else "",
             )
             for one in page["accounts"]
         ]
@@ -53,6 +55,7 @@ def list_users(session: Session, *, prefix: str, limit: int, cursor: str | None)
             ">running",
             ">waiting",
             "may run",
+            ">shards",
         )
         print_table(session.console, columns, rows, nothing="There are no such accounts.")
 
@@ -109,7 +112,10 @@ def print_caps(caps: dict[str, Any]) -> None:
 @reason_option
 @connected
 def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
-    """Set how many jobs a user may run at a time; `default` is that of the tier again."""
+    """Set how many jobs a user may run at a time.
+
+    `default` is the limit of the user's tier again.
+    """
     if jobs != "default" and not jobs.isdecimal():
         raise click.UsageError("Give a number of jobs, or default.")
     body = {"activeJobs": None if jobs == "default" else int(jobs), "reason": reason}
@@ -119,20 +125,24 @@ def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
 
 @user_commands.command("shards")
 @_user
-@click.argument("shards", metavar="SHARDS", type=click.IntRange(min=1))
+@click.argument("shards", metavar="SHARDS", type=click.IntRange(1, MOST_SHARDS))
 @reason_option
 @connected
 def set_shards(session: Session, user_id: str, shards: int, reason: str) -> None:
-    """Divide a user's account into so many documents, for one who submits 100 jobs a second.
+    """Divide a busy user's account among 1 to 16 documents.
 
-    The user needs a limit of their own (taskreel users limit), and neither spend caps nor grants
-    with an end of their own. 1 unites the account again.
+    It is for one who submits more than 100 jobs a second. The user needs a limit of their own
+    (taskreel users limit), and neither spend caps nor grants with an end of their own. 1 unites
+    the account again.
     """
     body = {"shards": shards, "reason": reason}
     found = session.call("PUT", f"/api/accounts/{quote(user_id, safe='')}/shards", body)
 
     def show_text() -> None:
-        click.echo(f"{user_id}: new jobs are divided among {found['shards']} shards")
+        if found["shards"] == 1:
+            click.echo(f"{user_id}: new jobs go to one document")
+        else:
+            click.echo(f"{user_id}: new jobs are divided among {found['shards']} shards")
         if found["documents"] > found["shards"]:
             click.echo(
                 f"{found['documents'] - found['shards']} more hold credits of jobs that run. "
@@ -167,9 +177,13 @@ def show_sums(session: Session) -> None:
     found = session.call("GET", "/api/accounts/sums")
 
     def show_text() -> None:
+        from taskreel_local.cli.text_output import count_of
+
         click.echo(
-            f"{found['users']:,} accounts: {found['granted']:,} granted = {found['available']:,} "
-            f"available + {found['held']:,} held + {found['captured']:,} captured"
+            f"{count_of(found['users'], 'user')}, and all projects: "
+            f"{found['granted']:,} granted = {found['available']:,} available "
+            f"+ {found['held']:,} held + {found['captured']:,} captured"
+            + (f" + {found['expired']:,} expired" if found["expired"] else "")
         )
         if not found["complete"]:
             click.echo("There are more accounts than one request adds up.")
