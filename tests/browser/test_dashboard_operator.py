@@ -76,6 +76,15 @@ def test_a_user_gets_credits_a_limit_and_a_cap(browser: Browser, running: Stack)
         expect(page.get_by_text("0 of 40 credits today")).to_be_visible(timeout=SECONDS)
 
 
+def test_a_divided_account_is_told_from_others(browser: Browser, running: Stack) -> None:
+    with running.client("root", role="admin") as api:
+        api.put("/api/limits/dora", json={"activeJobs": 200}).raise_for_status()
+        api.put("/api/accounts/dora/shards", json={"shards": 4}).raise_for_status()
+    with signed_in(browser, running, "root", "/users", role="admin") as page:
+        row = page.get_by_role("row").filter(has_text="dora")
+        expect(row).to_contain_text("4 shards", timeout=SECONDS)
+
+
 def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Path) -> None:
     with serve_handler(Teapot) as url:
         settings = {"WEBHOOK_PRIVATE_ORIGINS": url}
