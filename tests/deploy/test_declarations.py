@@ -124,11 +124,26 @@ def test_no_service_is_sent_more_than_its_instances_take(tmp_path: Path) -> None
     text = (ROOT / "infra/queues.yaml").read_text("utf-8")
     polls = "maxConcurrentDispatches: 250"
     assert polls in text
-    (tmp_path / "queues.yaml").write_text(text.replace(polls, "maxConcurrentDispatches: 351"))
     (tmp_path / "services.yaml").write_text((ROOT / "infra/services.yaml").read_text("utf-8"))
-    ((_, problem),) = planned("capacity", TASKREEL_INFRA=str(tmp_path))
-    assert "queues of task-processor dispatch up to 1751 tasks at a time" in problem
-    assert "take 1750" in problem
+
+    def plan(limit: int) -> list[list[str]]:
+        (tmp_path / "queues.yaml").write_text(text.replace(polls, polls.replace("250", str(limit))))
+        return planned("capacity", TASKREEL_INFRA=str(tmp_path))
+
+    # Read from a plan that is refused, for the sum is another with each job type.
+    ((_, problem),) = plan(100_000)
+    sent, taken = find_numbers(problem)
+    fitting = 100_000 - (sent - taken)
+    assert plan(fitting) == []
+    ((_, problem),) = plan(fitting + 1)
+    assert find_numbers(problem) == (taken + 1, taken)
+
+
+def find_numbers(problem: str) -> tuple[int, int]:
+    """The tasks that the queues of the task processor dispatch at a time, and those it takes."""
+    found = re.search(r"of task-processor dispatch up to (\d+) tasks.* take (\d+) ", problem)
+    assert found is not None, problem
+    return int(found[1]), int(found[2])
 
 
 @pytest.mark.parametrize(
