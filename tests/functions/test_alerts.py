@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import io
 import json
 import logging
@@ -126,7 +125,7 @@ async def test_two_sweeps_at_once_announce_an_alert_once(watched: Watched) -> No
     assert alerts is not None
     from taskreel.app.worker.sweep import sweep_jobs
 
-    others = [replace(watched.world.services, alerts=dataclasses.replace(alerts)) for _ in range(3)]
+    others = [replace(watched.world.services, alerts=replace(alerts)) for _ in range(3)]
     await watched.world.services.flush_records()
     await asyncio.gather(*(sweep_jobs(one) for one in others))
     await watched.world.settle()

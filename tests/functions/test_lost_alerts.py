@@ -203,6 +203,10 @@ async def test_a_model_that_was_not_tried_again_is_not_resolved(watched: Watched
     assert len(watched.texts) == 2
 
 
+def test_no_text_of_the_settings_has_the_secret_url() -> None:
+    assert "hooks" not in str(OperatorAlerts(url="https://hooks.example/secret"))
+
+
 async def test_a_receiver_that_hangs_holds_up_no_stop() -> None:
     alerts = OperatorAlerts()
     hanging = asyncio.create_task(asyncio.Event().wait())

@@ -165,9 +165,9 @@ print(json.dumps([
 @pytest.mark.parametrize(
     ("request_", "status", "most_classes", "most_built"),
     [
-        ('get("/api/jobs/health")', 200, 40, 9),
-        ('get("/api/jobs/job_of_nobody")', 401, 51, 1),
-        ('post("/api/jobs/image-generation", json={})', 401, 68, 2),
+        ('get("/api/jobs/health")', 200, 35, 7),
+        ('get("/api/jobs/job_of_nobody")', 401, 48, 1),
+        ('post("/api/jobs/image-generation", json={})', 401, 65, 2),
     ],
 )
 def test_a_cold_start_builds_few_models(

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from taskreel.domain.ids import is_shared_by_keys
 from taskreel.domain.job import Job
@@ -49,8 +50,7 @@ ROOM_FIELDS: Mapping[WaitsFor, str] = {
 }
 
 
-@dataclass(slots=True)
-class _RoomCount:
+class _RoomCount(msgspec.Struct):
     open: int = 0
     waiting: int = 0
     #: Room that was promised to jobs that are not stored yet.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
@@ -36,13 +35,12 @@ class RecentTimes(Record):
     arrivals: Mapping[Priority, float] = msgspec.field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _KnownJobs:
+class _KnownJobs(msgspec.Struct):
     """The completed jobs of a type that were read: their seconds in a place and of their run."""
 
     read_at: datetime | None = None
-    jobs: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-    arrivals: Mapping[Priority, float] = field(default_factory=dict)
+    jobs: OrderedDict[str, tuple[float, float]] = msgspec.field(default_factory=OrderedDict)
+    arrivals: Mapping[Priority, float] = msgspec.field(default_factory=dict)
 
     def build_times(self) -> RecentTimes:
         return RecentTimes(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from msgspec import field
+from msgspec import Struct, field
 
 from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.job_counts import JobCounts
@@ -146,16 +145,15 @@ def _sign_nothing(_delivery: WebhookDelivery, _body: str, _at: datetime) -> Mapp
     return {}
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
-class OperatorAlerts:
+class OperatorAlerts(Struct, kw_only=True):
     """The settings of alerts, and what this process has done for them.
 
     The URL is a secret: who has it can write to the channel.
     """
 
-    url: str | None = dataclasses.field(default=None, repr=False)
+    url: str | None = None
     #: The thresholds that differ from AlertThresholds' own.
-    thresholds: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
     #: Sends what says nothing of stored things, and so does not wait for the store.
     sender: SendWebhook | None = None
     #: The last check of this process: of all conditions, and of the last sweep's time alone.
@@ -170,7 +168,10 @@ class OperatorAlerts:
     #: nothing was late. None where they are services of their own.
     runs_since: datetime | None = None
     #: Messages that are being sent.
-    sends: set[asyncio.Task[Any]] = dataclasses.field(default_factory=set)
+    sends: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return "OperatorAlerts(…)"  # without the URL
 
     def is_due(self, last: datetime | None, now: datetime) -> bool:
         """True when the last check was long enough ago; in either direction of the clock."""

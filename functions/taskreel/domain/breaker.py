@@ -24,7 +24,8 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field
 
 from taskreel.domain.errors import PermanentError, ProviderDownError, RunError, TemporaryError
-from taskreel.domain.value import StoredValue, Value, accept_unknown, is_known
+from taskreel.domain.record import Record
+from taskreel.domain.value import StoredValue, accept_unknown, is_known
 
 #: The window moves in steps of a sixth, so that a breaker stays a small document.
 WINDOW_STEPS = 6
@@ -58,27 +59,27 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class BreakerRule(Value):
+class BreakerRule(Record, kw_only=True):
     """Thresholds. A breaker stays open `open_seconds`, doubled with each failed probe."""
 
-    window_seconds: float = Field(default=120, gt=0)
+    window_seconds: float = 120
     #: Fewer calls than this in a window never open a breaker.
-    min_calls: int = Field(default=5, ge=1)
-    failure_rate: float = Field(default=0.5, gt=0, le=1)
+    min_calls: int = 5
+    failure_rate: float = 0.5
     #: Failures that may be due to an input count when so many users met them…
-    min_users: int = Field(default=3, ge=1)
+    min_users: int = 3
     #: …and of each user at most so many in a window.
-    max_failures_per_user: int = Field(default=2, ge=1)
+    max_failures_per_user: int = 2
     #: Requests without an answer count when so many instances sent them…
-    min_instances: int = Field(default=2, ge=1)
+    min_instances: int = 2
     #: …and of each instance at most so many in a window.
-    max_unanswered_per_instance: int = Field(default=3, ge=1)
-    open_seconds: float = Field(default=30, gt=0)
-    max_open_seconds: float = Field(default=900, gt=0)
+    max_unanswered_per_instance: int = 3
+    open_seconds: float = 30
+    max_open_seconds: float = 900
     #: A probe without a result after this time is given up, and another may start.
-    probe_seconds: float = Field(default=120, gt=0)
+    probe_seconds: float = 120
     #: Work that waits for a probe looks at the breaker again after so long, at the earliest.
-    min_wait_seconds: float = Field(default=5, gt=0)
+    min_wait_seconds: float = 5
 
 
 class WindowStep(StoredValue):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from taskreel.domain.record import Record
 from taskreel.domain.value import Value
 
 
@@ -46,7 +47,7 @@ class Thresholds(Value):
     disk_share: Threshold = Threshold(degraded=0.85, unhealthy=0.97)
 
 
-class Verdict(Value):
+class Verdict(Record):
     """The health of one part, and the reasons why it is not healthy."""
 
     status: Health = Health.HEALTHY
@@ -62,7 +63,7 @@ class Verdict(Value):
         )
 
 
-class QueueFacts(Value):
+class QueueFacts(Record, kw_only=True):
     """The state of a queue, and the ended jobs of its type in the last hour."""
 
     paused: bool

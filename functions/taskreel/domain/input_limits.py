@@ -6,8 +6,9 @@ A job beyond one of them is refused with a sentence that names the limit, the fi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.record import Record
@@ -39,15 +40,13 @@ class InputLimits(Record, kw_only=True):
     max_job_seconds: float = 6 * 3600.0
 
 
-@dataclass(slots=True)
-class _FileTotals:
+class _FileTotals(msgspec.Struct):
     bytes: int = 0
     pixels: int = 0
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class InputTotals:
+class InputTotals(msgspec.Struct):
     """The input files of one run so far, by a key of the caller's; a key counts once.
 
     Every method that adds raises PermanentError when a limit is exceeded. `label` names the file
@@ -55,7 +54,7 @@ class InputTotals:
     """
 
     limits: InputLimits
-    _files: dict[str, _FileTotals] = field(default_factory=dict)
+    _files: dict[str, _FileTotals] = msgspec.field(default_factory=dict)
 
     @property
     def bytes(self) -> int:

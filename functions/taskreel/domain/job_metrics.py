@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Self, TypeVar
 
+import msgspec
 from pydantic import Field
 
 from taskreel.domain.errors import AMBIGUOUS
@@ -40,16 +40,17 @@ ETA_CHECKED, ETA_WITHIN_P50, ETA_WITHIN_P90 = "etaChecked", "etaWithinP50", "eta
 ETA_SCALE = "etaScale"
 
 
-@dataclass(slots=True)
-class MetricsTally:
+class MetricsTally(msgspec.Struct):
     """Numbers that are not stored yet, of one type and day."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    wait_ms: Counter[str] = field(default_factory=Counter)
-    run_ms: Counter[str] = field(default_factory=Counter)
-    sums: dict[str, float] = field(default_factory=dict)
-    slots: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    models: dict[str, dict[str, float]] = field(default_factory=dict)
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    wait_ms: Counter[str] = msgspec.field(default_factory=Counter)
+    run_ms: Counter[str] = msgspec.field(default_factory=Counter)
+    sums: dict[str, float] = msgspec.field(default_factory=dict)
+    slots: defaultdict[str, Counter[str]] = msgspec.field(
+        default_factory=lambda: defaultdict(Counter)
+    )
+    models: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
 
     def count(self, name: str, at: datetime, by: int = 1) -> None:
         """Count in the day and in its slot."""

@@ -11,9 +11,10 @@ import struct
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from taskreel.domain.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +25,13 @@ NICENESS = 3
 _FRACTION = struct.Struct("d")
 
 
-@dataclass(frozen=True, slots=True)
-class Returned(Generic[T]):
+class Returned(Record, Generic[T]):
     """The function's result."""
 
     value: T
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(Record):
     """A function's error in parts: pickle cannot rebuild one whose constructor takes keywords."""
 
     kind: type[Exception]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
@@ -127,16 +125,16 @@ def _build_dependency(found: DependencyHealth) -> DependencyView:
 
 
 def _build_queue(found: QueueHealth) -> QueueHealthView:
-    facts: Mapping[str, Any] = {} if found.facts is None else dict(found.facts)
+    facts = found.facts
     return QueueHealthView(
         queue=found.queue,
         job_type=found.job_type,
         status=found.verdict.status,
         reasons=found.verdict.reasons,
-        paused=facts.get("paused"),
-        depth=facts.get("depth"),
-        oldest_seconds=facts.get("oldest_seconds"),
-        error_rate=None if found.facts is None else found.facts.error_rate,
+        paused=None if facts is None else facts.paused,
+        depth=None if facts is None else facts.depth,
+        oldest_seconds=None if facts is None else facts.oldest_seconds,
+        error_rate=None if facts is None else facts.error_rate,
     )
 
 

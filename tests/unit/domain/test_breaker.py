@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from taskreel.domain.breaker import (
     WINDOW_STEPS,
@@ -193,7 +194,7 @@ def test_a_document_of_the_last_release_is_read() -> None:
 
 def test_many_users_stay_a_small_document() -> None:
     breaker = Breaker()
-    rule = RULE.model_copy(update={"min_calls": 10_000})
+    rule = replace(RULE, min_calls=10_000)
     for number in range(1000):
         breaker = breaker.record_result(
             failed=True, begun_at=NOON, now=NOON, rule=rule, user=f"{number:08}"

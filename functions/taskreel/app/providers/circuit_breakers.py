@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.record import Record
-from taskreel.domain.value import skip_validation
 from taskreel.ports import Query, Row, Store, Transaction
 from taskreel.store_collections import BREAKERS
 
@@ -34,8 +33,6 @@ MAX_VIEW_AGE = timedelta(seconds=5)
 _WRITE_INTERVAL = timedelta(seconds=1)
 _MAX_UNWRITTEN = 500
 _NEVER = datetime.min.replace(tzinfo=UTC)
-#: Its defaults are valid, and no process needs its validator: cold start.
-_build_rule = skip_validation(BreakerRule)
 
 
 class _Result(Record):
@@ -58,7 +55,7 @@ class CircuitBreakers:
 
     def __init__(self, store: Store, rule: BreakerRule | None = None) -> None:
         self._store = store
-        self._rule = rule or _build_rule()
+        self._rule = rule or BreakerRule()
         self._view: dict[str, Breaker] = {}
         self._unwritten: dict[str, deque[_Result]] = {}
         self._written_at: dict[str, datetime] = {}
