@@ -55,6 +55,7 @@ from taskreel.store_collections import DATA_KEYS
 if TYPE_CHECKING:
     from taskreel.adapters.gcp.queue_locations import ReadDrained
     from taskreel.adapters.local.memory_tasks import Deliver
+    from taskreel.adapters.local.queue_settings import QueueSettings
     from taskreel.domain.job import Job
     from taskreel.domain.webhook import WebhookDelivery
 
@@ -280,7 +281,6 @@ def build_queues(
     match urlsplit(url).scheme:
         case "embedded":
             from taskreel.adapters.local.memory_tasks import MemoryTasks
-            from taskreel.adapters.local.queues_yaml import load_queue_settings
 
             path = parse_file_path(url)
             if not path.is_file():
@@ -288,9 +288,10 @@ def build_queues(
                     f"TASKS_URL: {url!r} names no file of queues; use embedded:///QUEUES.yaml, "
                     "such as embedded:///infra/queues.yaml (a fourth slash begins an absolute path)"
                 )
-            queues = load_queue_settings(path)
             unthrottled = "unthrottled" in urlsplit(url).query
-            return MemoryTasks(queues, clock, deliver, unthrottled=unthrottled)
+            return MemoryTasks(
+                partial(_load_queue_settings, path), clock, deliver, unthrottled=unthrottled
+            )
         case "cloudtasks":
             from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 
@@ -320,6 +321,12 @@ def build_queues(
                 f"TASKS_URL: {url!r} is neither embedded:///QUEUES.yaml nor "
                 "cloudtasks://PROJECT/LOCATION (nor none:, of the gateway)"
             )
+
+
+def _load_queue_settings(path: Path) -> Mapping[str, QueueSettings]:
+    from taskreel.adapters.local.queues_yaml import load_queue_settings  # cold start
+
+    return load_queue_settings(path)
 
 
 def _read_shards(url: str) -> Mapping[str, int]:

@@ -150,7 +150,7 @@ async def run_in_memory(processor: Processor) -> AsyncIterator[QueueUnderTest]:
     time = MemoryTime(VirtualClock())
     settings = QueueSettings(max_attempts=ATTEMPTS, min_backoff=BACKOFF)
     narrow = replace(settings, max_concurrent_dispatches=CONCURRENT)
-    adapter = MemoryTasks({QUEUE: settings, NARROW: narrow}, time, processor.process)
+    adapter = MemoryTasks(lambda: {QUEUE: settings, NARROW: narrow}, time, processor.process)
     yield QueueUnderTest(adapter, time, processor)
     await adapter.close()
 
@@ -384,7 +384,38 @@ async def test_a_processor_that_raises_is_called_again_by_the_queues_in_memory()
         return 200
 
     time = MemoryTime(VirtualClock())
-    queue = MemoryTasks({QUEUE: QueueSettings(min_backoff=1)}, time, crash)
+    queue = MemoryTasks(lambda: {QUEUE: QueueSettings(min_backoff=1)}, time, crash)
     await queue.enqueue(make_task("job-1"))
     await time.advance(10)
     assert calls == ["job-1", "job-1"]
+
+
+async def test_queues_in_memory_read_their_settings_with_the_first_task() -> None:
+    """A cold start's first health asks every queue, and reads no file for it."""
+    read: list[str] = []
+
+    def read_settings() -> dict[str, QueueSettings]:
+        read.append("settings")
+        if len(read) == 1:
+            raise ValueError("queues.yaml: queue nope: a bad setting")
+        return {QUEUE: QueueSettings()}
+
+    time = MemoryTime(VirtualClock())
+    queue = MemoryTasks(read_settings, time, Processor().process)
+    assert (await queue.stats(QUEUE)).depth == 0
+    assert read == []
+    with pytest.raises(QueueError, match="a bad setting"):
+        await queue.enqueue(make_task("job-1"))
+    later = time.now() + timedelta(hours=1)
+    await queue.enqueue(make_task("job-1", at=later))
+    await queue.enqueue(make_task("job-2", at=later))
+    assert ((await queue.stats(QUEUE)).depth, len(read)) == (2, 2)
+
+
+async def test_queues_in_memory_that_were_closed_before_the_first_task_deliver_none() -> None:
+    processor, time = Processor(), MemoryTime(VirtualClock())
+    queue = MemoryTasks(lambda: {QUEUE: QueueSettings()}, time, processor.process)
+    await queue.close()
+    await queue.enqueue(make_task("job-1"))
+    await time.advance(10)
+    assert processor.delivered == []

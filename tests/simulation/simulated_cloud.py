@@ -531,7 +531,9 @@ async def running_cloud(
         async def deliver(delivery: Delivery) -> int:
             return await made[0].deliver(delivery)
 
-        queues = MemoryTasks(load_queue_settings(QUEUES), clock, deliver, unthrottled=True)
+        queues = MemoryTasks(
+            functools.partial(load_queue_settings, QUEUES), clock, deliver, unthrottled=True
+        )
         cloud = SimulatedCloud(
             loop=loop,
             tape=tape,

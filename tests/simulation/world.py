@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar, cast
@@ -289,7 +289,7 @@ async def running(
             return await made[0].deliver(delivery)
 
         time = VirtualTime(clock)
-        tasks = MemoryTasks(_load_settings(QUEUES), time, deliver)
+        tasks = MemoryTasks(partial(_load_settings, QUEUES), time, deliver)
         stack.push_async_callback(tasks.close)
         patch.setattr(service_building, "WorkerPool", WatchedWorkers)
         patch.setattr(queues_yaml, "load_queue_settings", _load_settings)

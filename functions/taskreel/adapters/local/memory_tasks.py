@@ -61,25 +61,26 @@ Deliver = Callable[[Delivery], Awaitable[int]]
 class MemoryTasks:
     """`TaskQueue` of this process: `deliver` processes a delivery, without a socket in between.
 
-    A queue that is not in `settings` does not exist. `unthrottled` ignores the rates, and lets each
-    queue deliver a hundred tasks at once at the least.
+    A queue that is not in the settings does not exist. They are read with the first task or order;
+    until then every queue is empty, and a cold start's first health needs no file. `unthrottled`
+    ignores the rates, and lets each queue deliver a hundred tasks at once at the least.
     """
 
     def __init__(
         self,
-        settings: Mapping[str, QueueSettings],
+        read_settings: Callable[[], Mapping[str, QueueSettings]],
         clock: Clock,
         deliver: Deliver,
         *,
         unthrottled: bool = False,
     ) -> None:
+        self._read_settings = read_settings
         self._clock = clock
-        self._queues = {
-            name: _Queue(
-                name, _widen(each) if unthrottled else each, clock, deliver, unthrottled=unthrottled
-            )
-            for name, each in settings.items()
-        }
+        self._deliver = deliver
+        self._unthrottled = unthrottled
+        self._closed = False
+        #: Empty until the settings are read.
+        self._queues: dict[str, _Queue] = {}
 
     def list_locations(self) -> Sequence[str]:
         return ()
@@ -109,10 +110,13 @@ class MemoryTasks:
         self._find_queue(queue).purge_tasks()
 
     async def stats(self, queue: str, /) -> QueueStats:
+        if not self._queues:
+            return QueueStats(queue=queue, paused=False, depth=0, oldest_at=None)
         return self._find_queue(queue).read_stats()
 
     async def close(self) -> None:
         """Deliver nothing more. The jobs of the tasks that wait are in the store."""
+        self._closed = True
         for queue in self._queues.values():
             queue.close()
 
@@ -126,13 +130,34 @@ class MemoryTasks:
         queue.add_task(task, now.timestamp())
 
     def _find_queue(self, name: str) -> _Queue:
-        queue = self._queues.get(name)
+        queue = (self._queues or self._build_queues()).get(name)
         if queue is None:
             raise QueueError(
                 f"Queue does not exist: {name!r} is not in infra/queues.yaml. "
                 "scripts/declare-queues writes the queues of all job types into it."
             )
         return queue
+
+    def _build_queues(self) -> Mapping[str, _Queue]:
+        try:
+            settings = self._read_settings()
+        except (OSError, ValueError) as error:
+            raise QueueError(f"The settings of the queues cannot be read: {error}") from error
+        unthrottled = self._unthrottled
+        self._queues = {
+            name: _Queue(
+                name,
+                _widen(each) if unthrottled else each,
+                self._clock,
+                self._deliver,
+                unthrottled=unthrottled,
+            )
+            for name, each in settings.items()
+        }
+        if self._closed:
+            for queue in self._queues.values():
+                queue.close()
+        return self._queues
 
 
 def _widen(settings: QueueSettings) -> QueueSettings:

@@ -17,9 +17,12 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def load_queue_settings(path: Path) -> dict[str, QueueSettings]:
     """Read `defaults` and `queues: {name: overrides}`, in the field names of Cloud Tasks' API.
 
-    Raises ValueError that names the queue.
+    Raises ValueError that names the file, and the queue.
     """
-    document = yaml.load(path.read_text("utf-8"), _Loader) or {}  # noqa: S506 - both are safe
+    try:
+        document = yaml.load(path.read_text("utf-8"), _Loader) or {}  # noqa: S506 - both are safe
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: {error}") from error
     defaults = document.get("defaults") or {}
     found = {}
     for name, own in (document.get("queues") or {}).items():

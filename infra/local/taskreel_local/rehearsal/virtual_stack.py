@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -170,7 +171,7 @@ async def running_stack(
             stack.deliveries[delivery.task.queue] += 1
             return await process_delivery(made[0], delivery.task.job_id)
 
-        tasks = MemoryTasks(load_queue_settings(QUEUES), time, deliver)
+        tasks = MemoryTasks(partial(load_queue_settings, QUEUES), time, deliver)
         services = replace(
             services, store=in_flight, tasks=tasks, alerts=None, random=random.Random(seed)
         )
