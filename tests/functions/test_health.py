@@ -9,12 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from functions.fake_providers import StartProviders
 from functions.job_requests import IMAGE, expect_problem, image_request, submit_job
 from simulation.world import World
+from taskreel import store_collections
 from taskreel.adapters.machine import _count_sockets, _read_network
+from taskreel.app import health
 from taskreel.app.health import REPORT_AGE
+from taskreel.app.services import OperatorAlerts
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.health import Health, MachineFacts, Thresholds, judge_machine
 
@@ -126,6 +130,24 @@ async def test_without_the_store_it_is_unhealthy(
     assert "store: it cannot be reached" in found["reasons"]
     assert found["store"] == {"status": "unhealthy", "latencyMs": None}
     assert found["bucket"]["status"] == "healthy"
+
+
+async def test_a_store_that_hangs_is_waited_for_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that waited for the time of the last sweep too would give up before the answer."""
+    asked: list[object] = []
+
+    async def hang(_store: object, collection: object, _id: str) -> None:
+        asked.append(collection)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "_SECONDS", 0.05)
+    monkeypatch.setattr(type(world.services.store), "get", hang)
+    services = replace(world.services, alerts=OperatorAlerts())
+    report = await health.HealthMonitor(services, MachineFacts).read_report()
+    assert report.store.verdict.status is Health.UNHEALTHY
+    assert asked == [store_collections.HEALTH]
 
 
 async def test_without_the_bucket_it_is_degraded_and_says_no_more_than_it_must(

@@ -122,7 +122,8 @@ class HealthMonitor:
             report = self._report
             if report is None or now - report.checked_at >= REPORT_AGE:
                 before, report = report, await self._measure(now)
-                await self._watch_sweep()
+                if report.store.latency_ms is not None:  # else each call of it would wait again
+                    await self._watch_sweep()
                 self._report = report
                 _log_change(before, report)
             return report
