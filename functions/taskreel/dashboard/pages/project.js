@@ -90,7 +90,7 @@ function AddForm({ path, known, done }) {
     done();
   };
   return html`<${SmallForm} title="Add a member" verb="Add" ready=${!!name && !present} act=${act} hint=${present ? `${name} is a member already: change the role in the list.` : ROLES.find(([value]) => value === role)?.[2]}>
-    <label class="compact">User<input maxlength="256" value=${user} placeholder="the id in their token" onInput=${(/** @type {any} */ event) => setUser(event.target.value)} /></label>
+    <label class="compact">User<input maxlength="256" value=${user} placeholder="their user id" onInput=${(/** @type {any} */ event) => setUser(event.target.value)} /></label>
     <label class="compact">Role<select value=${role} onChange=${(/** @type {any} */ event) => setRole(event.target.value)}>${ROLES.map(([value, word]) => html`<option key=${value} value=${value}>${word}</option>`)}</select></label></${SmallForm}>`;
 }
 
