@@ -49,7 +49,7 @@ class ReuseActs:
         if first is None or second is None:
             return
         self.customer.cloud.plan.note("equal requests at once")
-        broken = watch.reuse.find_second_flight(first, second)
+        broken = watch.reuse.find_second_flight(first, second, asked_at)
         if broken is not None:
             raise ViolationError(broken)
 

@@ -99,8 +99,8 @@ class ReuseWatch:
             return f"cache-age: job {job.job_id} answered {age:.0f} s after its end"
         return None
 
-    def find_second_flight(self, first: Job, second: Job) -> str | None:
-        """The broken rule where equal requests at once were answered by two jobs."""
+    def find_second_flight(self, first: Job, second: Job, asked_at: float) -> str | None:
+        """The broken rule where equal requests, sent at that time, were answered by two jobs."""
         if first.job_id == second.job_id or first.round > 1 or second.round > 1:
             return None
         is_usable = all(
@@ -108,6 +108,19 @@ class ReuseWatch:
             for one in (first, second)
         )
         purged = any(purge.at > self.time() - 10 * _CLOCKS_DIFFER for purge in self.purges)
-        if not is_usable or purged:
+        if not is_usable or purged or self._grew_too_old(first, second, asked_at):
             return None
         return f"single-flight: {first.job_id} and {second.job_id} answer the same request"
+
+    def _grew_too_old(self, first: Job, second: Job, asked_at: float) -> bool:
+        """True where the older job was too old to answer when the newer one was made.
+
+        Requests that are sent at once are not served at once: an instance that is frozen may serve
+        its own half a minute later, when a job that has answered the other is older than
+        `cacheSeconds`. Only of a job made for them: of two that were there, one would answer both.
+        """
+        older, newer = sorted((first, second), key=lambda job: self._made_at[job.job_id])
+        if older.job_id not in self._completed_at or self.was_made_before(newer.job_id, asked_at):
+            return False
+        age = self._made_at[newer.job_id] - self._completed_at[older.job_id]
+        return bool(age > newer.payload["cacheSeconds"] - _CLOCKS_DIFFER)
