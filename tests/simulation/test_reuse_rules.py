@@ -1,6 +1,7 @@
 """The simulator's rule about equal requests at once, with the times that a frozen instance makes.
 
-A process that was frozen answered its request 36 s after the other instance had: seed 600022.
+A process that was frozen answered its request 36 s after the other instance had:
+`--seed 600022 --hours 100` at e03977b7.
 """
 
 from __future__ import annotations
