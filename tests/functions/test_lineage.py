@@ -11,6 +11,8 @@ import pytest
 from functions.job_requests import BATCH, submit_job
 from functions.pipeline_requests import ended, fan, jobs_of, start
 from functions.test_audit import audit, change_job, write
+from functions.test_cached_steps import complete_pipeline
+from functions.test_cached_steps import step as cached_step
 from functions.test_finished_work import cancel, slow_batch
 from functions.test_replay import MENDED, failed, replayed
 from simulation.world import World, running
@@ -18,7 +20,7 @@ from taskreel.app.audit.job_rules import Rule
 from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Query
-from taskreel.store_collections import LEDGER
+from taskreel.store_collections import JOBS, LEDGER
 
 
 async def replay_half_a_batch(world: World, client: httpx.AsyncClient) -> tuple[Job, Job]:
@@ -116,3 +118,41 @@ async def test_each_round_of_a_job_captures_what_it_made(
         free = stored.credits.model_copy(update={"captured": 0, "released": 1})
         await change_job(world, stored, credits=free)
         assert Rule.PAID_WORK in {one.rule for one in (await audit(world)).violations}
+
+
+async def adopt_a_cached_step(world: World, client: httpx.AsyncClient) -> tuple[Job, Job]:
+    """The child job of a step that found its work in the cache, and a replay that adopted it."""
+    await complete_pipeline(world, client, draw=cached_step())
+    second = await complete_pipeline(world, client, draw=cached_step())
+    again = await ended(world, client, await replayed(client, second), "COMPLETED")
+    (child,) = await jobs_of(world, second["jobId"])
+    return child, await world.job(again["jobId"])
+
+
+async def test_a_replay_shows_the_cached_work_of_the_step_that_it_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the simulator, seed 300033: it was called the file of a job not replayed."""
+    async with running(tmp_path, monkeypatch) as world:
+        child, again = await adopt_a_cached_step(world, world.as_user("ada"))
+        assert again.artifacts == child.artifacts
+        assert child.job_id not in child.artifacts[0].path
+        assert (await audit(world, with_files=True)).violations == []
+        made = {name: run.with_changes(adopted=0) for name, run in again.steps.items()}
+        await change_job(world, again, steps=made)
+        (found,) = (await audit(world)).violations
+        assert "of a job that it does not replay" in found.text, "it has adopted nothing"
+
+
+async def test_a_cached_step_that_expired_before_its_pipeline_raises_no_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        child, _ = await adopt_a_cached_step(world, world.as_user("ada"))
+        await write(world, lambda tx: tx.delete(JOBS, child.job_id))
+        texts = [one.text for one in (await audit(world)).violations]
+        assert any("of a job that it does not replay" in text for text in texts), texts
+        await world.advance(90 * 86_400)
+        await world.sweep()
+        await world.settle()
+        assert (await audit(world)).violations == []

@@ -120,19 +120,31 @@ class Lineages:
         A job that ended before `expired_before` may have been removed, and is not missed.
         """
         work = self._jobs[job_id]
-        for path, place in work.files.items():
-            owner = _name_owner(path)
-            source = self._jobs.get(owner)
-            if owner == job_id or source is None:
-                continue
-            if not self._may_take_from(job_id, owner):
-                yield job_id, f"unit {place} shows {path}, of a job that it does not replay"
-            elif path not in source.files:
-                yield job_id, f"unit {place} shows {path}, of a unit that is not done"
+        yield from self._check_files(job_id, work, expired_before)
         if not work.is_pipeline and work.lineage and work.round == 1:
             yield from self._check_units(job_id, work)
         for step, count in work.adopted.items():
             yield from self._check_adopted(job_id, work, step, count, expired_before)
+
+    def _check_files(
+        self, job_id: str, work: _Work, expired_before: datetime | None
+    ) -> Iterator[Fault]:
+        """A file that another job has made is of a done unit of one that this one may take from."""
+        others = [
+            (path, place, owner)
+            for path, place in work.files.items()
+            if (owner := _name_owner(path)) != job_id and owner in self._jobs
+        ]
+        if not others:
+            return
+        sources = self._find_sources(job_id)
+        # A child job that has expired cannot tell from which job its pipeline may take.
+        may_miss = work.is_pipeline and self._may_miss_children(job_id, work, expired_before)
+        for path, place, owner in others:
+            if not may_miss and not self._is_within(owner, sources):
+                yield job_id, f"unit {place} shows {path}, of a job that it does not replay"
+            elif path not in self._jobs[owner].files:
+                yield job_id, f"unit {place} shows {path}, of a unit that is not done"
 
     def _check_units(self, job_id: str, work: _Work) -> Iterator[Fault]:
         """A unit that cost nothing is the one that a former job has done at the same place."""
@@ -151,26 +163,28 @@ class Lineages:
         self, job_id: str, work: _Work, step: str, count: int, expired_before: datetime | None
     ) -> Iterator[Fault]:
         """The child jobs that a step took over were completed for it or for a former pipeline."""
-        parents = (job_id, *work.lineage)
-        if not all(parent in self._jobs for parent in parents):
+        if self._may_miss_children(job_id, work, expired_before):
             return
+        parents = (job_id, *work.lineage)
         children = [self._jobs[id_] for parent in parents for id_ in self.children[parent]]
         completed = {one.index for one in children if one.step == step and one.is_completed}
-        # No child job ended before its pipeline was submitted.
-        oldest = min(self._jobs[parent].created_at for parent in parents)
-        may_have_expired = expired_before is not None and oldest <= expired_before
-        if len(completed) < count and not may_have_expired:
+        if len(completed) < count:
             text = f"step {step} took over {count} child jobs, and {len(completed)} were completed"
             yield job_id, text
 
-    def _may_take_from(self, job_id: str, owner: str) -> bool:
-        """True where the owner is a job that this one replays, or below one, or below itself.
+    def _may_miss_children(self, job_id: str, work: _Work, expired_before: datetime | None) -> bool:
+        """True where child jobs of a pipeline, or of those that it replays, may have expired."""
+        parents = (job_id, *work.lineage)
+        if not all(parent in self._jobs for parent in parents):
+            return True
+        # No child job ended before its pipeline was submitted.
+        oldest = min(self._jobs[parent].created_at for parent in parents)
+        return expired_before is not None and oldest <= expired_before
 
-        A step of a pipeline may have found its work in the cache: then the pipeline shows it too.
-        """
-        sources = {job_id, *self._list_formers(job_id)}
+    def _is_within(self, job_id: str, sources: set[str]) -> bool:
+        """True where the job is one of the sources, or below one."""
         seen: set[str] = set()
-        at: str | None = owner
+        at: str | None = job_id
         while at is not None and at not in seen:
             if at in sources:
                 return True
@@ -181,13 +195,27 @@ class Lineages:
             at = found.parent_id
         return False
 
-    def _list_formers(self, job_id: str) -> Iterator[str]:
-        """The jobs that this one, or one below it, replays."""
-        work = self._jobs.get(job_id)
-        if work is not None:
-            yield from work.lineage
-        for child in self.children.get(job_id, ()):
-            yield from self._list_formers(child)
+    def _find_sources(self, job_id: str) -> set[str]:
+        """The job itself, and all jobs that it, or one whose work it shows, replays.
+
+        A step of a pipeline may have found its work in the cache: then the pipeline shows it too,
+        and so does a replay of it that has adopted the child jobs of that step.
+        """
+        sources = {job_id}
+        seen: set[str] = set()
+        shown = [job_id]
+        while shown:
+            at = shown.pop()
+            work = self._jobs.get(at)
+            if work is None or at in seen:
+                continue
+            seen.add(at)
+            sources.update(work.lineage)
+            shown.extend(self.children.get(at, ()))
+            for former in work.lineage if work.adopted else ():
+                children = self.children.get(former, ())
+                shown.extend(one for one in children if self._jobs[one].step in work.adopted)
+        return sources
 
     def check_payment(
         self, root_ids: Sequence[str], captured_of: Callable[[str], int]
