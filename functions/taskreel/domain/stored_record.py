@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import msgspec
 from msgspec import structs
@@ -64,7 +65,7 @@ class StoredRecord(Record, frozen=True, kw_only=True, rename="camel", omit_defau
 
     def document(self) -> dict[str, Any]:
         """The value as it is stored: JSON types and aware datetimes, without None."""
-        if _unknown_fields.were_read:
+        if _unknown_fields.were_read and _has_unknown_fields(self):
             stored = _encode_fields(self)
         else:
             stored = msgspec.to_builtins(self, builtin_types=_TIMES, enc_hook=_encode_model)
@@ -124,6 +125,34 @@ def _encode_model(value: Any) -> Any:
     raise TypeError(f"a document field cannot be of type {type(value).__name__}")
 
 
+def _has_unknown_fields(record: StoredRecord) -> bool:
+    """True if the record, or a record within it, has fields of a newer revision."""
+    if record.unknown:
+        return True
+    kind = type(record)
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(
+            field.name for field in structs.fields(kind) if _has_records(field.type)
+        )
+    for name in _PARTS[kind]:
+        part = getattr(record, name)
+        for one in part if isinstance(part, tuple) else (part,):
+            if one is not None and _has_unknown_fields(one):
+                return True
+    return False
+
+
+#: The fields of a record that have other records: one, or a tuple of them.
+_PARTS: dict[type[StoredRecord], tuple[str, ...]] = {}
+
+
+def _has_records(annotation: Any) -> bool:
+    """True for the type of a field with records."""
+    if isinstance(annotation, type) and issubclass(annotation, StoredRecord):
+        return True
+    return any(_has_records(part) for part in get_args(annotation))
+
+
 def _encode_fields(record: StoredRecord) -> dict[str, Any]:
     """Encode a record field by field: C would not put unknown fields beside the others."""
     kind = type(record)
@@ -153,7 +182,7 @@ def _encode_part(value: Any) -> Any:
     if isinstance(value, StoredRecord | StoredValue):
         return value.document()
     if isinstance(value, tuple | list):
-        return [_encode_part(item) for item in value]
+        return type(value)(_encode_part(item) for item in value)
     if isinstance(value, dict):
         return {name: _encode_part(item) for name, item in value.items()}
-    return value
+    return value.value if isinstance(value, Enum) else value

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskreel.app.indexes import FIRESTORE_INDEXES
+from taskreel.domain import stored_record
 from taskreel.domain.credits import EntryKind, LedgerEntry
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
@@ -152,3 +153,33 @@ def test_other_values_are_stored(kind: Any) -> None:
 def test_no_index_has_a_field_that_may_be_absent() -> None:
     indexed = {name for index in FIRESTORE_INDEXES for name, _ in index.fields}
     assert not indexed & {name for kind in (Job, LedgerEntry) for name in DEFAULTS[kind]}
+
+
+def test_a_field_of_a_newer_revision_delays_only_the_records_that_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = PLAIN[Job].document() | {"units": (PLAIN[UnitRun].document() | {"newer": [1]},)}
+    newer = Job.model_validate(document)
+    slow: list[str] = []
+    encode_fields = stored_record._encode_fields
+    monkeypatch.setattr(
+        stored_record,
+        "_encode_fields",
+        lambda record: (slow.append(type(record).__name__), encode_fields(record))[1],
+    )
+    assert newer.document() == document
+    assert slow == ["Job", "UnitRun"]
+    slow.clear()
+    assert PLAIN[Job].document() == {name: document[name] for name in document if name != "units"}
+    assert not slow
+
+
+@pytest.mark.parametrize("kind", [Job, JobCredits, LedgerEntry, StatusChange, UnitRun])
+def test_a_record_is_encoded_alike_with_and_without_fields_of_a_newer_revision(kind: Any) -> None:
+    plain = PLAIN[kind]
+    document = plain.document()
+    encoded = kind.model_validate({**document, "newer": 1}).document()
+    assert encoded == {**document, "newer": 1}
+    assert {name: type(value) for name, value in encoded.items()} == {
+        name: type(value) for name, value in {**document, "newer": 1}.items()
+    }
