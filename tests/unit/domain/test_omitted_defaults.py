@@ -162,11 +162,12 @@ def test_a_field_of_a_newer_revision_delays_only_the_records_that_have_it(
     newer = Job.model_validate(document)
     slow: list[str] = []
     encode_fields = stored_record._encode_fields
-    monkeypatch.setattr(
-        stored_record,
-        "_encode_fields",
-        lambda record: (slow.append(type(record).__name__), encode_fields(record))[1],
-    )
+
+    def note_kind(record: StoredRecord) -> dict[str, Any]:
+        slow.append(type(record).__name__)
+        return encode_fields(record)
+
+    monkeypatch.setattr(stored_record, "_encode_fields", note_kind)
     assert newer.document() == document
     assert slow == ["Job", "UnitRun"]
     slow.clear()
