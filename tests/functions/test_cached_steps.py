@@ -11,8 +11,10 @@ from functions.job_requests import IMAGE, expect_problem, read_balance, read_job
 from functions.pipeline_requests import PIPELINE, jobs_of, start
 from functions.test_audit import audit
 from simulation.world import World
+from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.jobs import remove
 from taskreel.app.pipelines import child_jobs, pipeline_run
+from taskreel.domain.errors import StoreError
 
 
 def picture(seed: int = 7, **fields: Any) -> dict[str, Any]:
@@ -204,4 +206,54 @@ async def test_work_that_is_taken_over_while_it_is_being_removed_stays(
     assert made[0]["credits"]["captured"] == 0
     (child,) = await jobs_of(world, made[0]["jobId"])
     assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
+    assert (await audit(world, with_files=True)).violations == []
+
+
+async def test_work_whose_files_are_being_deleted_is_done_again(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The files of a job of a fixed id go before its documents, and those of its steps with them.
+    order = {"steps": {"draw": step()}}
+    first = (await ada.post(PIPELINE, json=order, headers={"idempotency-key": "order-19"})).json()
+    await world.advance(60)
+    delete, made = FileBlobs.delete, []
+
+    async def ask_meanwhile(blobs: FileBlobs, prefix: str, /) -> int:
+        monkeypatch.setattr(FileBlobs, "delete", delete)
+        made.append(await complete_pipeline(world, ada, draw=step()))
+        return await delete(blobs, prefix)
+
+    monkeypatch.setattr(FileBlobs, "delete", ask_meanwhile)
+    assert (await ada.delete(f"{PIPELINE}/{first['jobId']}")).status_code == 204
+    assert made[0]["credits"]["captured"] == 1
+    (child,) = await jobs_of(world, made[0]["jobId"])
+    assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
+    assert (await audit(world, with_files=True)).violations == []
+
+
+async def test_work_whose_removal_begins_before_a_step_takes_it_over_is_done_again(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = {"steps": {"draw": step()}}
+    first = (await ada.post(PIPELINE, json=order, headers={"idempotency-key": "order-20"})).json()
+    await world.advance(60)
+    create = child_jobs.create_child_jobs
+
+    async def break_off(*_: Any) -> None:
+        raise StoreError("the store is away")
+
+    async def remove_first(*given: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(remove, "_delete_documents", break_off)
+            answer = await ada.delete(f"{PIPELINE}/{first['jobId']}")
+        expect_problem(answer, 503, "store_unavailable")
+        monkeypatch.setattr(pipeline_run, "create_child_jobs", create)
+        await create(*given)
+
+    monkeypatch.setattr(pipeline_run, "create_child_jobs", remove_first)
+    second = await complete_pipeline(world, ada, draw=step())
+    assert second["credits"]["captured"] == 1
+    (child,) = await jobs_of(world, second["jobId"])
+    assert all([await world.services.blobs.info(file.path) for file in child.artifacts])
+    assert (await ada.delete(f"{PIPELINE}/{first['jobId']}")).status_code == 204
     assert (await audit(world, with_files=True)).violations == []

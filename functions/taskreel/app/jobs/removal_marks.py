@@ -1,4 +1,4 @@
-"""Marks in a job by which its removal and a replay of it see each other."""
+"""Marks in a job by which its removal and what takes over its work see each other."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from taskreel.store_collections import JOBS
 
 
 async def take_from_original(tx: Transaction, original_id: str, now: datetime) -> None:
-    """Within the transaction that stores a replay: write the job that it takes work from.
+    """Within the transaction that stores a replay, or a cached step: write the job it takes from.
 
     A removal of that job that has looked for replays before is refused then (`jobs.remove`), and
-    after a removal there is nothing to replay: NotFoundError. A read alone is not part of what a
-    commit is checked against.
+    once a removal has begun there is nothing to take: NotFoundError. A read alone is not part of
+    what a commit is checked against.
     """
     original = await load_job(tx, original_id)
     if original is None or is_being_removed(original):

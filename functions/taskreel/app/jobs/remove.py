@@ -44,7 +44,9 @@ async def remove_job(services: Services, job: Job) -> None:
     is_id_fixed = job.request_hash is not None
     if is_id_fixed or len(children) > _REMOVED_AT_ONCE:
         # Several steps: no replay may begin between them.
-        seen_at = await services.store.transaction(partial(_mark_removal, services, job))
+        seen = {job.job_id: seen_at, **(_find_cached(descendants) if is_id_fixed else {})}
+        descendants |= await _mark_removals(services, seen)
+        seen_at = descendants.pop(job.job_id, None) or seen_at
     if is_id_fixed:
         # Before the documents: afterwards they may be another job's.
         await _delete_files(services, removed)
@@ -102,42 +104,63 @@ async def _delete_documents(
     with this transaction, or it finds the job gone.
     """
     for job_id in ids:
-        if seen_at.get(job_id) is not None:
+        seen = seen_at.get(job_id)
+        if seen is not None:
             found = await load_job(tx, job_id)
-            if found is not None and found.updated_at != seen_at[job_id]:
-                raise ConflictError(
-                    "Another pipeline has just found the result of a step of this one in the "
-                    "cache. Delete this one again to learn which it is.",
-                    jobId=job_id,
-                )
+            if found is not None:
+                _require_unchanged(found, seen)
     for job_id in ids:
         tx.delete(JOBS, job_id)
 
 
-async def _mark_removal(services: Services, job: Job, tx: Transaction) -> datetime:
-    """Mark a job whose removal begins; the time of that change."""
-    found = await load_job(tx, job.job_id)
-    if found is None:
-        return job.updated_at
-    _require_ended(found)
-    _require_unchanged(found, job.updated_at)
-    updated_at = find_next_update(found, services.clock.now())
-    # Should this process die, the store removes what is left.
-    tx.update(JOBS, job.job_id, {"expireAt": found.created_at, "updatedAt": updated_at})
-    return updated_at
+async def _mark_removals(
+    services: Services, seen_at: Mapping[str, datetime]
+) -> dict[str, datetime]:
+    """Mark the jobs whose removal begins, the outermost first; the times of those changes.
+
+    Neither a replay nor a cached step takes over the work of a marked job. Where one has done so
+    since the jobs were read, none of a transaction is marked: ConflictError.
+    """
+    ids = list(seen_at)
+    marked: dict[str, datetime] = {}
+    for start in range(0, len(ids), _REMOVED_AT_ONCE):
+        some = {id_: seen_at[id_] for id_ in ids[start : start + _REMOVED_AT_ONCE]}
+        marked |= await services.store.transaction(partial(_mark_some, services, some))
+    return marked
+
+
+async def _mark_some(
+    services: Services, seen_at: Mapping[str, datetime], tx: Transaction
+) -> dict[str, datetime]:
+    found = [job for job in [await load_job(tx, id_) for id_ in seen_at] if job is not None]
+    marked: dict[str, datetime] = {}
+    for job in found:
+        _require_ended(job)
+        _require_unchanged(job, seen_at[job.job_id])
+        updated_at = marked[job.job_id] = find_next_update(job, services.clock.now())
+        # Should this process die, the store removes what is left.
+        tx.update(JOBS, job.job_id, {"expireAt": job.created_at, "updatedAt": updated_at})
+    return marked
 
 
 def _require_unchanged(found: Job, seen_at: datetime) -> None:
-    """Raise ConflictError for a job that was written since its replays were looked for.
+    """Raise ConflictError for a job that was written since it was asked who uses its files.
 
-    A replay writes the job that it takes work from: it may have begun meanwhile.
+    What takes over its work writes it: that may have begun meanwhile.
     """
-    if found.updated_at != seen_at:
+    if found.updated_at == seen_at:
+        return
+    if found.parent_id is not None:
         raise ConflictError(
-            "The job has just changed; a replay of it may have begun. Delete it again to learn "
-            "whether one uses its files.",
+            "Another pipeline has just found the result of a step of this one in the cache. "
+            "Delete this one again to learn which it is.",
             jobId=found.job_id,
         )
+    raise ConflictError(
+        "The job has just changed; a replay of it may have begun. Delete it again to learn "
+        "whether one uses its files.",
+        jobId=found.job_id,
+    )
 
 
 async def _require_unused(services: Services, job: Job) -> None:
@@ -192,6 +215,11 @@ def _require_ended(job: Job) -> None:
             f"The job is {job.status} and its work is not over yet. Delete it again in a minute.",
             jobStatus=job.status,
         )
+
+
+def _find_cached(descendants: Mapping[str, datetime | None]) -> dict[str, datetime]:
+    """Those whose work the cache may give to others, with the time of their last change."""
+    return {id_: seen_at for id_, seen_at in descendants.items() if seen_at is not None}
 
 
 async def _list_descendants(services: Services, job_id: str) -> dict[str, datetime | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -29,9 +30,10 @@ from taskreel.app.jobs.job_store import (
     store_job,
 )
 from taskreel.app.jobs.new_job import ChildPlace, NewJob, build_job
+from taskreel.app.jobs.removal_marks import take_from_original
 from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
-from taskreel.domain.errors import PermanentError, StoreAbsentError
+from taskreel.domain.errors import NotFoundError, PermanentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -245,10 +247,7 @@ async def create_child_jobs(services: Services, parent: Job, jobs: Sequence[Job]
         async with AsyncExitStack() as stack:
             rooms = [await stack.enter_async_context(reserve_room(services, job)) for job in some]
             placed = place_child_jobs(services, some, rooms)
-            try:
-                await services.store.transaction(partial(_create_missing, services, parent, placed))
-            except StoreAbsentError as error:
-                raise WorkRemovedError from error
+            await services.store.transaction(partial(_create_missing, services, parent, placed))
         ready = [job for job in placed if job.status is not Status.THROTTLED]
         await enqueue_jobs(services, *ready)
         if len(ready) < len(placed):
@@ -286,9 +285,15 @@ async def _create_missing(
     missing = [job for job in jobs if await load_job(tx, job.job_id) is None]
     for job in missing:
         tx.create(JOBS, job.job_id, job)
-    # A write of each job whose work a cached step takes over: it fails if that one was removed
-    # meanwhile, and a removal that has seen it before the write is refused (`jobs.remove`). A read
-    # alone is not part of what a commit is checked against.
+    # A write of each job whose work a cached step takes over: a removal that has seen it before is
+    # refused (`jobs.remove`). A read alone is not part of what a commit is checked against.
     sources = {job.lineage[0] for job in missing if job.lineage and "cacheSeconds" in job.payload}
     for source in sorted(sources):
-        tx.update(JOBS, source, {"updatedAt": now})
+        await _take_over(tx, source, now)
+
+
+async def _take_over(tx: Transaction, source: str, now: datetime) -> None:
+    try:
+        await take_from_original(tx, source, now)
+    except NotFoundError as error:
+        raise WorkRemovedError from error
