@@ -275,12 +275,16 @@ async def test_a_missing_file_is_found_where_files_are_compared(
         options = {"width": 64, "height": 64}
         job = await submit(world, options=options)
         await world.settle()
-        (artifact,) = (await world.job(job.job_id)).artifacts
+        ended = await world.job(job.job_id)
+        (artifact,) = ended.artifacts
         assert (await audit(world, with_files=True)).violations == []
         await world.services.blobs.delete(artifact.path)
         assert (await audit(world)).violations == []
         report = await audit(world, with_files=True)
         assert [one.rule for one in report.violations] == [Rule.FILES]
+        # A removal that broke off: its files go before its document.
+        await change_job(world, ended, expire_at=ended.created_at)
+        assert (await audit(world, with_files=True)).violations == []
 
 
 async def test_the_maintenance_function_answers_an_audit_to_those_who_have_the_key(

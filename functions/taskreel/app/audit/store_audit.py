@@ -17,6 +17,8 @@ from taskreel.app.audit.repairs import repair
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.credits.account_shards import read_shards
 from taskreel.app.flow.slots import active_limit
+from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.removal_marks import is_being_removed
 from taskreel.app.query_pages import MOST_WAKE_SHARDS, build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.account_shards import merge_shards
@@ -221,10 +223,22 @@ async def _check_files(services: Services, user_id: str, report: AuditReport) ->
     async for job in _read_jobs(services, user_id, AuditReport()):
         for artifact in job.artifacts:
             info = await services.blobs.info(artifact.path)
+            if info is None and await _is_half_removed(services, job):
+                continue
             if info is None or info.bytes != artifact.bytes:
                 state = "missing" if info is None else f"{info.bytes} bytes, not {artifact.bytes}"
                 text = f"the file {artifact.path} is {state}"
                 report.violations.append(Violation(Rule.FILES, user_id, f"job {job.job_id}", text))
+
+
+async def _is_half_removed(services: Services, job: Job | None) -> bool:
+    """True where the removal of the job, or of a pipeline above it, has begun and broke off.
+
+    The files of a fixed id go before its document. A further DELETE does the rest, or expiry.
+    """
+    while job is not None and not is_being_removed(job):
+        job = await load_job(services.store, job.parent_id) if job.parent_id else None
+    return job is not None
 
 
 async def _check_due(services: Services, report: AuditReport) -> None:
