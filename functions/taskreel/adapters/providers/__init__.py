@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-
-from taskreel.domain.record import Record
 
 if TYPE_CHECKING:
     from taskreel.adapters.providers.model_row import ModelRow, PricePage
@@ -34,8 +33,9 @@ class WebhookKind(StrEnum):
     PER_ACCOUNT = "per account"
 
 
-class ProviderEntry(Record):
-    """One provider."""
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """One provider. No `Record`: the scripts of infra/ read the table without any package."""
 
     #: As jobs, settings and stored documents call it; its folder has the same name.
     name: str
