@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.tasks_v2 import Queue, RateLimits, RetryConfig
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -25,6 +26,13 @@ from cloudtasks.refusals import (
 from cloudtasks.remote import Remote
 from cloudtasks.worker import LOCATION, QUEUE
 from taskreel_cloud_tasks.api_errors import Code
+
+
+def refused_queue(
+    client: Any, made: Queue, message: str, code: Code = Code.INVALID_ARGUMENT
+) -> GoogleAPICallError:
+    """The refusal of CreateQueue."""
+    return refused(client.create_queue, code, message, parent=LOCATION, queue=made)
 
 
 def test_a_new_queue_has_googles_defaults(client: Any) -> None:
@@ -67,14 +75,7 @@ def test_a_new_queue_has_googles_defaults(client: Any) -> None:
 def test_a_rate_limit_out_of_range_is_refused(
     client: Any, limits: dict[str, Any], message: str
 ) -> None:
-    made = queue(rate_limits=RateLimits(**limits))
-    refused(
-        client.create_queue,
-        Code.INVALID_ARGUMENT,
-        f"RateLimits.{message}",
-        parent=LOCATION,
-        queue=made,
-    )
+    refused_queue(client, queue(rate_limits=RateLimits(**limits)), f"RateLimits.{message}")
 
 
 @pytest.mark.parametrize(
@@ -92,14 +93,7 @@ def test_a_rate_limit_out_of_range_is_refused(
 def test_a_retry_setting_out_of_range_is_refused(
     client: Any, retry: dict[str, Any], message: str
 ) -> None:
-    made = queue(retry_config=RetryConfig(**retry))
-    refused(
-        client.create_queue,
-        Code.INVALID_ARGUMENT,
-        f"RetryConfig.{message}",
-        parent=LOCATION,
-        queue=made,
-    )
+    refused_queue(client, queue(retry_config=RetryConfig(**retry)), f"RetryConfig.{message}")
 
 
 def test_the_burst_size_a_caller_sends_is_ignored(client: Any) -> None:
@@ -110,26 +104,14 @@ def test_the_burst_size_a_caller_sends_is_ignored(client: Any) -> None:
 
 
 def test_creating_a_queue_twice_is_refused(client: Any) -> None:
-    refused(
-        client.create_queue,
-        Code.ALREADY_EXISTS,
-        "Queue already exists",
-        parent=LOCATION,
-        queue=Queue(name=QUEUE),
-    )
+    refused_queue(client, Queue(name=QUEUE), "Queue already exists", Code.ALREADY_EXISTS)
 
 
 @pytest.mark.parametrize(
     "name", ["jobs", f"{LOCATION}/queues/under_score", f"{LOCATION}/queues/{'q' * 101}", ""]
 )
 def test_a_bad_queue_name_is_refused_with_help(client: Any, name: str) -> None:
-    error = refused(
-        client.create_queue,
-        Code.INVALID_ARGUMENT,
-        BAD_QUEUE,
-        parent=LOCATION,
-        queue=Queue(name=name),
-    )
+    error = refused_queue(client, Queue(name=name), BAD_QUEUE)
     assert detail_kinds(error) == ["Help"]
 
 
@@ -156,13 +138,7 @@ def test_a_deleted_queue_cannot_be_made_again_for_days(client: Any, remote: Remo
     client.delete_queue(name=QUEUE)
     refused(client.delete_queue, Code.NOT_FOUND, MISSING, name=QUEUE)
     text = "The queue cannot be created because a queue with this name existed too recently."
-    refused(
-        client.create_queue,
-        Code.FAILED_PRECONDITION,
-        text,
-        parent=LOCATION,
-        queue=Queue(name=QUEUE),
-    )
+    refused_queue(client, Queue(name=QUEUE), text, Code.FAILED_PRECONDITION)
     refused(client.update_queue, Code.FAILED_PRECONDITION, text, queue=Queue(name=QUEUE))
     remote.advance(3 * 86_400)
     assert client.create_queue(parent=LOCATION, queue=Queue(name=QUEUE)).name == QUEUE
