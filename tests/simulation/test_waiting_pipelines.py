@@ -7,28 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from functions.pipeline_requests import image, start
 from simulation.test_flow_rehearsal import limits_with, running_limited
 from simulation.world import World
-from taskreel.adapters.local.memory_tasks import Delivery
-from taskreel.app.caller import Caller
-from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.job_status import Status
-from taskreel.jobtypes import JOB_TYPES
-from taskreel.web.tasks import process_delivery
 
-PIPELINE = JOB_TYPES["pipeline"]
 #: No multiple of a minute: the sweep would come in the moment between an end and its task.
 PIPELINES, CHILDREN, SECONDS = 12, 3, 55
 
 
 async def submit_pipeline(world: World, user: str, *, children: int, seconds: float) -> str:
     """A fan-out of images that take so long each."""
-    payload = {"prompt": "a kite", "options": {"studio": {"mode": "sleep", "seconds": seconds}}}
-    many = {"type": "image-generation", "forEach": list(range(children)), "payload": payload}
-    submission = PIPELINE.submission.model_validate({"steps": {"many": many}})
-    request = JobRequest(job_type=PIPELINE, submission=submission)
-    return (await submit_job(world.services, Caller(user_id=user), request)).job.job_id
+    many = {
+        "type": "image-generation",
+        "forEach": list(range(children)),
+        "payload": image("sleep", seconds=seconds),
+    }
+    job_id: str = (await start(world.as_user(user), many=many))["jobId"]
+    return job_id
 
 
 @pytest.mark.slow
@@ -37,7 +34,6 @@ async def test_waiting_pipelines_are_delivered_as_often_as_their_jobs_end(
 ) -> None:
     """36 images, one at a time: the last pipeline waits for more than half an hour."""
     async with running_limited(tmp_path, monkeypatch, limits_with(1)) as world:
-        deliveries = count_deliveries(world)
         swept: Counter[str] = Counter()
         ids = [
             await submit_pipeline(world, f"user-{number}", children=CHILDREN, seconds=SECONDS)
@@ -49,6 +45,7 @@ async def test_waiting_pipelines_are_delivered_as_often_as_their_jobs_end(
         assert {(await world.job(id_)).status for id_ in ids} == {Status.COMPLETED}
         assert PIPELINES * CHILDREN * SECONDS > 30 * 60
         # Its start, and one for each of its jobs.
+        deliveries = count_deliveries(world)
         assert max(deliveries[id_] for id_ in ids) <= 1 + CHILDREN
         # The sweep looks after 2 minutes, 4, 8 and so on, at pipelines each 10 at the latest, and
         # sends nothing.
@@ -60,11 +57,10 @@ async def test_the_end_of_a_job_whose_task_was_lost_is_found_within_as_long_agai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_limited(tmp_path, monkeypatch, limits_with(5)) as world:
-        deliveries = count_deliveries(world)
         id_ = await submit_pipeline(world, "ada", children=1, seconds=200)
         await world.advance(199)
         await sweep_jobs(world.services)
-        assert deliveries[id_] == 1
+        assert count_deliveries(world)[id_] == 1
         await world.advance(1.5)
         await world.tasks.purge("pipeline-queue")
         waited = 0
@@ -77,14 +73,5 @@ async def test_the_end_of_a_job_whose_task_was_lost_is_found_within_as_long_agai
 
 
 def count_deliveries(world: World) -> Counter[str]:
-    """The deliveries of each job from now on, which go past HTTP."""
-    from taskreel.app.worker.processor import Processor
-
-    processor, counts = Processor(world.services), Counter[str]()
-
-    async def deliver(delivery: Delivery) -> int:
-        counts[delivery.task.job_id] += 1
-        return await process_delivery(processor, delivery.task.job_id)
-
-    world.deliver = deliver  # type: ignore[method-assign]  # no HTTP: the count is what matters
-    return counts
+    """The deliveries of each job so far."""
+    return Counter(job_id for job_id, _ in world.delivered)
