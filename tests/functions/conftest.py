@@ -10,7 +10,7 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes, QueryShape
 from functions.fake_providers import ProviderSetup, StartProviders, running_with_fakes
-from simulation.world import World, running
+from simulation.world import LIMITS, World, running
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Query, Row
 
@@ -45,6 +45,13 @@ def every_query_is_served_by_the_declared_indexes(monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     async with running(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A world with the limits of a deployment, which have no project."""
+    async with running(tmp_path, monkeypatch, limits=LIMITS) as made:
         yield made
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +10,7 @@ import pytest
 
 from functions.job_requests import expect_problem
 from functions.test_audit import audit, write
-from functions.test_limits import LIMITS
-from simulation.world import World, running
+from simulation.world import World
 from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.repairs import repair
 from taskreel.app.flow.admission import recount_account
@@ -28,12 +25,6 @@ NOOP = {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}}
 SLOW = {"prompt": "a kite", "options": {"studio": {"mode": "slow", "seconds": 60}}}
 IMAGE = "/api/jobs/image-generation"
 SHARDS = "/api/accounts/ada/shards"
-
-
-@pytest.fixture
-async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    async with running(tmp_path, monkeypatch, limits=LIMITS) as made:
-        yield made
 
 
 async def divide(world: World, shards: int, active_jobs: int = 5) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from functions.job_requests import submit_job
 from functions.stored_documents import store_documents
-from simulation.world import ROOT, World, running
+from simulation.world import LIMITS, World, running
 from taskreel.app.flow import admission
 from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room, recount_account
 from taskreel.app.flow.queue_position import find_position
@@ -26,14 +26,7 @@ from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import JOBS
 from taskreel_cloud_tasks.clock import SECOND
 
-LIMITS = str(ROOT / "infra" / "limits.yaml")
 TYPE = "image-generation"
-
-
-@pytest.fixture
-async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    async with running(tmp_path, monkeypatch, limits=LIMITS) as made:
-        yield made
 
 
 @pytest.fixture

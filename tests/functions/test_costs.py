@@ -17,7 +17,7 @@ from functions.fake_providers import CLIP, running_with_fakes
 from functions.job_requests import NOOP, VIDEO, read_job, submit_job
 from functions.test_project_limits import make_limited_project
 from providers.fake_provider import build_png as picture
-from simulation.world import ROOT, World, running
+from simulation.world import LIMITS, World, running
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Changes, Collection, Query, Row, Store, Transaction
@@ -162,7 +162,7 @@ async def test_a_job_of_a_project_with_limits_takes_one_read_and_one_write_more(
     async with running(
         tmp_path,
         monkeypatch,
-        limits=str(ROOT / "infra" / "limits.yaml"),
+        limits=LIMITS,
         wrap=lambda store: cast(Store, Counting(store)),
     ) as world:
         ada, counts = world.as_user("ada", tier="enterprise"), cast(Counting, world.services.store)

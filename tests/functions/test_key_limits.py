@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from functions.test_limits import IMAGE, LIMITS, NOOP, numbers, submit
+from functions.test_limits import IMAGE, NOOP, numbers, submit
 from functions.test_project_account import expect_sound_books, grant
 from functions.test_project_keys import make_key, use_key
 from functions.test_projects import PROJECTS, make_project
-from simulation.world import World, running
+from simulation.world import LIMITS, World, running
 from taskreel.app.flow.admission import recount_account
 from taskreel.app.schedules import recurring_jobs
 from taskreel.domain.rate_limit import Rate
 from taskreel.ports import Query, Transaction
 from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS, JOBS
-
-
-@pytest.fixture
-async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    async with running(tmp_path, monkeypatch, limits=LIMITS) as made:
-        yield made
-
 
 MESSAGE = {"webhookUrl": "https://example.com/hooks", "payload": {"film": 17}}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from msgspec.structs import force_setattr, replace
 
-from simulation.world import QUEUES, ROOT, World, running
+from simulation.world import LIMITS, QUEUES, World, running
 from taskreel.app.flow.slots import has_window
 from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.worker.recovery import recover_jobs
@@ -24,15 +23,8 @@ from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS, JOBS
 from taskreel_cloud_tasks.clock import SECOND
 
-LIMITS = str(ROOT / "infra" / "limits.yaml")
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}
 IMAGE = "/api/jobs/image-generation"
-
-
-@pytest.fixture
-async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    async with running(tmp_path, monkeypatch, limits=LIMITS) as made:
-        yield made
 
 
 async def submit(client: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from functions.job_requests import IMAGE, NOOP, submit_job
 from nightly_tests import skip_by_day
-from simulation.world import ROOT, World, running
+from simulation.world import LIMITS, World, running
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.app.services import Services
@@ -56,7 +56,7 @@ async def run_world(folder: Path, patch: pytest.MonkeyPatch, ids: int) -> AsyncI
     def change(services: Services) -> Services:
         return replace(services, random=Random(ids))
 
-    limits = parse_limits(str(ROOT / "infra" / "limits.yaml"))
+    limits = parse_limits(LIMITS)
     assert limits is not None
     narrow = limits.model_copy(update={"windows": {TYPE: 1}}).model_dump_json(by_alias=True)
     url = f"sqlite:///{folder / 'store.db'}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,21 +9,13 @@ import pytest
 
 from functions.job_requests import IMAGE, NOOP, expect_problem, image_request, submit_job
 from functions.test_projects import PROJECTS, make_project, set_role
-from simulation.world import ROOT, World, running
+from simulation.world import World
 from taskreel import store_collections as collections
 from taskreel.app.flow.slots import PROJECT_LIMIT
 from taskreel.domain.job import Job
 from taskreel.ports import Transaction
 
 SLOW = image_request("sleep", seconds=10)
-
-
-@pytest.fixture
-async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """A world with the limits of a deployment, which have no project."""
-    limits = str(ROOT / "infra" / "limits.yaml")
-    async with running(tmp_path, monkeypatch, limits=limits) as made:
-        yield made
 
 
 async def make_limited_project(owner: httpx.AsyncClient, **limits: Any) -> str:

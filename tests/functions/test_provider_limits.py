@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec.structs import force_setattr
 
-from simulation.world import ROOT, World, running
+from simulation.world import LIMITS, World, running
 from taskreel.app.flow.slots import PROJECT_LIMIT, PROVIDER_LIMIT
 from taskreel.config import ConfigurationError
 from taskreel.domain.job_fields import Priority
@@ -27,7 +27,7 @@ SLOW = {
 
 
 def limits_with(**changes: Any) -> str:
-    declared = parse_limits(str(ROOT / "infra" / "limits.yaml"))
+    declared = parse_limits(LIMITS)
     assert declared is not None
     return declared.model_copy(update=changes).model_dump_json(by_alias=True)
 

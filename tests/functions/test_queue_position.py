@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from functions.job_requests import expect_problem
-from simulation.world import ROOT, World, running
+from simulation.world import World
 from taskreel.app.flow.queue_position import QueuePosition
 from taskreel.domain.job_status import Status
 
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}
 IMAGE = "/api/jobs/image-generation"
-
-
-@pytest.fixture
-async def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    limits = str(ROOT / "infra" / "limits.yaml")
-    async with running(tmp_path, monkeypatch, limits=limits) as made:
-        yield made
 
 
 async def submit(client: httpx.AsyncClient) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from simulation.world import ROOT, World, running
+from simulation.world import LIMITS, World, running
 from taskreel.domain.rate_limit import Rate
 from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS
@@ -21,7 +21,7 @@ QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 @pytest.fixture
 async def rated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    limits = parse_limits(str(ROOT / "infra" / "limits.yaml"))
+    limits = parse_limits(LIMITS)
     assert limits is not None
     small = limits.model_copy(
         update={

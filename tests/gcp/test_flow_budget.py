@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simulation.world import ROOT
+from simulation.world import LIMITS
 from taskreel_local.cli.cost_operations import PLAIN_JOB
 from taskreel_local.emulators.google_emulators import LocalStorage
 
@@ -39,7 +39,7 @@ async def counted(
         firestore_address,
         local_storage,
         bill.interceptors,
-        limits=str(ROOT / "infra" / "limits.yaml"),
+        limits=LIMITS,
         store_url="firestore://a-project",
     ) as cloud:
         yield cloud, bill

@@ -12,7 +12,7 @@ import pytest
 from functions.job_requests import read_balance
 from other_apis.conftest import OtherApis
 from providers.fake_provider import build_png
-from simulation.world import ROOT, World, running, token
+from simulation.world import LIMITS, World, running, token
 from taskreel.domain.credits import Account
 from taskreel.domain.job_status import Status
 from taskreel.rules_setting import parse_limits
@@ -189,7 +189,7 @@ async def test_the_older_routes_below_v1_are_still_served(ada: httpx.AsyncClient
 async def test_a_flood_of_requests_is_told_when_to_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = parse_limits(str(ROOT / "infra" / "limits.yaml"))
+    limits = parse_limits(LIMITS)
     assert limits is not None
     async with running(tmp_path, monkeypatch, limits=limits.model_dump_json(by_alias=True)) as made:
         ada = made.as_user("ada")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simulation.rehearsal import Arrival, Rehearsal, draw_seconds, percentile
-from simulation.world import ROOT, World, running
+from simulation.world import LIMITS, World, running
 from taskreel.app.flow.admission import admit_after_end
 from taskreel.app.jobs import enqueue
 from taskreel.app.services import Services
@@ -23,7 +23,7 @@ TIERS = ("free", "basic", "pro", "enterprise")
 
 def limits_with(window: int, **changes: Any) -> str:
     """The declared limits, with another window and no rate limit in the way."""
-    declared = parse_limits(str(ROOT / "infra" / "limits.yaml"))
+    declared = parse_limits(LIMITS)
     assert declared is not None
     unlimited = Rate(per_minute=1_000_000, burst=1_000_000)
     changed = declared.model_copy(

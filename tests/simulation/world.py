@@ -55,6 +55,8 @@ _load_queues = queues_yaml.load_queue_settings
 #: No work in these tests takes that long; a worker that hangs fails the test.
 WORKER_SECONDS = 120.0
 QUEUES = ROOT / "infra" / "queues.yaml"
+#: The setting `limits` of a deployment.
+LIMITS = str(ROOT / "infra" / "limits.yaml")
 
 KEY = "the-internal-key-of-these-tests"
 JWT_SECRET = "the-jwt-secret-of-these-tests-is-long"
