@@ -8,7 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.job_requests import expect_problem
+from functions.job_requests import (
+    BATCH,
+    IMAGE,
+    NOOP,
+    batch_request,
+    expect_problem,
+    image_request,
+    submit_job,
+)
 from functions.test_audit import audit, write
 from simulation.world import World
 from taskreel.app.audit.job_rules import Rule
@@ -21,9 +29,6 @@ from taskreel.domain.job_status import Status
 from taskreel.ports import Increment, Query
 from taskreel.store_collections import ACCOUNTS, JOBS
 
-NOOP = {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}}
-SLOW = {"prompt": "a kite", "options": {"studio": {"mode": "slow", "seconds": 60}}}
-IMAGE = "/api/jobs/image-generation"
 SHARDS = "/api/accounts/ada/shards"
 
 
@@ -38,13 +43,6 @@ async def resize(world: World, shards: int) -> dict[str, Any]:
     admin = world.as_user("root", role="admin")
     answer = await admin.put(SHARDS, json={"shards": shards, "reason": "busy"})
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def submit(client: httpx.AsyncClient, body: dict[str, Any] = NOOP) -> dict[str, Any]:
-    answer = await client.post(IMAGE, json=body)
-    assert answer.status_code == 202, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
@@ -65,7 +63,7 @@ async def test_a_job_is_held_and_settled_in_its_own_document_and_the_user_sees_t
     ada = world.as_user("ada")
     assert (await divide(world, 4))["shards"] == 4
     assert [one.available for one in await read_documents(world)] == [25] * 4
-    ids = [(await submit(ada))["jobId"] for _ in range(8)]
+    ids = [(await submit_job(ada))["jobId"] for _ in range(8)]
     assert {job.job_id: job.account_shard for job in await read_jobs(world)} == {
         id_: choose_shard(id_, 4) for id_ in ids
     }
@@ -86,19 +84,19 @@ async def test_a_job_is_held_and_settled_in_its_own_document_and_the_user_sees_t
 async def test_all_credits_can_be_spent_and_a_refusal_names_their_sum(world: World) -> None:
     ada = world.as_user("ada")
     await divide(world, 4)
-    batch = {"prompts": ["a kite"] * 20, "options": {"studio": {"mode": "noop"}}}
+    batch = batch_request(20)
     # More than any document has: 25 each.
     for _ in range(4):
-        answer = await ada.post("/api/jobs/batch-generation", json=batch)
+        answer = await ada.post(BATCH, json=batch)
         assert answer.status_code == 202, answer.text
     await submit_all_but_three(ada)
-    refused = await ada.post("/api/jobs/batch-generation", json=batch)
+    refused = await ada.post(BATCH, json=batch)
     problem = expect_problem(refused, 402, "insufficient_credits")
     assert (problem["available"], problem["cost"]) == (3, 20)
     quote = await ada.post(f"{IMAGE}?validateOnly=true", json=NOOP)
     assert quote.json()["credits"]["available"] == 3
     for _ in range(3):
-        await submit(ada)
+        await submit_job(ada)
     problem = expect_problem(await ada.post(IMAGE, json=NOOP), 402, "insufficient_credits")
     assert problem["available"] == 0
     await world.settle()
@@ -107,13 +105,13 @@ async def test_all_credits_can_be_spent_and_a_refusal_names_their_sum(world: Wor
 
 async def submit_all_but_three(client: httpx.AsyncClient) -> None:
     while (await client.get("/api/credits")).json()["available"] > 3:
-        await submit(client)
+        await submit_job(client)
 
 
 async def test_as_many_jobs_run_as_the_limit_says_whatever_their_shards(limited: World) -> None:
     ada = limited.as_user("ada")
     await divide(limited, 4, active_jobs=5)
-    statuses = [(await submit(ada))["status"] for _ in range(9)]
+    statuses = [(await submit_job(ada))["status"] for _ in range(9)]
     assert statuses == ["QUEUED"] * 5 + ["THROTTLED"] * 4
     limit = (await ada.get("/api/limits")).json()
     assert (limit["activeJobs"], limit["active"], limit["waiting"]) == (5, 5, 4)
@@ -135,9 +133,9 @@ async def test_jobs_under_way_count_when_an_account_is_divided(limited: World) -
     limit = {"activeJobs": 3, "reason": "busy"}
     assert (await admin.put("/api/limits/ada", json=limit)).is_success
     for _ in range(3):
-        await submit(ada)
+        await submit_job(ada)
     await resize(limited, 8)
-    assert (await submit(ada))["status"] == "THROTTLED"
+    assert (await submit_job(ada))["status"] == "THROTTLED"
     await limited.settle()
     assert {job.status for job in await read_jobs(limited)} == {Status.COMPLETED}
     assert (await audit(limited)).violations == []
@@ -158,7 +156,7 @@ async def _rank_jobs(world: World, account: Account) -> list[float]:
     ranks = []
     now = world.services.clock.now()
     if not await read_jobs(world):
-        await submit(world.as_user("eve"))
+        await submit_job(world.as_user("eve"))
     (sample,) = await read_jobs(world)
     for _ in range(3):
         room = Room(full=None, crowded=True)
@@ -174,13 +172,13 @@ async def test_a_united_account_is_one_like_any_other_once_its_jobs_have_ended(
     ada = world.as_user("ada")
     await divide(world, 3)
     for _ in range(9):
-        await submit(ada)
+        await submit_job(ada)
     busy = {job.account_shard for job in await read_jobs(world)}
     assert busy == {0, 1, 2}
     assert (await resize(world, 1))["documents"] == 3
     first, *others = await read_documents(world)
     assert (first.available, [one.available for one in others]) == (91, [0, 0])
-    await submit(ada)
+    await submit_job(ada)
     await world.settle()
     assert (await audit(world)).violations == []
     assert (await resize(world, 1))["documents"] == 1
@@ -233,7 +231,7 @@ async def test_an_order_is_in_the_audit_log_and_changes_nothing_when_it_is_repea
 async def test_a_repeated_submission_finds_its_job_and_a_retry_its_shard(world: World) -> None:
     ada = world.as_user("ada")
     await divide(world, 4)
-    failing = {"prompt": "a kite", "options": {"studio": {"mode": "fail-permanent"}}}
+    failing = image_request("fail-permanent")
     headers = {"idempotency-key": "k1"}
     answers = await asyncio.gather(
         *(ada.post(IMAGE, json=failing, headers=headers) for _ in range(4))
@@ -253,7 +251,7 @@ async def test_leaked_slots_of_a_shard_are_counted_afresh(limited: World) -> Non
     ada = limited.as_user("ada")
     await divide(limited, 3, active_jobs=2)
     for _ in range(4):
-        await submit(ada)
+        await submit_job(ada)
     wrong = {"active": Increment(1), "waiting": Increment(2)}
     await write(limited, lambda tx: tx.update(ACCOUNTS, "shard:1:ada", wrong))
     report = await audit(limited)
@@ -266,7 +264,7 @@ async def test_leaked_slots_of_a_shard_are_counted_afresh(limited: World) -> Non
 
 async def test_a_hold_of_no_job_is_found_and_released_in_its_document(world: World) -> None:
     await divide(world, 3)
-    await submit(world.as_user("ada"), SLOW)
+    await submit_job(world.as_user("ada"), image_request("slow", seconds=60))
     lost = {"held": Increment(4), "available": Increment(-4)}
     await write(world, lambda tx: tx.update(ACCOUNTS, "shard:2:ada", lost))
     (violation,) = (await audit(world)).violations
@@ -286,7 +284,7 @@ async def test_an_erasure_moves_all_documents_to_one(world: World) -> None:
     ada = world.as_user("ada")
     await divide(world, 4)
     for _ in range(5):
-        await submit(ada)
+        await submit_job(ada)
     await world.settle()
     report = await erase(world)
     assert report["proof"]["found"] == {}
@@ -336,9 +334,9 @@ async def test_webhooks_and_schedules_of_a_sharded_account_work_as_before(limite
     assert (await ada.post("/api/webhook-endpoints", json=endpoint)).is_success
     order = {"jobType": "image-generation", "data": NOOP, "delay": 5000}
     assert (await ada.post("/api/jobs/delayed", json=order)).is_success
-    first = await submit(ada)
+    first = await submit_job(ada)
     depends = {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]}
-    assert (await submit(ada, depends))["status"] == "BLOCKED"
+    assert (await submit_job(ada, depends))["status"] == "BLOCKED"
     await limited.advance(30)
     jobs = await read_jobs(limited)
     assert {job.status for job in jobs} == {Status.COMPLETED}
@@ -351,7 +349,7 @@ async def test_uniting_the_account_of_a_new_user_leaves_them_their_first_credits
 ) -> None:
     await resize(world, 1)
     ada = world.as_user("ada")
-    await submit(ada)
+    await submit_job(ada)
     await world.settle()
     balance = (await ada.get("/api/credits")).json()
     assert (balance["granted"], balance["captured"]) == (100, 1)
