@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes, QueryShape
 from functions.fake_providers import ProviderSetup, StartProviders, running_with_fakes
+from functions.webhook_receiver import Hooked, Receiver
 from simulation.world import LIMITS, World, running
+from streamed_answers import StreamedAnswers
+from taskreel import service_building
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.ports import Query, Row
 
 #: Asked only by the process that alone owns a SQLite file, at its start: app/worker/recovery.py.
@@ -68,6 +73,17 @@ async def start_providers(
             )
 
         yield make
+
+
+@pytest.fixture
+async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
+    receiver = Receiver()
+    transport = StreamedAnswers(receiver)
+    monkeypatch.setattr(
+        service_building, "WebhookSender", partial(WebhookSender, transport=transport)
+    )
+    async with running(tmp_path, monkeypatch) as world:
+        yield Hooked(world, receiver, world.as_user("ada"))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from functions.stored_documents import (
     store_documents,
 )
 from functions.test_rollout import DATA, list_places
-from functions.webhook_receiver import Hooked, hooked
+from functions.webhook_receiver import Hooked
 from simulation.world import World
 from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.domain.job_history import ProviderAnswer, RunAnswers
@@ -33,8 +33,6 @@ from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import StoredValue
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS, STORED
-
-__all__ = ["hooked"]
 
 THIS_RELEASE = DATA / "documents_2026_11_27.json"
 NAMES = tuple(collection.name for collection in STORED)

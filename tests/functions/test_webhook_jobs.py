@@ -9,9 +9,7 @@ import httpx
 import pytest
 
 from functions.job_requests import refused_paths
-from functions.webhook_receiver import URL, Hooked, hooked, verify
-
-__all__ = ["hooked"]
+from functions.webhook_receiver import URL, Hooked, verify
 
 MESSAGE = {"event": "film.published", "film": {"id": 17, "title": "A kite"}}
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from msgspec.structs import replace
 
 from functions.job_requests import IMAGE, expect_problem, submit_job
 from functions.stored_documents import store_documents
 from functions.test_recovery import kill_and_start
-from functions.webhook_receiver import ENDPOINTS, PICTURE, URL, Hooked, Receiver
-from simulation.world import running
-from streamed_answers import StreamedAnswers
+from functions.webhook_receiver import ENDPOINTS, PICTURE, URL, Hooked
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.services import Services
 from taskreel.app.webhooks import deliveries, endpoints, sending
@@ -28,18 +24,6 @@ from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_END
 
 QUEUE = "webhook-processing"
 Meanwhile = Callable[[], Awaitable[Any]]
-
-
-@pytest.fixture
-async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
-    receiver = Receiver()
-
-    def change(services: Services) -> Services:
-        sender = WebhookSender(transport=StreamedAnswers(receiver))
-        return replace(services, webhooks=sender)
-
-    async with running(tmp_path, monkeypatch, change=change) as world:
-        yield Hooked(world, receiver, world.as_user("ada"))
 
 
 def do_while_sending(patch: pytest.MonkeyPatch, meanwhile: Meanwhile) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from functions.job_requests import (
     IMAGE,
+    NOOP,
     expect_problem,
     refused_paths,
     submit_job,
@@ -18,16 +19,12 @@ from functions.job_requests import (
 from functions.test_costs import Counting
 from functions.webhook_receiver import (
     ENDPOINTS,
-    NOOP,
     URL,
     Hooked,
-    hooked,
 )
 from simulation.world import running
 from taskreel.ports import Query
 from taskreel.store_collections import WEBHOOK_DELIVERIES
-
-__all__ = ["hooked"]
 
 
 @pytest.mark.parametrize(

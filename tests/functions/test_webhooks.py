@@ -14,26 +14,22 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from functions.job_requests import (
     IMAGE,
+    NOOP,
     expect_problem,
     image_request,
     submit_job,
 )
 from functions.webhook_receiver import (
     ENDPOINTS,
-    NOOP,
     PICTURE,
     URL,
     Hooked,
-    hooked,
     verify,
 )
 from taskreel.app.webhooks import sending
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Query
 from taskreel.store_collections import WEBHOOK_DELIVERIES
-
-__all__ = ["hooked"]
-
 
 # ── What arrives ─────────────────────────────────────────────────────────────────────────────────
 

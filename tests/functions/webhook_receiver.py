@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from functions.job_requests import (
-    image_request,
-    submit_job,
-)
-from simulation.world import World, running
-from streamed_answers import StreamedAnswers
-from taskreel import service_building
-from taskreel.adapters.webhook_sender import WebhookSender
+from functions.job_requests import NOOP, submit_job
+from simulation.world import World
 
 ENDPOINTS = "/api/webhook-endpoints"
 URL = "https://93.184.216.34/hooks"
-NOOP = image_request("noop")
 PICTURE = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -76,18 +67,6 @@ class Hooked:
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["deliveries"]
         return found
-
-
-@pytest.fixture
-async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
-    receiver = Receiver()
-
-    transport = StreamedAnswers(receiver)
-    monkeypatch.setattr(
-        service_building, "WebhookSender", partial(WebhookSender, transport=transport)
-    )
-    async with running(tmp_path, monkeypatch) as world:
-        yield Hooked(world, receiver, world.as_user("ada"))
 
 
 def verify(request: httpx.Request, secret: str, monkeypatch: pytest.MonkeyPatch) -> Any:
