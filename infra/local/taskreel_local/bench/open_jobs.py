@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.query_pages import find_wake_shard
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -20,12 +18,11 @@ from taskreel.ports import Transaction
 from taskreel.store_collections import JOBS
 from taskreel_local.bench.contenders import start_stack
 from taskreel_local.bench.process_tree import wait_for
+from taskreel_local.bench.scale import FEW, MANY, store_in_batches
 from taskreel_local.bench.table import format_table, format_values
 from taskreel_local.stack.data_folder import DataFolder
 
-FEW, MANY = 100, 100_000
 _RUNS = 5
-_BATCH = 1000
 _SECONDS = 120.0
 #: In the line that the server logs when all of them are back.
 _RECOVERED = b'"recovered"'
@@ -72,21 +69,14 @@ def run_open_jobs(many: int = MANY, *, quick: bool = False) -> None:
 
 async def _store_open_jobs(path: Path, count: int) -> None:
     """Store jobs that are due tomorrow: all have a task, and none runs."""
-    store = SqliteStore(path, LOCAL_INDEXES)
     now = datetime.now(UTC)
     draw = random.Random(1)  # noqa: S311 - same ids each time
-    for first in range(0, count, _BATCH):
-        jobs = [
-            _build_job(f"job_{draw.getrandbits(128):032x}", now, number)
-            for number in range(first, min(first + _BATCH, count))
-        ]
 
-        async def write(tx: Transaction, jobs: list[Job] = jobs) -> None:
-            for job in jobs:
-                tx.create(JOBS, job.job_id, job)
+    def store_job(tx: Transaction, number: int) -> None:
+        job = _build_job(f"job_{draw.getrandbits(128):032x}", now, number)
+        tx.create(JOBS, job.job_id, job)
 
-        await store.transaction(write)
-    await store.close()
+    await store_in_batches(path, count, store_job)
 
 
 def _build_job(job_id: str, now: datetime, number: int) -> Job:

@@ -114,20 +114,28 @@ class _SeededStack:
 
 async def seed_store(path: Path, ids: list[str]) -> None:
     """Store a finished job of USER under each id, each two seconds after the one before."""
-    store = SqliteStore(path, LOCAL_INDEXES)
     # A million are over a week ago: failures of today would make the stack degraded.
     began = datetime.now(UTC) - timedelta(days=30)
-    for first in range(0, len(ids), _BATCH):
-        jobs = [
-            _build_job(id_, began, first + place)
-            for place, id_ in enumerate(ids[first : first + _BATCH])
-        ]
 
-        async def write(tx: Transaction, jobs: list[Job] = jobs) -> None:
-            for job in jobs:
-                tx.create(JOBS, job.job_id, job)
-                entry = _build_entry(job)
-                tx.create(LEDGER, entry.entry_id, entry)
+    def store_job(tx: Transaction, number: int) -> None:
+        job = _build_job(ids[number], began, number)
+        tx.create(JOBS, job.job_id, job)
+        entry = _build_entry(job)
+        tx.create(LEDGER, entry.entry_id, entry)
+
+    await store_in_batches(path, len(ids), store_job)
+
+
+async def store_in_batches(
+    path: Path, count: int, store_job: Callable[[Transaction, int], None]
+) -> None:
+    """Call `store_job` with each number below `count`, a thousand in a transaction."""
+    store = SqliteStore(path, LOCAL_INDEXES)
+    for first in range(0, count, _BATCH):
+
+        async def write(tx: Transaction, first: int = first) -> None:
+            for number in range(first, min(first + _BATCH, count)):
+                store_job(tx, number)
 
         await store.transaction(write)
     await store.close()
