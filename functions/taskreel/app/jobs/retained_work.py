@@ -57,8 +57,7 @@ async def retain_adopted_jobs(services: Services, pipeline: Job, adopted: Sequen
     """
     jobs = await _add_jobs_below(services, adopted)
     until = _find_latest_expiry(services, pipeline, services.clock.now())
-    ids = [job.job_id for job in jobs if job.expire_at is not None and job.expire_at < until]
-    await _store_retention(services, ids, lambda expire_at: max(expire_at, until))
+    await _store_retention(services, jobs, lambda expire_at: max(expire_at, until))
     paths = [file.path for job in jobs for file in job.artifacts]
     await _renew_files(services, pipeline, paths)
 
@@ -80,10 +79,10 @@ async def end_retention_of_steps(services: Services, pipeline: Job) -> None:
             jobs = await find_jobs_of_step(services, pipeline, name)
             found += [job for job in jobs if is_late or not is_of_this_round(job, pipeline)]
     latest = _find_latest_expiry(services, pipeline, end)
-    jobs = await _add_jobs_below(services, found)
-    ids = [job.job_id for job in jobs if job.expire_at and expire_at < job.expire_at <= latest]
     await _store_retention(
-        services, ids, lambda stored: expire_at if expire_at < stored <= latest else stored
+        services,
+        await _add_jobs_below(services, found),
+        lambda stored: expire_at if expire_at < stored <= latest else stored,
     )
 
 
@@ -114,9 +113,10 @@ async def _find_shown_children(services: Services, pipeline: Job) -> list[Job]:
 
 
 async def _store_retention(
-    services: Services, ids: Sequence[str], move: Callable[[datetime], datetime]
+    services: Services, jobs: Sequence[Job], move: Callable[[datetime], datetime]
 ) -> None:
     """Move the time from which on each of the jobs may be removed."""
+    ids = [job.job_id for job in jobs if job.expire_at and move(job.expire_at) != job.expire_at]
     for start in range(0, len(ids), _JOBS_PER_COMMIT):
         some = ids[start : start + _JOBS_PER_COMMIT]
         await services.store.transaction(partial(_move_expiry, ids=some, move=move))
