@@ -59,7 +59,7 @@ class Retention(Record):
         return self.by_type.get(job_type, self.longest)
 
     def find_end(self, job: Job, ended_at: datetime) -> datetime:
-        """When a job that ends at `ended_at` may be removed.
+        """The time from which on a job that ends at `ended_at` may be removed.
 
         A step not before the deadline of its pipeline, which needs it until then.
         """

@@ -93,12 +93,12 @@ def find_late_sweep(state: AlertState, limits: AlertThresholds, now: datetime) -
     """The finding that the last sweep was long ago; None where none has ended yet."""
     if state.swept_at is None or not state.is_sweep_late(limits.sweep_late_seconds, now):
         return None
-    ago = _count((now - state.swept_at) / timedelta(minutes=1), "minute")
+    ago = _write_count((now - state.swept_at) / timedelta(minutes=1), "minute")
     text = f"The last sweep ended at {state.swept_at:%H:%M} UTC, {ago} ago."
     return Finding(kind=AlertKind.SWEEP_LATE, text=text)
 
 
-def _count(number: float, noun: str) -> str:
+def _write_count(number: float, noun: str) -> str:
     """Such as "1 job" and "2 jobs"."""
     whole = round(number)
     return f"{whole} {noun}" if whole == 1 else f"{whole} {noun}s"
@@ -110,7 +110,7 @@ def _list_types(days: Sequence[DailyMetrics]) -> list[str]:
 
 def _find_overdue(seconds: float, limits: AlertThresholds) -> Iterator[Finding]:
     if seconds > limits.oldest_overdue_seconds:
-        text = f"The most overdue has been due for {_count(seconds / 60, 'minute')}."
+        text = f"The most overdue has been due for {_write_count(seconds / 60, 'minute')}."
         yield Finding(kind=AlertKind.OLDEST_OVERDUE, text=text)
 
 
@@ -131,7 +131,7 @@ async def _find_waiting(
     age = max(ages, default=0.0)
     if age <= limits.oldest_waiting_seconds:
         return None
-    text = f"The oldest has been on its queue for {_count(age / 60, 'minute')}."
+    text = f"The oldest has been on its queue for {_write_count(age / 60, 'minute')}."
     return Finding(kind=AlertKind.OLDEST_WAITING, subject=job_type, text=text)
 
 
@@ -156,7 +156,7 @@ def _find_failures(
             )
             yield Finding(kind=AlertKind.ERROR_RATE, subject=job_type, text=text)
     if all_failed > limits.dead_letters:
-        text = f"{_count(all_failed, 'job')} failed for good."
+        text = f"{_write_count(all_failed, 'job')} failed for good."
         yield Finding(kind=AlertKind.DEAD_LETTERS, text=text)
 
 
@@ -175,12 +175,12 @@ def _find_events(
         text = f"{repaired} in the last 20 minutes."
         yield Finding(kind=AlertKind.REPAIRS, text=text)
     if recent[AMBIGUOUS_PURCHASES] > limits.ambiguous_purchases:
-        count = _count(recent[AMBIGUOUS_PURCHASES], "purchase")
+        count = _write_count(recent[AMBIGUOUS_PURCHASES], "purchase")
         text = f"{count} without an answer in the last 20 minutes."
         yield Finding(kind=AlertKind.AMBIGUOUS_PURCHASE, text=text)
     for subject, event in (("users", SPEND_CAPS), ("projects", PROJECT_SPEND_CAPS)):
         if recent[event]:
-            text = f"{_count(recent[event], 'cap')} in the last 20 minutes."
+            text = f"{_write_count(recent[event], 'cap')} in the last 20 minutes."
             yield Finding(kind=AlertKind.SPEND_CAP, subject=subject, text=text)
 
 

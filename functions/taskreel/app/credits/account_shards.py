@@ -53,7 +53,7 @@ class ShardChoice(Record, kw_only=True):
 
 
 class JobNeeds(Record, kw_only=True):
-    """What the document that takes a job must have for it."""
+    """The needs of a job, which the document that takes it must have."""
 
     cost: int
     #: A place for an active job, unless jobs wait for one.
@@ -103,7 +103,7 @@ async def open_shard(
         raise UnfitShardError(needs.cost)  # the account has fewer shards since `first` was read
     rate = None
     if needs.writes is not None:
-        rate = _decide(needs.writes, shard, job.updated_at)
+        rate = _decide_on_part(needs.writes, shard, job.updated_at)
         if not rate.allowed:
             raise UnfitShardError(needs.cost)
         rate = replace(rate, rate=needs.writes)
@@ -170,7 +170,7 @@ class _Documents:
             self._tx.set(ACCOUNTS, giver.document_id, giver)
 
 
-def _decide(writes: Rate, shard: Account, at: datetime) -> RateDecision:
+def _decide_on_part(writes: Rate, shard: Account, at: datetime) -> RateDecision:
     part = share_rate(writes, max(shard.shards, 1))
     return decide_request(part, shard.writes_at, at)
 
@@ -187,7 +187,7 @@ async def run_on_fit_shard(
     RateExceededError when no shard's part of the rate allows it.
     """
     for _ in range(_MOST_TRIES):
-        choice = await _choose(services, job, needs)
+        choice = await _choose_documents(services, job, needs)
         try:
             return await services.store.transaction(_bind_choice(run, choice))
         except UnfitShardError as unfit:
@@ -204,7 +204,7 @@ def _bind_choice(
     return lambda tx: run(tx, choice)
 
 
-async def _choose(services: Services, job: Job, needs: JobNeeds) -> ShardChoice:
+async def _choose_documents(services: Services, job: Job, needs: JobNeeds) -> ShardChoice:
     shards = await load_shards(services, job.user_id)
     if not shards or not shards[0].shards:
         return ShardChoice(shard=0)  # it has one document by now
@@ -230,7 +230,7 @@ def _find_allowed(shards: list[Account], number: int, writes: Rate, at: datetime
     """The first shard from `number` on whose part of the rate allows another request."""
     count = shards[0].shards
     decisions = {
-        place % count: _decide(writes, shards[place % count], at)
+        place % count: _decide_on_part(writes, shards[place % count], at)
         for place in range(number, number + count)
     }
     for place, decision in decisions.items():

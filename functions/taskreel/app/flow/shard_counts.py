@@ -43,7 +43,7 @@ async def recount_shards(services: Services, user_id: str, documents: int) -> bo
         active = int((await services.store.aggregate(slots))["count"])
         numbers = {"active": active, "waiting": waiting[shard.shard]}
         before = {"active": shard.active, "waiting": shard.waiting}
-        if numbers != before and await _correct(services, shard, numbers):
+        if numbers != before and await _correct_counts(services, shard, numbers):
             is_corrected = True
             log.warning(
                 "an account's numbers of jobs were wrong and have been counted afresh",
@@ -77,7 +77,7 @@ async def _count_waiting(services: Services, user_id: str, shards: list[Account]
     return counted
 
 
-async def _correct(services: Services, shard: Account, numbers: dict[str, int]) -> bool:
+async def _correct_counts(services: Services, shard: Account, numbers: dict[str, int]) -> bool:
     async def write(tx: Transaction) -> bool:
         if await tx.get(ACCOUNTS, shard.document_id) != shard:
             return False

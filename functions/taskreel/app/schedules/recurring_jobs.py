@@ -112,7 +112,7 @@ async def create_recurring_job(
 
 async def find_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
     """The recurring job, if there is one that the caller may see. Raises NotFoundError."""
-    return await _find(services, caller, id_, ProjectRole.VIEWER)
+    return await _find_for_role(services, caller, id_, ProjectRole.VIEWER)
 
 
 async def list_recurring_jobs(
@@ -153,7 +153,7 @@ async def pause_recurring_job(services: Services, caller: Caller, id_: str) -> R
     def pause(recurring: RecurringJob, now: datetime) -> RecurringJob:
         return recurring.pause(now) if recurring.state is RecurrenceState.ACTIVE else recurring
 
-    await _find(services, caller, id_, ProjectRole.EDITOR)
+    await _find_for_role(services, caller, id_, ProjectRole.EDITOR)
     return await _change(services, id_, pause)
 
 
@@ -164,9 +164,13 @@ async def resume_recurring_job(services: Services, caller: Caller, id_: str) -> 
     """
 
     def resume(recurring: RecurringJob, now: datetime) -> RecurringJob:
-        return recurring if recurring.state is RecurrenceState.ACTIVE else _activate(recurring, now)
+        return (
+            recurring
+            if recurring.state is RecurrenceState.ACTIVE
+            else _activate_runs(recurring, now)
+        )
 
-    found = await _find(services, caller, id_, ProjectRole.EDITOR)
+    found = await _find_for_role(services, caller, id_, ProjectRole.EDITOR)
     if (reason := await explain_ended_key(services, found)) is not None:
         raise ConflictError(reason)
     return await _change(services, id_, resume)
@@ -179,7 +183,7 @@ async def take_over_recurring_job(services: Services, caller: Caller, id_: str) 
     on. Raises what `create_recurring_job` does, NotFoundError, and ConflictError for one of no
     project, or whose `endAt` has passed.
     """
-    found = await _find(services, caller, id_, ProjectRole.ADMIN)
+    found = await _find_for_role(services, caller, id_, ProjectRole.ADMIN)
     if found.user_id == caller.user_id:
         return found
     if found.project_id is None:
@@ -202,12 +206,12 @@ async def take_over_recurring_job(services: Services, caller: Caller, id_: str) 
             tier=caller.tier,
             projects=None if caller.projects is None else tuple(sorted(caller.projects)),
         )
-        return taken if recurring.pause_reason is None else _activate(taken, now)
+        return taken if recurring.pause_reason is None else _activate_runs(taken, now)
 
     return await _change(services, id_, take_over)
 
 
-def _activate(recurring: RecurringJob, now: datetime) -> RecurringJob:
+def _activate_runs(recurring: RecurringJob, now: datetime) -> RecurringJob:
     schedule = CronSchedule(recurring.cron_expression, recurring.time_zone)
     active = recurring.with_changes(now, state=RecurrenceState.ACTIVE, pause_reason=None)
     active = active.schedule_next(schedule.next_after(max(now, recurring.start_at or now)), now)
@@ -220,7 +224,7 @@ def _activate(recurring: RecurringJob, now: datetime) -> RecurringJob:
 
 async def delete_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
     """Delete it; the jobs that it has submitted stay. Raises NotFoundError."""
-    found = await _find(services, caller, id_, ProjectRole.ADMIN)
+    found = await _find_for_role(services, caller, id_, ProjectRole.ADMIN)
 
     async def delete(tx: Transaction) -> None:
         tx.delete(RECURRING_JOBS, id_)
@@ -229,7 +233,9 @@ async def delete_recurring_job(services: Services, caller: Caller, id_: str) -> 
     return found
 
 
-async def _find(services: Services, caller: Caller, id_: str, least: ProjectRole) -> RecurringJob:
+async def _find_for_role(
+    services: Services, caller: Caller, id_: str, least: ProjectRole
+) -> RecurringJob:
     """The recurring job, for its owner, and for members of its project with the role `least`.
 
     Raises NotFoundError for one that the caller may not see, and ForbiddenError for members of a
