@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import ConflictError
-from taskreel.domain.ids import random_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT
 
@@ -30,18 +29,11 @@ async def set_spend_caps(
     text that cannot be a user's id, and ConflictError for a sharded account.
     """
     check_user_id(user_id)
-    now = services.clock.now()
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=now,
-        user_id=caller.user_id,
-        action=f"spend caps set: daily {_name_cap(daily)}, monthly {_name_cap(monthly)}",
-        subject=user_id,
-        reason=reason,
-    )
+    action = f"spend caps set: daily {_name_cap(daily)}, monthly {_name_cap(monthly)}"
+    entry = build_audit_entry(services, caller.user_id, action, subject=user_id, reason=reason)
 
     async def write(tx: Transaction) -> Account:
-        account = await open_account(services, tx, user_id, now)
+        account = await open_account(services, tx, user_id, entry.at)
         if account.shard_documents and (daily, monthly) != (None, None):
             raise ConflictError(
                 "The account is sharded, and no document of it knows what all spend: its credits "
@@ -49,7 +41,7 @@ async def set_spend_caps(
                 "ended."
             )
         account = account.model_copy(update={"daily_cap": daily, "monthly_cap": monthly})
-        account = account.without_stale_alerts(now)
+        account = account.without_stale_alerts(entry.at)
         tx.set(ACCOUNTS, user_id, account)
         tx.create(AUDIT, entry.entry_id, entry)
         return account

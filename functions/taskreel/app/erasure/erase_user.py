@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.erasure.all_documents import read_page, uncoded
@@ -20,7 +21,6 @@ from taskreel.app.erasure.move_account import move_account
 from taskreel.app.erasure.progress import change_running, load_running
 from taskreel.app.erasure.traces import Traces
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.erasure import (
     PSEUDONYM_PREFIX,
     Erasure,
@@ -342,12 +342,7 @@ def _add(counts: Mapping[str, int], name: str, number: int) -> dict[str, int]:
 
 
 def _record(services: Services, tx: Transaction, erasure: Erasure, action: str) -> None:
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=services.clock.now(),
-        user_id=erasure.ordered_by,
-        action=action,
-        subject=erasure.pseudonym,
-        reason=erasure.reason,
+    entry = build_audit_entry(
+        services, erasure.ordered_by, action, subject=erasure.pseudonym, reason=erasure.reason
     )
     tx.create(AUDIT, entry.entry_id, entry)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
 from taskreel.app.credits.grants import GrantOrder, build_grant_entry, write_grant
 from taskreel.app.jobs.queries import Page, list_ledger
-from taskreel.app.projects.members import find_project, record_change
+from taskreel.app.projects.members import find_project
 from taskreel.app.projects.rights import load_project
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.errors import ConflictError, NotFoundError
-from taskreel.domain.ids import project_account_id, random_id
+from taskreel.domain.ids import project_account_id
 from taskreel.domain.project import Project
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT, LEDGER, PROJECTS
@@ -25,13 +25,9 @@ async def grant_to_project(services: Services, project_id: str, order: GrantOrde
     NotFoundError.
     """
     entry = build_grant_entry(services, project_account_id(project_id), order)
-    opening = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=entry.created_at,
-        user_id=order.granted_by,
-        action="project account opened",
-        subject=project_id,
-        reason=order.reason or "",
+    action, reason = "project account opened", order.reason or ""
+    opening = build_audit_entry(
+        services, order.granted_by, action, subject=project_id, reason=reason
     )
 
     async def write(tx: Transaction) -> Account:
@@ -57,7 +53,8 @@ async def set_payer(
     ConflictError for a project that was never granted any.
     """
     payer = "project" if pays else "members"
-    entry = record_change(services, caller, project_id, f"project payer set: {payer}", reason)
+    action = f"project payer set: {payer}"
+    entry = build_audit_entry(services, caller.user_id, action, subject=project_id, reason=reason)
 
     async def write(tx: Transaction) -> Project:
         project = await _require_project(tx, project_id)

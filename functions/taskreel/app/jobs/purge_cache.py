@@ -11,12 +11,11 @@ import asyncio
 import hashlib
 from datetime import datetime
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_owner_id
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import InvalidError, NotFoundError
-from taskreel.domain.ids import random_id
 from taskreel.domain.job import Job
 from taskreel.domain.queue_control import QueueControl
 from taskreel.ports import Transaction
@@ -46,15 +45,10 @@ async def purge_cache(
         name, action = _name_user(user_id), "result cache of a user purged"
     else:
         name, action = _name_type(job_type) if job_type else _ALL, "result cache purged"
-    now = services.clock.now()
-    order = QueueControl(queue=name, paused=False, user_id=caller.user_id, at=now, reason=reason)
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=now,
-        user_id=caller.user_id,
-        action=action,
-        subject=user_id or job_type or "all jobs",
-        reason=reason,
+    subject = user_id or job_type or "all jobs"
+    entry = build_audit_entry(services, caller.user_id, action, subject=subject, reason=reason)
+    order = QueueControl(
+        queue=name, paused=False, user_id=caller.user_id, at=entry.at, reason=reason
     )
 
     async def write(tx: Transaction) -> None:
@@ -69,7 +63,7 @@ async def purge_cache(
         tx.create(AUDIT, entry.entry_id, entry)
 
     await services.store.transaction(write)
-    return now
+    return entry.at
 
 
 async def is_purged(services: Services, job: Job) -> bool:

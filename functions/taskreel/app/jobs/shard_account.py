@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.credits.grants import check_user_id
@@ -9,10 +10,9 @@ from taskreel.app.flow.admission import admit_jobs_of_user
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.services import Services
 from taskreel.domain.account_shards import divide_limit, resize_account
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import ConflictError
-from taskreel.domain.ids import random_id, shard_account_id
+from taskreel.domain.ids import shard_account_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT
 
@@ -28,18 +28,11 @@ async def set_account_shards(
     spend caps, open grants of their own order, or no limit on active jobs of its own.
     """
     check_user_id(user_id)
-    now = services.clock.now()
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=now,
-        user_id=caller.user_id,
-        action=f"account shards set: {shards}",
-        subject=user_id,
-        reason=reason,
-    )
+    action = f"account shards set: {shards}"
+    entry = build_audit_entry(services, caller.user_id, action, subject=user_id, reason=reason)
 
     async def write(tx: Transaction) -> None:
-        first = await open_account(services, tx, user_id, now)
+        first = await open_account(services, tx, user_id, entry.at)
         if shards > 1:
             _require_divisible(first)
         before = await _open_all(tx, first)

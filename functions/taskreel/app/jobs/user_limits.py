@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.credits.grants import check_owner_id
@@ -11,9 +12,8 @@ from taskreel.app.flow.admission import admit_jobs_of_user
 from taskreel.app.flow.slots import active_limit
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
-from taskreel.domain.ids import find_limit_owner, random_id
+from taskreel.domain.ids import find_limit_owner
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT
 
@@ -51,19 +51,12 @@ async def set_user_limit(
     """
     check_owner_id(user_id)
     user_id = find_limit_owner(user_id)
-    now = services.clock.now()
     shown = "the tier's" if active_jobs is None else str(active_jobs)
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=now,
-        user_id=caller.user_id,
-        action=f"limit of active jobs set: {shown}",
-        subject=user_id,
-        reason=reason,
-    )
+    action = f"limit of active jobs set: {shown}"
+    entry = build_audit_entry(services, caller.user_id, action, subject=user_id, reason=reason)
 
     async def write(tx: Transaction) -> Account:
-        account = await open_account(services, tx, user_id, now)
+        account = await open_account(services, tx, user_id, entry.at)
         if account.shard_documents:
             from taskreel.app.jobs.shard_account import limit_shards  # of few accounts: cold start
 

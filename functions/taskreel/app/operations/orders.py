@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.jobs.job_lists import Filters, list_jobs
@@ -14,9 +15,8 @@ from taskreel.app.operations.job_actions import JobActions
 from taskreel.app.operations.operation_tasks import build_operation_task
 from taskreel.app.projects.rights import add_stored_role
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
-from taskreel.domain.ids import random_id, random_operation_id
+from taskreel.domain.ids import random_operation_id
 from taskreel.domain.job import Job
 from taskreel.domain.operation import (
     MOST_NAMED,
@@ -184,16 +184,10 @@ def write_audit_entry(
     services: Services, tx: Transaction, caller: Caller, operation: BulkOperation, change: str
 ) -> None:
     """Record an administrator's operation."""
-    entry_id = f"audit.{random_id(services.random)}"
-    entry = AuditEntry(
-        entry_id=entry_id,
-        at=services.clock.now(),
-        user_id=caller.user_id,
-        action=f"bulk {operation.action} {change}",
-        subject=operation.operation_id,
-        reason=operation.reason,
-    )
-    tx.create(AUDIT, entry_id, entry)
+    action = f"bulk {operation.action} {change}"
+    subject, reason = operation.operation_id, operation.reason
+    entry = build_audit_entry(services, caller.user_id, action, subject=subject, reason=reason)
+    tx.create(AUDIT, entry.entry_id, entry)
 
 
 def _check(caller: Caller, order: BulkOrder) -> None:

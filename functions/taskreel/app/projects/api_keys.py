@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.projects.key_callers import note_keys
-from taskreel.app.projects.members import change_project, find_project, record_change
+from taskreel.app.projects.members import change_project, find_project
 from taskreel.app.projects.rights import join
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
@@ -137,7 +138,7 @@ async def _change_keys(
     change: Callable[[Project], Project],
     action: str,
 ) -> Project:
-    entry = record_change(services, caller, project_id, action)
+    entry = build_audit_entry(services, caller.user_id, action, subject=project_id)
     changed = await change_project(services, caller, project_id, change, entry)
     note_keys(services, project_id, changed)
     return changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.projects.rights import join, load_project
@@ -56,7 +57,8 @@ async def create_project(
         created_at=now,
         updated_at=now,
     ).with_member(owner, MemberRole.ADMIN, now)
-    entry = record_change(services, caller, project.project_id, f"project created for {owner}")
+    action = f"project created for {owner}"
+    entry = build_audit_entry(services, caller.user_id, action, subject=project.project_id)
 
     async def write(tx: Transaction) -> Project:
         if await tx.get(PROJECTS, project.project_id) is not None:
@@ -111,7 +113,7 @@ async def set_member(
         return project.with_member(user_id, role, services.clock.now())
 
     action = f"project member set: {user_id} as {role}"
-    entry = record_change(services, caller, project_id, action)
+    entry = build_audit_entry(services, caller.user_id, action, subject=project_id)
     return await change_project(services, caller, project_id, change, entry)
 
 
@@ -129,7 +131,7 @@ async def remove_member(
 
     action = f"project member removed: {user_id}"
     leaves = user_id == caller.user_id
-    entry = record_change(services, caller, project_id, action)
+    entry = build_audit_entry(services, caller.user_id, action, subject=project_id)
     return await change_project(services, caller, project_id, change, entry, is_allowed=leaves)
 
 
@@ -150,7 +152,8 @@ async def set_owner(services: Services, caller: Caller, project_id: str, user_id
         admin = project.with_member(user_id, MemberRole.ADMIN, now)
         return admin.model_copy(update={"owner_id": user_id})
 
-    entry = record_change(services, caller, project_id, f"project owner set: {user_id}")
+    action = f"project owner set: {user_id}"
+    entry = build_audit_entry(services, caller.user_id, action, subject=project_id)
     return await change_project(services, caller, project_id, change, entry)
 
 
@@ -206,7 +209,8 @@ async def _set_limits(
         return limited.without_stale_alerts(now)
 
     named = ("none" if limit is None else str(limit) for limit in limits.values())
-    entry = record_change(services, caller, project_id, action.format(*named), reason)
+    action = action.format(*named)
+    entry = build_audit_entry(services, caller.user_id, action, subject=project_id, reason=reason)
     return await change_project(services, caller, project_id, change, entry)
 
 
@@ -252,17 +256,3 @@ def _refuse_key(caller: Caller) -> None:
             "An API key cannot create or change projects, members, limits or keys: send the JWT of "
             "a person who is an admin of the project."
         )
-
-
-def record_change(
-    services: Services, caller: Caller, project_id: str, action: str, reason: str = ""
-) -> AuditEntry:
-    """Build the audit entry of a change to a project."""
-    return AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=services.clock.now(),
-        user_id=caller.user_id,
-        action=action,
-        subject=project_id,
-        reason=reason,
-    )

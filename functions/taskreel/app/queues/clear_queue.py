@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue
 from taskreel.app.jobs.finish_job import cancel_in_transaction
@@ -18,7 +19,6 @@ from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.domain.ids import random_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.ports import Query, Row, Transaction
@@ -72,14 +72,8 @@ async def clear_queue(services: Services, caller: Caller, job_type: str, reason:
             break
     more = len(rows) == _PAGE
 
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=services.clock.now(),
-        user_id=caller.user_id,
-        action=f"queue cleared: {cancelled} jobs cancelled",
-        subject=queue,
-        reason=reason,
-    )
+    action = f"queue cleared: {cancelled} jobs cancelled"
+    entry = build_audit_entry(services, caller.user_id, action, subject=queue, reason=reason)
     if cancelled:
         await services.store.transaction(partial(_write_audit, entry=entry))
         if not more:

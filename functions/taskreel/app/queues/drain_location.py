@@ -7,13 +7,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.app.queues.pause_queue import LOCATION_PREFIX
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import ConflictError, NotFoundError
-from taskreel.domain.ids import random_id
 from taskreel.domain.queue_control import QueueControl
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, Store, Transaction
@@ -87,19 +86,13 @@ async def set_drain(
             f"The queues have no location {location!r}; they have {', '.join(names)}. Further ones "
             "are declared as `locations` in infra/queues.yaml."
         )
+    action = "location drained" if drained else "location resumed"
+    entry = build_audit_entry(services, caller.user_id, action, subject=location, reason=reason)
     wanted = QueueControl(
         queue=LOCATION_PREFIX + location,
         paused=drained,
         user_id=caller.user_id,
-        at=services.clock.now(),
-        reason=reason,
-    )
-    entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
-        at=wanted.at,
-        user_id=caller.user_id,
-        action="location drained" if drained else "location resumed",
-        subject=location,
+        at=entry.at,
         reason=reason,
     )
 

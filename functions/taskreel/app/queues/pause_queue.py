@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
-from taskreel.domain.ids import random_id
 from taskreel.domain.queue_control import QueueControl
 from taskreel.ports import Query, QueueStats, Transaction
 from taskreel.store_collections import AUDIT, QUEUE_CONTROLS
@@ -38,15 +38,12 @@ async def set_pause(
     start. Jobs are accepted meanwhile; polls of running jobs have a queue of their own and go on.
     """
     queue = queue_of_type(job_type)
+    action = "queue paused" if paused else "queue resumed"
+    entry = build_audit_entry(services, caller.user_id, action, subject=queue, reason=reason)
     wanted = QueueControl(
-        queue=queue,
-        paused=paused,
-        user_id=caller.user_id,
-        at=services.clock.now(),
-        reason=reason,
+        queue=queue, paused=paused, user_id=caller.user_id, at=entry.at, reason=reason
     )
-    entry_id = f"audit.{random_id(services.random)}"
-    control = await services.store.transaction(lambda tx: _store_order(tx, wanted, entry_id))
+    control = await services.store.transaction(lambda tx: _store_order(tx, wanted, entry))
     # Also if the stored order was the same: the call after an earlier one may have failed.
     await (services.tasks.pause(queue) if paused else services.tasks.resume(queue))
     log.info(
@@ -70,7 +67,7 @@ async def restore_pauses(services: Services) -> list[str]:
     return queues
 
 
-async def _store_order(tx: Transaction, wanted: QueueControl, entry_id: str) -> QueueControl:
+async def _store_order(tx: Transaction, wanted: QueueControl, entry: AuditEntry) -> QueueControl:
     """Store the order with its audit entry; the stored one, unchanged, if it says the same."""
     stored = await tx.get(QUEUE_CONTROLS, wanted.queue)
     if (stored.paused if stored else False) is wanted.paused:
@@ -78,13 +75,5 @@ async def _store_order(tx: Transaction, wanted: QueueControl, entry_id: str) -> 
     if stored is not None:
         wanted = stored.with_fields_of(wanted)
     tx.set(QUEUE_CONTROLS, wanted.queue, wanted)
-    entry = AuditEntry(
-        entry_id=entry_id,
-        at=wanted.at,
-        user_id=wanted.user_id,
-        action="queue paused" if wanted.paused else "queue resumed",
-        subject=wanted.queue,
-        reason=wanted.reason,
-    )
-    tx.create(AUDIT, entry_id, entry)
+    tx.create(AUDIT, entry.entry_id, entry)
     return wanted
