@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.errors import UnfitShardError
 from taskreel.domain.ids import is_project_account, key_of_user
 from taskreel.domain.job import Job
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, LEDGER
+
+if TYPE_CHECKING:  # with shards alone: cold start
+    from taskreel.app.credits.account_shards import JobNeeds, ShardChoice
+
+T = TypeVar("T")
 
 
 async def load_account(services: Services, user_id: str) -> Account:
@@ -47,6 +55,26 @@ async def open_job_account(services: Services, tx: Transaction, job: Job) -> tup
             return shard, job
         job = job.with_changes(job.updated_at, account_shard=0)
     return await read_account(services, tx, job.limit_owner), job
+
+
+async def run_on_any_shard(
+    services: Services,
+    job: Job,
+    list_needs: Callable[[int], JobNeeds],
+    run: Callable[[Transaction, ShardChoice | None], Awaitable[T]],
+) -> T:
+    """Run the transaction that holds a job's credits and takes its slot.
+
+    It runs without a choice first; and where the account is sharded, and the job's own document of
+    it cannot take the job, with one (`account_shards`). `list_needs` tells what a job of that cost
+    needs.
+    """
+    try:
+        return await services.store.transaction(lambda tx: run(tx, None))
+    except UnfitShardError as unfit:
+        from taskreel.app.credits.account_shards import run_on_fit_shard  # of few: cold start
+
+        return await run_on_fit_shard(services, job, list_needs(unfit.cost), run)
 
 
 async def open_account(services: Services, tx: Transaction, user_id: str, at: datetime) -> Account:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import field
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import open_account
+from taskreel.app.credits.balances import open_account, run_on_any_shard
 from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
@@ -27,7 +28,6 @@ from taskreel.domain.errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
-    UnfitShardError,
 )
 from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
@@ -39,7 +39,7 @@ from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS
 
 if TYPE_CHECKING:  # with shards alone: cold start
-    from taskreel.app.credits.account_shards import ShardChoice
+    from taskreel.app.credits.account_shards import JobNeeds, ShardChoice
 
 
 async def retry_job(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
@@ -130,26 +130,23 @@ async def _open_on_any_shard(
     services: Services, failed: Job, room: Room, caller: Caller, known: RoundFacts
 ) -> tuple[Job, list[SpendAlerts]]:
     """Open the round; in another document of a sharded account where the job's cannot take it."""
-    job_id = failed.job_id
-    try:
-        return await services.store.transaction(
-            lambda tx: _open_next_round(services, tx, job_id, room, caller, known)
-        )
-    except UnfitShardError as unfit:
-        from taskreel.app.credits.account_shards import JobNeeds, run_on_fit_shard  # cold start
-
-        limits = services.rules.limits
-        return await run_on_fit_shard(
-            services,
-            failed,
-            JobNeeds(cost=unfit.cost, place=limits is not None),
-            lambda tx, choice: _open_next_round(
-                services, tx, job_id, room, caller, known, choice=choice
-            ),
-        )
+    return await run_on_any_shard(
+        services,
+        failed,
+        partial(_list_needs, services),
+        lambda tx, choice: _open_next_round(
+            services, tx, failed.job_id, room, caller, known, choice=choice
+        ),
+    )
 
 
-async def _open_next_round(  # noqa: PLR0913 - all but the choice are always given
+def _list_needs(services: Services, cost: int) -> JobNeeds:
+    from taskreel.app.credits.account_shards import JobNeeds  # of few accounts: cold start
+
+    return JobNeeds(cost=cost, place=services.rules.limits is not None)
+
+
+async def _open_next_round(  # noqa: PLR0913 - the lambda above gives them all
     services: Services,
     tx: Transaction,
     job_id: str,
@@ -157,7 +154,7 @@ async def _open_next_round(  # noqa: PLR0913 - all but the choice are always giv
     caller: Caller,
     known: RoundFacts,
     *,
-    choice: ShardChoice | None = None,
+    choice: ShardChoice | None,
 ) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
     if job is None or is_being_removed(job):
@@ -174,9 +171,9 @@ async def _open_next_round(  # noqa: PLR0913 - all but the choice are always giv
         reopened, of_project = await hold_in_project(services, tx, reopened, needed, now, caller)
     own_cost = reopened.own_held
     if account.shard_documents:
-        from taskreel.app.credits.account_shards import JobNeeds, open_shard  # cold start
+        from taskreel.app.credits.account_shards import open_shard  # of few accounts: cold start
 
-        needs = JobNeeds(cost=own_cost, place=services.rules.limits is not None)
+        needs = _list_needs(services, own_cost)
         account, _ = await open_shard(tx, account, reopened, needs, choice)
         reopened = reopened.with_changes(now, account_shard=account.shard)
     if own_cost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import field
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller, ProjectRole
-from taskreel.app.credits.balances import open_account
+from taskreel.app.credits.balances import open_account, run_on_any_shard
 from taskreel.app.flow.slots import Room, active_limit, place_job, reserve_room
 from taskreel.app.jobs.dependencies import (
     check_references,
@@ -40,7 +41,6 @@ from taskreel.domain.errors import (
     StoreConflictError,
     TooFewCreditsError,
     TooLargeError,
-    UnfitShardError,
 )
 from taskreel.domain.ids import key_of_user, keyed_job_id, own_endpoint_id, random_job_id
 from taskreel.domain.job import Job
@@ -292,19 +292,12 @@ async def _store_on_any_shard(
     services: Services, job: Job, caller: Caller, room: Room
 ) -> _StoredJob:
     """Store the job; in another document of a sharded account where its own cannot take it."""
-    try:
-        return await services.store.transaction(
-            lambda tx: _store_new_job(services, tx, job, caller, room)
-        )
-    except UnfitShardError as unfit:
-        from taskreel.app.credits.account_shards import run_on_fit_shard  # of few: cold start
-
-        return await run_on_fit_shard(
-            services,
-            job,
-            _list_needs(services, job, unfit.cost),
-            lambda tx, choice: _store_new_job(services, tx, job, caller, room, choice=choice),
-        )
+    return await run_on_any_shard(
+        services,
+        job,
+        partial(_list_needs, services, job),
+        lambda tx, choice: _store_new_job(services, tx, job, caller, room, choice),
+    )
 
 
 def _list_needs(services: Services, job: Job, cost: int) -> JobNeeds:
@@ -324,8 +317,7 @@ async def _store_new_job(
     job: Job,
     caller: Caller,
     room: Room,
-    *,
-    choice: ShardChoice | None = None,
+    choice: ShardChoice | None,
 ) -> _StoredJob:
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
