@@ -18,9 +18,9 @@ class FileWatch:
     """The paths of all files, and those that only their age removes."""
 
     #: Tells if a job (`artifacts`) or an upload (`uploads`) is stored.
-    is_stored: Callable[[str, str], bool] = lambda _kind, _owner: True
+    is_stored: Callable[[str, str], bool]
     #: Tells if its work goes on, so that it may get files.
-    takes_files: Callable[[str, str], bool] = lambda _kind, _owner: True
+    takes_files: Callable[[str, str], bool]
     paths: set[str] = field(default_factory=set)
     #: Written when nothing referred to them any more.
     late: set[str] = field(default_factory=set)

@@ -196,6 +196,7 @@ class SimulatedCloud:
     shape: Shape
     folder: Path
     watch: StoreWatch
+    files: FileWatch
     store: WatchedStore
     queues: MemoryTasks
     sales_book: SalesBook
@@ -207,7 +208,6 @@ class SimulatedCloud:
     store_outage: Outage = field(default_factory=Outage)
     queue_outage: Outage = field(default_factory=Outage)
     instances: list[Instance] = field(default_factory=list)
-    files: FileWatch = field(default_factory=FileWatch)
     #: Jobs whose operations an operator was told to cancel by hand.
     given_up: set[str] = field(default_factory=set)
     started: int = 0
@@ -541,6 +541,7 @@ async def running_cloud(
             shape=shape,
             folder=folder,
             watch=watch,
+            files=FileWatch(watch.is_stored, watch.takes_files),
             store=store,
             queues=queues,
             sales_book=SalesBook(plan, watch.reuse.check_input),
@@ -549,8 +550,6 @@ async def running_cloud(
         )
         made.append(cloud)
         watch.on_removal = cloud.note_removal
-        cloud.files.is_stored = watch.is_stored
-        cloud.files.takes_files = watch.takes_files
         for _ in range(shape.instances):
             cloud.start_instance()
         yield cloud
