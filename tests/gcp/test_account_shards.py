@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
@@ -22,14 +21,14 @@ from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import FREE_ROOM
 from taskreel.app.jobs.shard_account import set_account_shards
 from taskreel.app.jobs.submit import _store_on_any_shard
-from taskreel.app.services import Rules, Services
+from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import TooFewCreditsError
 from taskreel.domain.ids import random_job_id
 from taskreel.domain.job_fields import JobCredits
-from taskreel.ports import Store, Transaction
-from taskreel.store_collections import ACCOUNTS
-from unit.domain.samples import NOW, job
+from taskreel.ports import Store
+from unit.app.account_services import build_services, store_account
+from unit.domain.samples import job
 
 from .calls import method_name
 
@@ -58,25 +57,10 @@ class _SlowCommits(UnaryUnaryClientInterceptor):
         return call
 
 
-def build_services(store: FirestoreStore) -> Services:
-    return cast(
-        Services,
-        SimpleNamespace(
-            store=store,
-            rules=Rules(),
-            clock=SimpleNamespace(now=lambda: NOW),
-            random=Random(),
-        ),
-    )
-
-
 async def open_account(store: Store, credits_: int) -> None:
     account = Account(user_id="ada", available=credits_, granted=credits_, max_active=50)
 
-    async def write(tx: Transaction) -> None:
-        tx.set(ACCOUNTS, "ada", account)
-
-    await store.transaction(write)
+    await store_account(store, account)
 
 
 async def submit(services: Services, cost: int) -> bool:
@@ -92,12 +76,12 @@ async def submit(services: Services, cost: int) -> bool:
 async def count_refused_commits(new_store: Callable[..., FirestoreStore], shards: int) -> int:
     """Let instances submit jobs of one account as fast as they can; the commits refused."""
     commits = _SlowCommits()
-    admin = build_services(new_store())
+    admin = build_services(new_store(), Random())
     await open_account(admin.store, CREDITS)
     await set_account_shards(admin, Caller(user_id="root"), "ada", shards, "")
 
     async def run() -> None:
-        services = build_services(new_store([commits]))
+        services = build_services(new_store([commits]), Random())
         for _ in range(JOBS_EACH):
             assert await submit(services, 1)
 
@@ -119,12 +103,12 @@ async def test_shards_take_away_most_of_the_contention_of_an_account(
 async def test_instances_at_once_spend_all_credits_and_no_more(
     new_store: Callable[..., FirestoreStore],
 ) -> None:
-    admin = build_services(new_store())
+    admin = build_services(new_store(), Random())
     await open_account(admin.store, 40)
     await set_account_shards(admin, Caller(user_id="root"), "ada", 4, "")
 
     async def run() -> int:
-        services = build_services(new_store())
+        services = build_services(new_store(), Random())
         return sum([await submit(services, 3) for _ in range(8)])
 
     taken = sum(await asyncio.gather(*(run() for _ in range(3))))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
-from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -30,7 +29,6 @@ from taskreel.app.credits.account_shards import (
 from taskreel.app.credits.grants import GrantOrder, grant_credits
 from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.shard_account import limit_shards, set_account_shards
-from taskreel.app.services import Rules, Services
 from taskreel.domain.account_shards import divide_limit, merge_shards
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import TooFewCreditsError, UnfitShardError
@@ -38,8 +36,9 @@ from taskreel.domain.ids import MOST_SHARDS
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import JobCredits, WaitsFor
 from taskreel.domain.job_status import Status
-from taskreel.ports import Collection, Store, Transaction
+from taskreel.ports import Collection, Transaction
 from taskreel.store_collections import ACCOUNTS
+from unit.app.account_services import build_services, store_account
 from unit.domain.samples import NOW, job
 
 T = TypeVar("T")
@@ -65,19 +64,6 @@ class _Meddled(SqliteStore):
         return found
 
 
-def build_services(store: Store) -> Services:
-    """Services with what these use cases need."""
-    return cast(
-        Services,
-        SimpleNamespace(
-            store=store,
-            rules=Rules(),
-            clock=SimpleNamespace(now=lambda: NOW),
-            random=Random(0),
-        ),
-    )
-
-
 class ShardedAccount(RuleBasedStateMachine):
     """The events of one account; each may happen in the midst of a submission."""
 
@@ -85,7 +71,7 @@ class ShardedAccount(RuleBasedStateMachine):
     def begin(self, limit: int, credits: int) -> None:  # noqa: A002 - the word for them
         self.runner = asyncio.Runner()
         self.store = _Meddled()
-        self.services = build_services(self.store)
+        self.services = build_services(self.store, Random(0))
         self.limit, self.granted, self.captured = limit, 0, 0
         self.jobs: dict[str, Job] = {}
         self.number = 0
@@ -333,13 +319,10 @@ def test_each_shard_ends_its_part_of_the_jobs_that_a_lowered_limit_has_too_many(
 
 async def test_all_shards_are_read_again_when_there_are_more_than_was_thought() -> None:
     store = SqliteStore(":memory:")
-    services = build_services(store)
+    services = build_services(store, Random(0))
     machine = Account(user_id="ada", available=9, granted=9, max_active=2)
 
-    async def write(tx: Transaction) -> None:
-        tx.set(ACCOUNTS, "ada", machine)
-
-    await store.transaction(write)
+    await store_account(store, machine)
     await set_account_shards(services, ROOT, "ada", 4, "")
     assert len(await load_shards(services, "ada", 1)) == 4
     assert await load_shards(services, "eve", 1) == []
@@ -357,10 +340,7 @@ async def test_an_account_whose_numbers_cannot_be_divided_is_refused(
 ) -> None:
     store = SqliteStore(":memory:")
 
-    async def write(tx: Transaction) -> None:
-        tx.set(ACCOUNTS, "ada", account)
-
-    await store.transaction(write)
+    await store_account(store, account)
     with pytest.raises(Exception, match=reason):
-        await set_account_shards(build_services(store), ROOT, "ada", 2, "")
+        await set_account_shards(build_services(store, Random(0)), ROOT, "ada", 2, "")
     assert await store.get(ACCOUNTS, "ada") == account
