@@ -81,6 +81,23 @@ class LostCalls(UnaryUnaryClientInterceptor):
         raise rpc_error(self._code)
 
 
+class SlowCommits(UnaryUnaryClientInterceptor):
+    """Commits take so long more; the number of commits, and of those that were refused."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.commits = self.refused = 0
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        if method_name(details) != "Commit":
+            return await continuation(details, request)
+        self.commits += 1
+        await asyncio.sleep(self._seconds)
+        call = await continuation(details, request)
+        self.refused += await call.code() is not grpc.StatusCode.OK
+        return call
+
+
 class _CountedReads(UnaryStreamClientInterceptor):
     """Counts reads as Firestore bills them."""
 

@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
-import grpc
 import pytest
-from grpc.aio import UnaryUnaryClientInterceptor
 
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.app.caller import Caller
@@ -30,7 +27,7 @@ from taskreel.ports import Store
 from unit.app.account_services import build_services, store_account
 from unit.domain.samples import job
 
-from .calls import method_name
+from .calls import SlowCommits
 
 pytestmark = pytest.mark.emulator
 
@@ -42,24 +39,8 @@ CREDITS = 20 * JOBS
 COMMIT_SECONDS = 0.02
 
 
-class _SlowCommits(UnaryUnaryClientInterceptor):
-    """A commit takes a while; the number of those that were refused."""
-
-    def __init__(self) -> None:
-        self.refused = 0
-
-    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        if method_name(details) != "Commit":
-            return await continuation(details, request)
-        await asyncio.sleep(COMMIT_SECONDS)
-        call = await continuation(details, request)
-        self.refused += await call.code() is not grpc.StatusCode.OK
-        return call
-
-
 async def open_account(store: Store, credits_: int) -> None:
     account = Account(user_id="ada", available=credits_, granted=credits_, max_active=50)
-
     await store_account(store, account)
 
 
@@ -75,7 +56,7 @@ async def submit(services: Services, cost: int) -> bool:
 
 async def count_refused_commits(new_store: Callable[..., FirestoreStore], shards: int) -> int:
     """Let instances submit jobs of one account as fast as they can; the commits refused."""
-    commits = _SlowCommits()
+    commits = SlowCommits(COMMIT_SECONDS)
     admin = build_services(new_store(), Random())
     await open_account(admin.store, CREDITS)
     await set_account_shards(admin, Caller(user_id="root"), "ada", shards, "")

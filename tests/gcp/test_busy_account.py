@@ -11,14 +11,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from grpc.aio import UnaryStreamClientInterceptor, UnaryUnaryClientInterceptor
+from grpc.aio import UnaryStreamClientInterceptor
 
 from taskreel.adapters.gcp import google_client
 from taskreel_local.emulators.google_emulators import LocalStorage
 
-from .calls import method_name
+from .calls import SlowCommits
 from .deployment import run_deployment
 
 pytestmark = pytest.mark.emulator
@@ -27,22 +26,6 @@ JOBS = 100
 PER_SECOND = 100
 COMMIT_SECONDS, READ_SECONDS = 0.025, 0.008
 PLAIN = {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}}
-
-
-class _SlowWrites(UnaryUnaryClientInterceptor):
-    """A commit takes 25 ms more; the number of commits, and of those that were refused."""
-
-    def __init__(self) -> None:
-        self.commits = self.refused = 0
-
-    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        if method_name(details) != "Commit":
-            return await continuation(details, request)
-        self.commits += 1
-        await asyncio.sleep(COMMIT_SECONDS)
-        call = await continuation(details, request)
-        self.refused += await call.code() is not grpc.StatusCode.OK
-        return call
 
 
 class _SlowReads(UnaryStreamClientInterceptor):
@@ -59,7 +42,7 @@ async def test_one_account_holds_a_hundred_submissions_a_second(
 ) -> None:
     # On a busy machine all calls together take longer than one call may: here commits count.
     monkeypatch.setattr(google_client, "CALL_SECONDS", 120.0)
-    writes = _SlowWrites()
+    writes = SlowCommits(COMMIT_SECONDS)
     async with run_deployment(
         tmp_path,
         monkeypatch,
