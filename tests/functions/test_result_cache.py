@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -396,3 +397,42 @@ async def test_the_units_of_a_first_round_are_as_old_as_the_job(
     # An hour after its completion has not passed yet, but since it was created.
     assert (await ask(world.as_user("ada")))["jobId"] != made["jobId"]
     await world.advance(30)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "changes"),
+    [
+        pytest.param(4000, {}, id="both too old"),
+        pytest.param(60, {"skipCache": True}, id="both not wanted"),
+    ],
+)
+async def test_a_job_by_a_clock_that_was_behind_answers_no_longer_than_others(
+    seconds: float, changes: dict[str, Any], world: World, ada: httpx.AsyncClient
+) -> None:
+    """Its id follows from the job before it, which stays the newest by its time."""
+    before = await ask(ada)
+    await world.advance(5)
+    behind = await world.job((await ask(ada, skipCache=True))["jobId"])
+    earlier = behind.created_at - timedelta(seconds=12)
+    await world.put(behind.model_copy(update={"created_at": earlier}))
+    await world.advance(seconds)
+    made = await ask(ada, **changes)
+    assert made["jobId"] not in {before["jobId"], behind.job_id}
+    assert "cachedSeconds" not in made
+    await world.advance(60)
+    assert (await ask(ada))["jobId"] == made["jobId"]
+
+
+async def test_a_job_made_again_by_its_key_brings_back_no_answer_from_before(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    keyed = (await ada.post(IMAGE, json=PICTURE, headers=KEY)).json()["jobId"]
+    await world.advance(4000)
+    after = (await ask(ada))["jobId"]
+    await world.advance(4000)
+    assert (await ada.delete(f"{IMAGE}/{keyed}")).status_code == 204
+    assert (await ada.post(IMAGE, json=PICTURE, headers=KEY)).json()["jobId"] == keyed
+    await world.advance(4000)
+    made = await ask(ada)
+    assert made["jobId"] not in {keyed, after}
+    assert "cachedSeconds" not in made

@@ -9,7 +9,10 @@ does: it is a job of its own, with its files, and costs nothing. A job that has 
 no `cacheKey`: it would answer for longer than its work is recent.
 
 Equal requests at the same time make one job: its id follows from the key and from the newest job
-that has it, and the second one to create it finds the first.
+that has it, and the second one to create it finds the first. That job may be there already and yet
+not be the newest by its time: one that was made by a clock that is behind, or after a job whose
+Idempotency-Key has made it again since its removal. It is asked for an answer then, and the next id
+follows from it: else it would answer all later requests, however old, purged or failed it is.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.input_hashes import replace_own_files
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.ids import keyed_job_id
@@ -64,16 +68,21 @@ async def look_up_result(
 ) -> CacheLookup:
     """Find the caller's newest job of an equal request, if it may answer this one.
 
-    Raises InvalidError for a request that waits for a time or for other jobs, or that wants
-    webhooks: the earlier job has times and webhooks of its own.
+    One query, and a read of a job where it may not. Raises InvalidError for a request that waits
+    for a time or for other jobs, or that wants webhooks: the earlier job has times and webhooks of
+    its own.
     """
     _check_combination(submission)
     compared = await replace_own_files(services, caller, submission, payload)
     key = _build_key(caller.user_id, job_type, compared)
-    newest = await _find_newest(services, key)
-    job_id = keyed_job_id(caller.user_id, f"{key} after {newest.job_id if newest else ''}")
-    answers = newest is not None and await _may_answer(services, newest, submission)
-    return CacheLookup(key, newest if answers else None, job_id)
+    last = await _find_newest(services, key)
+    while True:
+        job_id = keyed_job_id(caller.user_id, f"{key} after {last.job_id if last else ''}")
+        if last is not None and await _may_answer(services, last, submission):
+            return CacheLookup(key, last, job_id)
+        last = await load_job(services.store, job_id)
+        if last is None:
+            return CacheLookup(key, None, job_id)
 
 
 async def look_up_step(
