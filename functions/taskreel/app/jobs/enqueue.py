@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from taskreel.app.flow.admission import admit_after_end
+from taskreel.app.credits.balances import load_account
+from taskreel.app.flow.admission import admit_after_end, admit_jobs_of_user
 from taskreel.app.messages.job_events import build_event_tasks
 from taskreel.app.messages.job_task import (
     POLL_QUEUE,
@@ -19,6 +20,7 @@ from taskreel.app.messages.job_task import (
     queue_of_type,
 )
 from taskreel.app.services import Services
+from taskreel.domain.credits import Account
 from taskreel.domain.errors import QueueError, UnknownJobTypeError
 from taskreel.domain.job import Job
 from taskreel.jobtypes import JOB_TYPES, find_job_type
@@ -77,6 +79,14 @@ async def admit_next(services: Services, job: Job) -> None:
     """Admit and enqueue the jobs for which `job` has made room, or which waited beside it."""
     if services.rules.limits is not None:
         await enqueue_jobs(services, *await admit_after_end(services, job))
+
+
+async def start_waiting_jobs(services: Services, account: Account) -> Account:
+    """Start the waiting jobs for which a limit that was changed makes room; the account then."""
+    if services.rules.limits is None or account.waiting <= 0:
+        return account
+    await enqueue_jobs(services, *await admit_jobs_of_user(services, account.user_id))
+    return await load_account(services, account.user_id)
 
 
 async def enqueue_events(services: Services, job: Job) -> None:

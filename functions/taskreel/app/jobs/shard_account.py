@@ -6,8 +6,7 @@ from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.credits.grants import check_user_id
-from taskreel.app.flow.admission import admit_jobs_of_user
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import start_waiting_jobs
 from taskreel.app.services import Services
 from taskreel.domain.account_shards import divide_limit, resize_account
 from taskreel.domain.credits import Account
@@ -48,11 +47,7 @@ async def set_account_shards(
         tx.create(AUDIT, entry.entry_id, entry)
 
     await services.store.transaction(write)
-    account = await load_account(services, user_id)
-    if services.rules.limits is not None and account.waiting > 0:
-        await enqueue_jobs(services, *await admit_jobs_of_user(services, user_id))
-        account = await load_account(services, user_id)
-    return account
+    return await start_waiting_jobs(services, await load_account(services, user_id))
 
 
 async def limit_shards(tx: Transaction, first: Account, active_jobs: int | None) -> None:

@@ -8,9 +8,8 @@ from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.credits.grants import check_owner_id
-from taskreel.app.flow.admission import admit_jobs_of_user
 from taskreel.app.flow.slots import active_limit
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import start_waiting_jobs
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.ids import find_limit_owner
@@ -70,10 +69,7 @@ async def set_user_limit(
     account = await services.store.transaction(write)
     if account.shard_documents:
         account = await load_account(services, user_id)
-    if services.rules.limits is not None and account.waiting > 0:
-        await enqueue_jobs(services, *await admit_jobs_of_user(services, user_id))
-        account = await load_account(services, user_id)
-    return _describe(services, account)
+    return _describe(services, await start_waiting_jobs(services, account))
 
 
 def _describe(services: Services, account: Account) -> UserLimit:
