@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
+from taskreel.app.caller import Caller
 from taskreel.app.flow.slots import find_provider_slot
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.messages.job_task import queue_of_type
@@ -22,9 +25,10 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.record import Record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import served_by_names
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.webhook_events import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
-from taskreel.jobtypes.submission import Submission
+from taskreel.jobtypes.submission import RetryOptions, Submission
 
 
 class ChildPlace(Record, kw_only=True):
@@ -63,6 +67,25 @@ class NewJob(Record, kw_only=True):
     def blocked(self) -> bool:
         """True when it waits for other jobs; it gets its units and deadline when unblocked."""
         return self.place is None and bool(self.submission.depends_on)
+
+
+def choose_priority(services: Services, caller: Caller, submission: Submission) -> Priority:
+    """The priority that the request names, else the one of the caller's tier."""
+    limits = services.rules.limits
+    if limits is None or "priority" in submission.model_fields_set:
+        return submission.priority
+    return limits.tier(caller.tier).priority
+
+
+def merge_retry_policy(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
+    """The type's retry policy with the caller's changes; InvalidError when they do not fit."""
+    changes = wanted.model_dump(exclude_none=True) if wanted else {}
+    if not changes:
+        return default
+    try:
+        return default.with_changes(changes)
+    except ValidationError as error:
+        raise invalid_model(error, RetryPolicy, ("retry",)) from None
 
 
 def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:

@@ -10,23 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import field
 from msgspec.structs import replace
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.balances import open_account, run_on_any_shard
 from taskreel.app.flow.slots import Room, active_limit, place_job, reserve_room
-from taskreel.app.jobs.dependencies import (
-    check_references,
-    register_waiter,
-    unblock_if_ready,
-)
+from taskreel.app.jobs.dependencies import check_references, register_waiter, unblock_if_ready
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger
 from taskreel.app.jobs.new_job import (
     SMALL_PAYLOAD_BYTES,
     NewJob,
     build_job,
+    choose_priority,
+    merge_retry_policy,
     remember_request,
 )
 from taskreel.app.messages.job_events import create_status_event
@@ -44,13 +41,10 @@ from taskreel.domain.errors import (
 )
 from taskreel.domain.ids import key_of_user, keyed_job_id, own_endpoint_id, random_job_id
 from taskreel.domain.job import Job
-from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
 from taskreel.domain.record import Record
-from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun
-from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.webhook_events import (
     FINAL_EVENTS,
     MessageForm,
@@ -58,7 +52,7 @@ from taskreel.domain.webhook_events import (
     list_wanted,
 )
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
+from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.ports import Capability, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
@@ -220,8 +214,8 @@ async def _build_job(
         user_id=caller.user_id,
         project_id=submission.project_id,
         project_slot=project_slot,
-        priority=_choose_priority(services, caller, submission),
-        retry=_merge_retry_policy(request.job_type.retry, submission.retry),
+        priority=choose_priority(services, caller, submission),
+        retry=merge_retry_policy(request.job_type.retry, submission.retry),
         held=request.credits_to_hold(plan),
         lineage=request.lineage,
         redo=request.redo,
@@ -231,14 +225,6 @@ async def _build_job(
         webhooks=_list_own_webhooks(caller, request),
     )
     return build_job(services, new, plan)
-
-
-def _choose_priority(services: Services, caller: Caller, submission: Submission) -> Priority:
-    """The priority that the request names, else the one of the caller's tier."""
-    limits = services.rules.limits
-    if limits is None or "priority" in submission.model_fields_set:
-        return submission.priority
-    return limits.tier(caller.tier).priority
 
 
 def _list_own_webhooks(caller: Caller, request: JobRequest) -> tuple[WebhookSubscription, ...]:
@@ -462,14 +448,3 @@ def _check_schedule(services: Services, submission: Submission) -> None:
     if at is not None and at > services.clock.now() + LONGEST_SCHEDULE:
         message = "must be at most ten years ahead"
         raise InvalidError.at("scheduleAt", message, text=f"scheduleAt {message}")
-
-
-def _merge_retry_policy(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
-    """The type's retry policy with the caller's changes; InvalidError when they do not fit."""
-    changes = wanted.model_dump(exclude_none=True) if wanted else {}
-    if not changes:
-        return default
-    try:
-        return default.with_changes(changes)
-    except ValidationError as error:
-        raise invalid_model(error, RetryPolicy, ("retry",)) from None
