@@ -19,7 +19,7 @@ from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.step_run import StepRun
 from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.unit import TriedProvider, UnitRun
-from taskreel.domain.value import STRICT, StoredValue, accept_unknown, skip_validation
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown
 from taskreel.domain.webhook_events import WebhookSubscription
 
 
@@ -70,7 +70,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 #: Of a job that has none of its own: built without a validator, which takes a cold start longer.
-_RETRY = skip_validation(RetryPolicy)()
+_RETRY = RetryPolicy.model_construct()
 
 
 class JobFields(StoredRecord, kw_only=True):

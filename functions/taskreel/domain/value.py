@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from operator import not_
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
-    ParamSpec,
     Self,
     TypeVar,
     Union,
-    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -282,52 +279,6 @@ def format_path(location: Location) -> str:
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path.removeprefix(".")
-
-
-# ── Values of checked parts ──────────────────────────────────────────────────────────────────────
-
-P = ParamSpec("P")
-M = TypeVar("M", bound=BaseModel)
-#: Nothing reads which fields of such a value were given.
-_NO_FIELDS: set[str] = set()
-
-
-def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
-    """The constructor of a model, without validation: a fifth of the time.
-
-    For parts that are valid already and whose types mypy has checked: they are taken as they are.
-    What comes from outside is validated, and amounts of money are.
-    """
-    model = cast("type[M]", kind)
-    defaults = {name: field.get_default() for name, field in model.model_fields.items()}
-    # Of a class, such as dict, pydantic would read the signature for each value.
-    factories = [
-        (
-            name,
-            field.default_factory
-            if isinstance(field.default_factory, type)
-            else partial(field.get_default, call_default_factory=True),
-        )
-        for name, field in model.model_fields.items()
-        if field.default_factory is not None
-    ]
-    takes_more = model.model_config.get("extra") == "allow"
-    count = len(model.model_fields)
-
-    def construct(*_no_places: P.args, **fields: P.kwargs) -> M:
-        built = _new(model)
-        # Of a small value callers give every field.
-        values: dict[str, Any] = fields if len(fields) == count else {**defaults, **fields}
-        for name, make in factories:
-            if name not in fields:
-                values[name] = make()
-        _set(built, "__dict__", values)
-        _set(built, "__pydantic_fields_set__", _NO_FIELDS)
-        _set(built, "__pydantic_extra__", {} if takes_more else None)
-        _set(built, "__pydantic_private__", None)
-        return built
-
-    return construct
 
 
 # ── Checked changes ──────────────────────────────────────────────────────────────────────────────

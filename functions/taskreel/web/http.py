@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from operator import is_
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -64,6 +64,35 @@ class View(BaseModel):
         ser_json_inf_nan="null",
         defer_build=True,
     )
+
+
+P = ParamSpec("P")
+#: Nothing reads which fields of such a view were given.
+_NO_FIELDS: set[str] = set()
+
+
+def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
+    """The constructor of a view, without validation: a fifth of the time.
+
+    For parts that are valid already and whose types mypy has checked: they are taken as they are.
+    No default of the view is made by a factory.
+    """
+    model = cast("type[M]", kind)
+    defaults = {name: field.get_default() for name, field in model.model_fields.items()}
+    count = len(model.model_fields)
+    new, assign = object.__new__, object.__setattr__
+
+    def construct(*_no_places: P.args, **fields: P.kwargs) -> M:
+        built = new(model)
+        # Of a small view callers give every field.
+        values: dict[str, Any] = fields if len(fields) == count else {**defaults, **fields}
+        assign(built, "__dict__", values)
+        assign(built, "__pydantic_fields_set__", _NO_FIELDS)
+        assign(built, "__pydantic_extra__", None)
+        assign(built, "__pydantic_private__", None)
+        return built
+
+    return construct
 
 
 class JsonResponse(Response):

@@ -27,10 +27,10 @@ from taskreel.domain.job_fields import Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
-from taskreel.domain.value import skip_validation
 from taskreel.jobtypes import find_job_type
 from taskreel.web.http import View as View  # noqa: PLC0414 - routes import it from here
 from taskreel.web.http import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
+from taskreel.web.http import skip_validation
 from taskreel.web.queue_views import QueueView, build_queue_view
 
 
