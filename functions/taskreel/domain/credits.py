@@ -297,7 +297,7 @@ class Account(CappedSpend):
     @property
     def document_id(self) -> str:
         """The id under which it is stored."""
-        return shard_account_id(self.user_id, self.shard) if self.shard else self.user_id
+        return shard_account_id(self.user_id, self.shard)
 
     def apply(self, movement: Movement, **changes: Any) -> Self:
         """The account after a movement. Raises ValidationError if a number falls below 0.

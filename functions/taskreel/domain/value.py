@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from operator import not_
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -71,8 +70,8 @@ class Value(BaseModel):
             _add_other_names(cls, schema)
         return schema
 
-    #: Fields that a document is without while they have their defaults. A reader restores them, so
-    #: their defaults never change; no query may filter or order by them.
+    #: Fields that a document is without while they have their defaults, which no factory makes. A
+    #: reader restores them, so their defaults never change; no query may filter or order by them.
     omitted_defaults: ClassVar[frozenset[str]] = frozenset()
 
     def document(self) -> dict[str, Any]:
@@ -112,10 +111,8 @@ class _Layout:
         #: The fields, each with its stored name, that are left out on a condition.
         self.conditions: list[tuple[str, str, Callable[[Any], bool]]] = []
         for name, field in fields.items():
-            by_default = name in kind.omitted_defaults
-            if by_default and field.default_factory is not None:
-                self.conditions.append((name, names[name], not_))
-            elif by_default or (field.exclude_if and _is_compared_by_identity(field.default)):
+            by_identity = field.exclude_if and _is_compared_by_identity(field.default)
+            if name in kind.omitted_defaults or by_identity:
                 omitted[name] = field.default
             elif field.exclude_if:
                 self.conditions.append((name, names[name], field.exclude_if))
