@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import msgspec
@@ -68,7 +67,7 @@ class StoredRecord(Record, frozen=True, kw_only=True, rename="camel", omit_defau
         if _unknown_fields.were_read and _has_unknown_fields(self):
             stored = _encode_fields(self)
         else:
-            stored = msgspec.to_builtins(self, builtin_types=_TIMES, enc_hook=_encode_model)
+            stored = _encode_known(self)
         for name, default in self.written_defaults.items():
             if name not in stored:
                 stored[name] = default
@@ -129,12 +128,7 @@ def _has_unknown_fields(record: StoredRecord) -> bool:
     """True if the record, or a record within it, has fields of a newer revision."""
     if record.unknown:
         return True
-    kind = type(record)
-    if kind not in _PARTS:
-        _PARTS[kind] = tuple(
-            field.name for field in structs.fields(kind) if _has_records(field.type)
-        )
-    for name in _PARTS[kind]:
+    for name, _ in _list_parts(type(record)):
         part = getattr(record, name)
         for one in part if isinstance(part, tuple) else (part,):
             if one is not None and _has_unknown_fields(one):
@@ -142,8 +136,18 @@ def _has_unknown_fields(record: StoredRecord) -> bool:
     return False
 
 
-#: The fields of a record that have other records: one, or a tuple of them.
-_PARTS: dict[type[StoredRecord], tuple[str, ...]] = {}
+def _list_parts(kind: type[StoredRecord]) -> tuple[tuple[str, str], ...]:
+    """The fields of a record that have other records, one or a tuple, and their stored names."""
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(
+            (field.name, field.encode_name)
+            for field in structs.fields(kind)
+            if _has_records(field.type)
+        )
+    return _PARTS[kind]
+
+
+_PARTS: dict[type[StoredRecord], tuple[tuple[str, str], ...]] = {}
 
 
 def _has_records(annotation: Any) -> bool:
@@ -154,35 +158,21 @@ def _has_records(annotation: Any) -> bool:
 
 
 def _encode_fields(record: StoredRecord) -> dict[str, Any]:
-    """Encode a record field by field: C would not put unknown fields beside the others."""
-    kind = type(record)
-    if kind not in _DEFAULTS:
-        _DEFAULTS[kind] = {field.name: _find_default(field) for field in structs.fields(kind)}
-    stored: dict[str, Any] = {}
-    for name, stored_name in zip(
-        kind.__struct_fields__, kind.__struct_encode_fields__, strict=True
-    ):
-        value = getattr(record, name)
-        if value is not None and value != _DEFAULTS[kind][name] and name != "unknown":
-            stored[stored_name] = _encode_part(value)
+    """Encode a record, and those within it again: C puts no unknown fields beside the others."""
+    stored = _encode_known(structs.replace(record, unknown=None))
+    for name, stored_name in _list_parts(type(record)):
+        if stored_name in stored:
+            part = getattr(record, name)
+            stored[stored_name] = (
+                tuple([one.document() for one in part])
+                if isinstance(part, tuple)
+                else part.document()
+            )
     return {**stored, **(record.unknown or {})}
 
 
-_DEFAULTS: dict[type[StoredRecord], dict[str, Any]] = {}
-
-
-def _find_default(field: structs.FieldInfo) -> Any:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return field.default
-
-
-def _encode_part(value: Any) -> Any:
-    """Encode a field's value, or an item of it."""
-    if isinstance(value, StoredRecord | StoredValue):
-        return value.document()
-    if isinstance(value, tuple | list):
-        return type(value)(_encode_part(item) for item in value)
-    if isinstance(value, dict):
-        return {name: _encode_part(item) for name, item in value.items()}
-    return value.value if isinstance(value, Enum) else value
+def _encode_known(record: StoredRecord) -> dict[str, Any]:
+    encoded: dict[str, Any] = msgspec.to_builtins(
+        record, builtin_types=_TIMES, enc_hook=_encode_model
+    )
+    return encoded
