@@ -93,7 +93,7 @@ class WindowStep(StoredValue):
     user_failures: dict[str, int] | None = None
     #: Requests without an answer, by `instance`, or `instance:user` where the user's input may be
     #: the cause; None for none.
-    unanswered: dict[str, int] | None = Field(default=None, exclude_if=lambda value: value is None)
+    unanswered: dict[str, int] | None = None
 
     def count_failure(self, user: str | None, instance: str | None) -> WindowStep:
         """The step with one more failure (see `Breaker.record_result`)."""

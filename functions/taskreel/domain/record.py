@@ -1,4 +1,4 @@
-"""Records: values of a process that are neither stored nor sent."""
+"""Records: values as structs. `stored_record` has those that are stored."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class RecurringJob(StoredValue):
     end_at: datetime | None = None
     state: Annotated[RecurrenceState, accept_unknown(RecurrenceState)] = RecurrenceState.ACTIVE
     #: Why the service has paused it; None for one that runs, or that a user has paused.
-    pause_reason: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    pause_reason: str | None = None
     #: The time of the next run; in the past while a run is due.
     next_run_at: datetime | None = None
     #: When the sweep has to act on it; None while it is paused or ended.

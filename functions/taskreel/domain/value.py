@@ -138,8 +138,8 @@ def _may_have_values(annotation: Any) -> bool:
 
 
 def _is_compared_by_identity(default: Any) -> bool:
-    """True for a default that is the only one of its kind: `()`, False, 0 and None."""
-    return default is None or (default.__class__ in {tuple, bool, int} and not default)
+    """True for a default that is the only one of its kind: `()`, False and 0."""
+    return default.__class__ in {tuple, bool, int} and not default
 
 
 _LAYOUTS: dict[type[Value], _Layout] = {}
