@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.adapters.local.sqlite_tables import StoredDocument
-from taskreel.adapters.local.sqlite_watches import Key
+from taskreel.adapters.local.sqlite_tables import Key, StoredDocument
 
 
 class MortalStore(SqliteStore):
@@ -38,7 +37,6 @@ class MortalStore(SqliteStore):
             self._dirty.clear()
             self._waiting.clear()
             self._cache.clear()
-            self._cached_size = 0
         self._applied_until_stall = None
         self.stalled.clear()
         return lost

@@ -46,26 +46,17 @@ import contextlib
 import logging
 import os
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
-from taskreel.adapters.local.sqlite_file import SqliteFile
+from taskreel.adapters.local.sqlite_file import DocumentCache, SqliteFile
 from taskreel.adapters.local.sqlite_queries import build_aggregate, build_select
-from taskreel.adapters.local.sqlite_tables import StoredDocument, Table
-from taskreel.adapters.local.sqlite_watches import Key, StoreWatches
+from taskreel.adapters.local.sqlite_tables import Key, StoredDocument, Table
+from taskreel.adapters.local.sqlite_watches import StoreWatches
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
-from taskreel.ports import (
-    Changes,
-    Collection,
-    Increment,
-    Index,
-    Query,
-    Row,
-    Transaction,
-)
+from taskreel.ports import Changes, Collection, Increment, Index, Query, Row, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +77,6 @@ _QUIET_TURNS = 5
 #: although the loop seems to rest. After a longer time a commit waits for nothing, and for a single
 #: caller of `durable` never.
 _GATHER_SECONDS = 0.005
-#: Committed documents are retained in memory, the least recently used ones removed first: so many
-#: at most, with so many characters of JSON. More of them cost the garbage collector more than
-#: another read of the file costs.
-_CACHE_DOCUMENTS = 500
-_CACHE_SIZE = 16_000_000
 
 
 class _BufferedTransaction:
@@ -211,9 +197,8 @@ class SqliteStore:
         self._dirty_since = 0.0
         self._is_commit_planned = False
         self._committed_at = 0.0
-        #: Committed documents, the most recently used last, and their size together.
-        self._cache: OrderedDict[Key, StoredDocument] = OrderedDict()
-        self._cached_size = 0
+        #: Committed documents.
+        self._cache = DocumentCache()
         self._last_version = 0
         self._transactions = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -280,7 +265,6 @@ class SqliteStore:
         self.commit()
         self._open_watches().close()
         self._cache.clear()
-        self._cached_size = 0
         self.file.close()
 
     def find_uncommitted(self, key: Key) -> StoredDocument | None:
@@ -291,14 +275,11 @@ class SqliteStore:
         """The document as the last transaction left it, deleted perhaps; None if there is none."""
         if key in self._dirty:
             return self._dirty[key]
-        document = self._cache.pop(key, None)
+        document = self._cache.find(key)
         if document is None:
             document = self.file.read_document(*key)
-            if document is None:
-                return None
-            self._cached_size += len(document.text)
-        self._cache[key] = document  # the most recently used is the last
-        self._trim_cache()
+            if document is not None:
+                self._cache.add(key, document)
         return document
 
     def read_changed_rows(
@@ -381,9 +362,7 @@ class SqliteStore:
             raise
         for key, document in written.items():
             if not document.is_deleted:
-                self._cache[key] = document
-                self._cached_size += len(document.text)
-        self._trim_cache()
+                self._cache.add(key, document)
         for committed in waiting:
             if not committed.done():  # its caller was cancelled
                 committed.set_result(None)
@@ -393,9 +372,7 @@ class SqliteStore:
         if not self._dirty:
             self._dirty_since = asyncio.get_running_loop().time()
         for key, document in written.items():
-            cached = self._cache.pop(key, None)
-            if cached is not None:
-                self._cached_size -= len(cached.text)
+            self._cache.remove(key)
             self._dirty[key] = document
         if self._watches is not None:
             self._watches.report(written)
@@ -428,11 +405,6 @@ class SqliteStore:
 
     def _is_overdue(self, seconds: float) -> bool:
         return asyncio.get_running_loop().time() - self._dirty_since >= seconds
-
-    def _trim_cache(self) -> None:
-        while len(self._cache) > _CACHE_DOCUMENTS or self._cached_size > _CACHE_SIZE:
-            _, oldest = self._cache.popitem(last=False)
-            self._cached_size -= len(oldest.text)
 
 
 def _increase_value(

@@ -1,17 +1,21 @@
-"""The SQLite file of the store: its lock, its tables and indexes, and the statements on it."""
+"""The SQLite file of the store: its lock, its tables and indexes, and the statements on it.
+
+Committed documents are retained in memory, as many as a store needs again and again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from taskreel.adapters.local.sqlite_checkpoint import COMMIT_MOVES_PAGES, Checkpoints
 from taskreel.adapters.local.sqlite_migration import migrate_file
-from taskreel.adapters.local.sqlite_tables import StoredDocument, Table, read_field
+from taskreel.adapters.local.sqlite_tables import Key, StoredDocument, Table, read_field
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Index
 
@@ -23,6 +27,11 @@ except ImportError:  # Windows: nothing keeps a second process from opening the 
 #: How long an owner that is about to end is waited for.
 _LOCK_SECONDS = 2.0
 _LOCK_PAUSE_SECONDS = 0.05
+#: The least recently used documents are removed first: so many stay at most, with so many
+#: characters of JSON. More of them cost the garbage collector more than another read of the file
+#: costs.
+_MOST_DOCUMENTS = 500
+_MOST_CHARACTERS = 16_000_000
 
 
 class SqliteFile:
@@ -82,7 +91,7 @@ class SqliteFile:
         with self._translate_errors():
             return self.open().execute(sql, values).fetchall()
 
-    def write_documents(self, written: Mapping[tuple[str, str], StoredDocument]) -> None:
+    def write_documents(self, written: Mapping[Key, StoredDocument]) -> None:
         """Write the documents in one commit."""
         with self._translate_errors(), self._transaction() as connection:
             for (collection, _), document in written.items():
@@ -180,6 +189,40 @@ class SqliteFile:
             f"The SQLite store in {self._path} failed: {error}. Check that the disk has space "
             "and that the folder exists and can be written; STORE_URL names the file."
         )
+
+
+class DocumentCache:
+    """Documents by their keys, the most recently used last, within bounds."""
+
+    def __init__(self) -> None:
+        self._documents: OrderedDict[Key, StoredDocument] = OrderedDict()
+        self._characters = 0
+
+    def find(self, key: Key) -> StoredDocument | None:
+        """The document, which is used now; None if it is not here."""
+        document = self._documents.get(key)
+        if document is not None:
+            self._documents.move_to_end(key)
+        return document
+
+    def add(self, key: Key, document: StoredDocument) -> None:
+        """Add a document that is not here, and whose text does not change any more."""
+        self._documents[key] = document
+        self._characters += len(document.text)
+        while len(self._documents) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS:
+            _, oldest = self._documents.popitem(last=False)
+            self._characters -= len(oldest.text)
+
+    def remove(self, key: Key) -> None:
+        """Remove the document, if it is here."""
+        document = self._documents.pop(key, None)
+        if document is not None:
+            self._characters -= len(document.text)
+
+    def clear(self) -> None:
+        """Remove all documents."""
+        self._documents.clear()
+        self._characters = 0
 
 
 def _list_fields(connection: sqlite3.Connection, collection: str) -> list[str]:

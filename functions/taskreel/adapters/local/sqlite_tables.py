@@ -32,7 +32,10 @@ _ESCAPED = TIME * 2
 _ID = "\ue001"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
-#: Times are for `encode_other`. A key may be an enum member of a string type, such as a status.
+#: A collection's name and an id.
+Key = tuple[str, str]
+
+#: Times are for `mark_time`. A key may be an enum member of a string type, such as a status.
 _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 _CONTAINERS: frozenset[type[Any]] = frozenset({dict, list})

@@ -11,14 +11,11 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from taskreel.adapters.local.sqlite_tables import StoredDocument
+from taskreel.adapters.local.sqlite_tables import Key, StoredDocument
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Changes, Collection, Row
 
 V = TypeVar("V")
-
-#: A collection's name and an id.
-Key = tuple[str, str]
 
 
 class WatchedStore(Protocol):
