@@ -254,7 +254,10 @@ async def test_a_multipart_upload_may_contain_anything(
         ("bytes=-2", 206, b"89"),
         ("bytes=8-99", 206, b"89"),
         ("bytes=10-", 416, None),
+        ("bytes=-0", 416, None),
         ("lines=1-2", 200, b"0123456789"),
+        ("bytes=0-1,4-5", 200, b"0123456789"),
+        (f"bytes=0-{'9' * 5000}", 200, b"0123456789"),
     ],
 )
 async def test_ranges(

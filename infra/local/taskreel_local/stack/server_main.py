@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -45,6 +46,8 @@ from taskreel_local.stack.start_checks import REFUSED, check_settings, check_sto
 
 #: Seconds that a stopping server waits for clients that read slowly.
 _GRACE_SECONDS = 3
+#: A range of bytes: its first and last, or the number of those at the end.
+_RANGE = re.compile(r"bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-\d{1,18})\s*", re.IGNORECASE | re.ASCII)
 
 
 class PathRouter:
@@ -145,9 +148,24 @@ async def _serve_file(request: Request) -> Response:
     file = blobs.find_path(path)
     if not file.is_file():
         return Response(status_code=404)
+    _drop_other_ranges(request)
     # The signature is the permission: a page of any origin may read the file, as in the bucket.
     headers = {"Access-Control-Allow-Origin": "*"}
     return FileResponse(file, media_type=blobs.read_content_type(path), headers=headers)
+
+
+def _drop_other_ranges(request: Request) -> None:
+    """Remove a `Range` that asks for anything but one part of the file: the answer is all of it.
+
+    RFC 9110 (14.2) asks for that where the unit is unknown or the method is not GET, and allows it
+    for several parts, as Cloud Storage does, and for one that ends before it begins.
+    """
+    given = _RANGE.fullmatch(request.headers.get("range", ""))
+    first, last = given.groups() if given else (None, None)
+    is_backwards = bool(first and last) and int(last or 0) < int(first or 0)
+    if given is None or is_backwards or request.method != "GET":
+        headers = request.scope["headers"]
+        request.scope["headers"] = [one for one in headers if one[0] != b"range"]
 
 
 async def _receive_file(request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from taskreel_local.emulators.storage.storage_errors import StorageError
 from taskreel_local.emulators.storage.stored_object import StoredObject
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _SHOWN = {
     "cacheControl": "Cache-Control",
     "contentDisposition": "Content-Disposition",
