@@ -192,3 +192,34 @@ async def test_a_header_that_is_wrong_is_refused(
     answer = await ada.post(FLUX, json={"prompt": "a kite"}, headers={header: value})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", header]
+
+
+@pytest.mark.parametrize(
+    ("body", "place", "message"),
+    [
+        ({"prompt": "a kite", "webhook_url": "junk"}, ["webhook_url"], "must be a complete"),
+        # The name chooses the model, which is no input.
+        ({"prompt": "a kite", "image_url": "https://example.com/a.png"}, [], "takes at most 0"),
+    ],
+)
+async def test_what_a_job_cannot_be_made_of_is_named_as_the_client_named_it(
+    ada: httpx.AsyncClient, body: dict[str, Any], place: list[str], message: str
+) -> None:
+    refused = await ada.post(FLUX, json=body)
+    (found,) = refused.json()["detail"]
+    assert (refused.status_code, found["loc"]) == (422, ["body", *place])
+    assert message in found["msg"]
+
+
+async def test_a_file_that_cannot_be_read_is_named_as_clients_name_inputs(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    junk = {"prompt": "x", "image_url": "data:image/png;base64,AAAA"}
+    made = (await ada.post("/fal/fal-ai/flux-2-pro/edit", json=junk)).json()
+    replicate = "/replicate/v1/models/black-forest-labs/flux-kontext-pro/predictions"
+    prediction = (await ada.post(replicate, json={"input": junk})).json()
+    await world.advance(60)
+    failed = (await ada.get(made["response_url"])).json()["detail"]
+    assert failed.startswith("image_urls[0] is of an unknown kind")
+    shown = (await ada.get(prediction["urls"]["get"])).json()
+    assert shown["error"] == failed

@@ -130,6 +130,20 @@ def test_a_value_of_a_wrong_kind_is_refused(name: str, given: dict[str, Any]) ->
         ("fal", "fal-ai/flux/dev", {"num_inference_steps": "x"}, "num_inference_steps"),
         ("fal", "fal-ai/flux/dev", {"image_size": {"width": 5}}, "image_size.width"),
         ("fal", "fal-ai/flux/dev", {"image_url": 7}, "image_url"),
+        # Of several pictures the wrong one, in the input that it was given in.
+        (
+            "replicate",
+            "google/veo-3.1",
+            {"last_frame": 7, "input_images": ["https://example.com/a.png"]},
+            "last_frame",
+        ),
+        (
+            "fal",
+            "fal-ai/flux-2-pro/edit",
+            {"image_urls": ["https://example.com/a.png", 7], "image": "https://example.com/b.png"},
+            "image_urls[1]",
+        ),
+        ("fal", "fal-ai/esrgan", {"image_url": None}, "image_url"),
         ("fal", "fal-ai/minimax/speech-2.8-hd", {"speed": 99}, "speed"),
         ("fal", "fal-ai/minimax/speech-2.8-hd", {"prompt": 7}, "prompt"),
     ],

@@ -111,6 +111,24 @@ async def test_an_edit_that_cannot_be_made_names_its_parameter(
     assert (await read_balance(ada))["held"] == 0
 
 
+async def test_a_file_that_is_no_picture_is_named_by_its_parameter(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    junk = ("kite.png", b"no picture at all", "image/png")
+    form: dict[str, Any] = {"files": [("image", junk)], "data": {"prompt": "at night"}}
+    asking = asyncio.create_task(ada.post(EDITS, **form))
+    while not (await ada.get("/api/jobs")).json()["jobs"]:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await world.advance(60)
+    answer = await asking
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", "image")
+    assert error["message"].startswith("image")
+    for ours in ("imageUrls", "image_urls", "upload:", "upl_"):
+        assert ours not in error["message"]
+
+
 async def test_an_edit_sent_again_with_its_key_is_one_job(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

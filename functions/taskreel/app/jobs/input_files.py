@@ -74,7 +74,7 @@ class InputFiles:
         inputs: list[Input] = []
         for url, target in zip(urls, targets, strict=True):
             if target in uploads:
-                label = _label_input(self._job.payload, url)
+                label = label_input(self._job.payload, url)
                 fetched = await copy_upload(self._services, uploads[target], target, label)
             else:
                 fetched = await self._fetch_input(url, target, artifacts.get(target))
@@ -86,7 +86,7 @@ class InputFiles:
         return tuple(inputs)
 
     async def _fetch_input(self, url: str, target: Path, artifact: Artifact | None) -> Input:
-        label = _label_input(self._job.payload, url)
+        label = label_input(self._job.payload, url)
         if artifact is not None:
             return await _copy_artifact(self._services, artifact.path, target, label)
         if url.startswith("data:"):
@@ -119,7 +119,7 @@ class InputFiles:
 
     def _admit_bytes(self, size: int, url: str, target: Path) -> None:
         """Count bytes that are about to be stored, and reserve room for them."""
-        self._totals.add_bytes(target.name, size, _label_input(self._job.payload, url))
+        self._totals.add_bytes(target.name, size, label_input(self._job.payload, url))
         # A file that is downloaded again, for another provider, takes the room of the first time.
         missing = self._totals.bytes - self._reserved
         if missing <= 0:
@@ -142,7 +142,7 @@ class InputFiles:
         self, url: str, target: Path, width: int | None, height: int | None, seconds: float | None
     ) -> None:
         pixels = (width or 0) * (height or 0)
-        label = _label_input(self._job.payload, url)
+        label = label_input(self._job.payload, url)
         self._totals.set_size(target.name, label, pixels=pixels, seconds=seconds or 0.0)
 
 
@@ -158,7 +158,7 @@ def _no_room_error(services: Services) -> RateLimitedError:
     )
 
 
-def _label_input(payload: Mapping[str, Any], url: str) -> str:
+def label_input(payload: Mapping[str, Any], url: str) -> str:
     """The name of an input in error texts: its field and, unless it is a data: URL, its address."""
     field = next(find_fields(payload, url), "")
     if url.startswith("data:"):

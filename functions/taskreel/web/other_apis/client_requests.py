@@ -17,7 +17,7 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Capability
 from taskreel.web.auth import AuthenticatedRequest, authenticate_header
 from taskreel.web.http import no_object_error, parse_idempotency_key, read_body
-from taskreel.web.other_apis.model_inputs import translate_input
+from taskreel.web.other_apis.model_inputs import name_given_inputs, translate_input
 from taskreel.web.other_apis.model_names import NamedModel
 
 #: The schemes of the clients: fal's is `Key`, that of old clients of Replicate `Token`.
@@ -85,7 +85,10 @@ async def submit_model(
         idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
         webhook_form=webhook.form if webhook else None,
     )
-    submitted = await submit_job(context.services, context.caller, wanted)
+    try:
+        submitted = await submit_job(context.services, context.caller, wanted)
+    except InvalidError as error:
+        raise name_given_inputs(error, named, given, at=at) from None
     return SubmittedModel(submitted, body.ignored)
 
 

@@ -13,6 +13,7 @@ from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.web.other_apis.input_names import explain_failure
 
 RUNNING = frozenset({Status.PROCESSING, Status.RETRYING})
 #: The name of the file, or of the list of files, in the result of a job of the type.
@@ -59,7 +60,8 @@ def describe_failure(job: Job) -> tuple[HTTPStatus, str, str] | None:
         return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", f"The job is {job.status}."
     permanent = job.error.category == Category.PERMANENT
     status = HTTPStatus.UNPROCESSABLE_ENTITY if permanent else HTTPStatus.INTERNAL_SERVER_ERROR
-    return status, job.error.code, job.error.message
+    message, _ = explain_failure(job)
+    return status, job.error.code, message
 
 
 def _build_logs(job: Job) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ and functions here say which of them stand for which fields and options of a job
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -75,8 +76,13 @@ _SIDES: Mapping[str, int] = {
 _OPEN_SHAPES = ("auto", "match_input_image")
 
 
+#: Our path of one of several pictures.
+_PICTURE_PLACE = re.compile(r"image_urls\[(\d{1,3})\]")
 #: Our objects of fields that the inputs of models have on their first level.
-_GROUPS = frozenset({"options", "settings", "parameters"})
+_GROUP = re.compile(r"^(options|settings|parameters)\.")
+_CAPITAL = re.compile(r"(?<=[a-z0-9])[A-Z]")
+#: Our fields that a model's name chooses.
+_CHOSEN = frozenset({"model", "provider"})
 #: Our fields → the inputs that may stand for them, beside those of `_FIELD_NAMES`.
 _STAND_INS: Mapping[str, frozenset[str]] = {
     "num_images": _COUNT_NAMES,
@@ -113,19 +119,41 @@ def translate_input(
         ignored = [f"{prefix}{theirs.get(name, name)}" for name in dropped]
         return job_type, validate_submission(request, job_type, ignored)
     except InvalidError as error:
-        if not named.is_own:
-            error = error.rename(partial(_find_given_name, given))
-        raise error.under(at) from None
+        raise name_given_inputs(error, named, given, at=at) from None
+
+
+def name_given_inputs(
+    error: InvalidError, named: NamedModel, given: Mapping[str, Any], *, at: str = "input"
+) -> InvalidError:
+    """The error with the paths of the inputs that were given for our fields, which are under `at`.
+
+    The model itself is no input of one that has a name.
+    """
+    if not named.is_own:
+        error = error.rename(partial(_find_given_name, given))
+    return error.under(at)
+
+
+def spell_input(path: str) -> str:
+    """One of our fields as the clients spell inputs: `image_urls[0]`, without our object of it."""
+    return _CAPITAL.sub(lambda found: f"_{found[0].lower()}", _GROUP.sub("", path))
 
 
 def _find_given_name(given: Mapping[str, Any], path: str) -> str:
     """The path of one of our fields, by the name of the input that stands for it."""
-    group, _, inner = path.partition(".")
-    if group in _GROUPS and inner and group not in given:
-        path = inner
+    if path in _CHOSEN and path not in given:
+        return ""
     field = path.partition(".")[0].partition("[")[0]
     if field in given:
         return path
+    path = spell_input(path)
+    field = path.partition(".")[0].partition("[")[0]
+    if field in given:
+        return path
+    place = _PICTURE_PLACE.fullmatch(path)
+    if place is not None:
+        pictures = [picture for picture, _ in _list_pictures(given)]
+        return pictures[int(place[1])] if int(place[1]) < len(pictures) else path
     stand_ins = _STAND_INS.get(field, ())
     names = [name for name in given if name in stand_ins or _FIELD_NAMES.get(name) == field]
     if len(names) != 1:  # of several pictures, any may be the wrong one
@@ -176,12 +204,21 @@ def _rename_fields(named: NamedModel, given: Mapping[str, Any]) -> dict[str, Any
 # ── Pictures ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _collect_pictures(named: NamedModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All pictures of an input in the field of the job type, the last frame at the end."""
-    found: list[Any] = []
+def _list_pictures(given: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """All pictures of an input and their paths in it, the last frame at the end."""
+    found: list[tuple[str, Any]] = []
     for names in (_PICTURE_NAMES, _LAST_PICTURE_NAMES):
-        for value in (value for name, value in given.items() if name in names):
-            found += value if isinstance(value, list) else [value]
+        for name, value in given.items():
+            if name in names and isinstance(value, list):
+                found += [(f"{name}[{index}]", one) for index, one in enumerate(value)]
+            elif name in names and value is not None:
+                found.append((name, value))
+    return found
+
+
+def _collect_pictures(named: NamedModel, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All pictures of an input in the field of the job type."""
+    found = [picture for _, picture in _list_pictures(given)]
     if not found:
         return {}
     if named.job_type in {"image-upscale", "background-removal"}:

@@ -39,6 +39,7 @@ from taskreel.web.other_apis.client_requests import (
     read_object,
     submit_model,
 )
+from taskreel.web.other_apis.input_names import explain_failure
 from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
 from taskreel.web.other_apis.openai_edits import read_edit, store_pictures
 from taskreel.web.problems import answer_crash, find_headers, find_status, log_server_fault
@@ -268,7 +269,13 @@ def _respond_with_failure(job: Job) -> Response:
         return _refuse(HTTPStatus.CONFLICT, message, job.status.lower(), headers=headers)
     permanent = job.error.category == Category.PERMANENT
     status = HTTPStatus.BAD_REQUEST if permanent else HTTPStatus.INTERNAL_SERVER_ERROR
-    return _refuse(status, job.error.message, job.error.code, headers=headers)
+    message, parameter = explain_failure(job, _name_parameter)
+    return _refuse(status, message, job.error.code, parameter, headers)
+
+
+def _name_parameter(path: str) -> str:
+    """The parameter that stands for one of our inputs: all of them are pictures."""
+    return "image" if path.startswith("imageUrl") else path
 
 
 #: OpenAI's clients know them as an exceeded quota.

@@ -16,6 +16,7 @@ from taskreel.domain.webhook_events import MessageForm
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.file_links import FileLinks
 from taskreel.web.openapi import simplify_schema
+from taskreel.web.other_apis.input_names import explain_failure
 from taskreel.web.other_apis.model_names import NamedModel, name_model
 
 _STATUSES: Mapping[Status, str] = {
@@ -123,7 +124,7 @@ def _build_output(job: Job, link: Callable[[Artifact], str]) -> Any:
 def describe_error(job: Job) -> str | None:
     """A sentence why there is no result; None while there is none to be told."""
     if job.error is not None:
-        return job.error.message
+        return explain_failure(job)[0]
     if job.status is Status.EXPIRED:
         return "It had not started by its deadline, and cost nothing."
     return None
