@@ -43,8 +43,26 @@ def test_every_half_hour_runs_on_through_both_changes() -> None:
         assert times == [start + timedelta(minutes=30 * n) for n in range(1, 11)]
 
 
-def test_the_words_say_what_the_expression_means() -> None:
-    assert CronSchedule("0 9 * * MON-FRI", "UTC").words == "At 09:00 on Monday through Friday"
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0 9 * * MON-FRI", "At 09:00 on Monday through Friday"),
+        ("@hourly", "At the start of every hour"),
+        ("*/30 * * * *", "Every 30 minutes"),
+        ("*/2 * 1 * *", "Every 2 minutes on the first day of every month"),
+        ("*/7 * * * *", "Every 7 minutes from each full hour"),
+        ("*/90 * * * *", "At minute 0 of every hour"),
+        ("10/15 * * * *", "Every 15 minutes from minute 10 through 59 of every hour"),
+        ("*/30 9-17 * * MON", "Every 30 minutes from 09:00 through 17:59 on Monday"),
+        ("10,*/20 * * * *", "At minute 10 and every 20 minutes"),
+        ("0 */2 * * *", "At minute 0, every 2 hours"),
+        ("0,30 */5 * * *", "At minutes 0 and 30, every 5 hours from midnight"),
+        ("15 9-17/2 * * *", "At minute 15, every 2 hours from 9 through 17"),
+        ("0 */36 * * *", "At minute 0 past hour 0"),
+    ],
+)
+def test_the_words_say_what_the_expression_means(expression: str, words: str) -> None:
+    assert CronSchedule(expression, "UTC").words == words
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ right after it, and one that the change repeats comes once. `cronsim` implements
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +17,13 @@ from taskreel.domain.errors import InvalidError
 _FIELDS = "minute, hour, day of the month, month, day of the week"
 _NEVER = "names a date that never comes: use a day that one of its months has"
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+#: cronsim writes steps as ordinals: `*/30` is "every 30th minute", which reads as one minute.
+_ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+_ORDINAL = rf"(\d+th|{'|'.join(_ORDINALS)})"
+_EVERY_NTH_MINUTE = re.compile(
+    rf"([Ee])very {_ORDINAL} minute( from \d+ through)?( of every hour)?"
+)
+_EVERY_NTH_HOUR = re.compile(rf"(At minutes? [\d, and]+?) past every {_ORDINAL} hour( from)?")
 _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -42,7 +50,7 @@ class CronSchedule:
             message = f"must have five fields ({_FIELDS}), such as `0 9 * * MON-FRI`, or be @daily"
             raise InvalidError.at("cronExpression", message)
         try:
-            self._words = CronSim(self._expression, _ANY_TIME).explain()
+            self._words = _name_steps(CronSim(self._expression, _ANY_TIME).explain())
         except CronSimError as error:
             message = _explain_refusal(self._expression, error)
             raise InvalidError.at("cronExpression", message) from None
@@ -51,7 +59,7 @@ class CronSchedule:
 
     @property
     def words(self) -> str:
-        """The expression in English, such as "At 09:00 on Monday through Friday"."""
+        """The expression in English: "At 09:00 on Monday through Friday", "Every 30 minutes"."""
         return self._words
 
     def next_after(self, time: datetime) -> datetime | None:
@@ -84,6 +92,38 @@ def list_faults(expression: str, time_zone: str) -> list[InvalidError]:
     except InvalidError as error:
         faults.append(error)
     return faults
+
+
+def _name_steps(words: str) -> str:
+    """The words with steps of minutes and hours as numbers of them."""
+    return _EVERY_NTH_HOUR.sub(_name_hours, _EVERY_NTH_MINUTE.sub(_name_minutes, words))
+
+
+def _name_minutes(found: re.Match[str]) -> str:
+    initial, ordinal, first, of_every_hour = found.groups()
+    step = _read_ordinal(ordinal)
+    text = f"{initial}very {step} minutes"
+    if first:
+        return f"{text}{first.replace('from', 'from minute')}{of_every_hour or ''}"
+    if step >= 60:  # longer than the field, which then has its first value alone
+        return f"{'At' if initial == 'E' else 'at'} minute 0{of_every_hour or ''}"
+    # One that does not divide the hour is cut short at its end.
+    return text if 60 % step == 0 else f"{text} from each full hour"
+
+
+def _name_hours(found: re.Match[str]) -> str:
+    minutes, ordinal, is_range = found.groups()
+    step = _read_ordinal(ordinal)
+    if step >= 24 and not is_range:
+        return f"{minutes} past hour 0"
+    from_midnight = "" if is_range or 24 % step == 0 else " from midnight"
+    return f"{minutes}, every {step} hours{from_midnight}{is_range or ''}"
+
+
+def _read_ordinal(ordinal: str) -> int:
+    if ordinal in _ORDINALS:
+        return _ORDINALS.index(ordinal) + 2
+    return int(ordinal.removesuffix("th"))
 
 
 def _explain_refusal(expression: str, error: CronSimError) -> str:

@@ -124,6 +124,7 @@ def create_schedule(
     """Create a recurring job."""
     from uuid import uuid4
 
+    _check_order(cron, job_type)
     body = {
         "jobType": job_type,
         "data": upload_files(session.client, parse_input(words)),
@@ -132,6 +133,26 @@ def create_schedule(
         "options": {"overlap": options["overlap"]},
     }
     _show_state(session, session.call("POST", _PATH, body, key=uuid4().hex))
+
+
+def _check_order(cron: str, job_type: str) -> None:
+    """Raise UsageError for an expression behind the type, or one that the shell has divided."""
+    if _is_expression(cron):
+        return
+    if _is_expression(job_type):
+        raise click.UsageError(
+            "The expression CRON comes first, and TYPE behind it: "
+            f'taskreel schedules create "{job_type}" {cron} …'
+        )
+    raise click.UsageError(
+        f"CRON is {cron!r}, which is no cron expression. Write its five fields between quotes, "
+        'such as "0 9 * * MON-FRI", or @daily.'
+    )
+
+
+def _is_expression(text: str) -> bool:
+    """True for several fields, or an alias such as @daily; no job type has that form."""
+    return len(text.split()) > 1 or text.startswith("@")
 
 
 @schedule_commands.command("pause")
