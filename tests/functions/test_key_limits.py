@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.job_requests import expect_problem
 from functions.test_limits import IMAGE, NOOP, numbers, submit
 from functions.test_project_account import expect_sound_books, grant
 from functions.test_project_keys import make_key, use_key
@@ -16,7 +17,9 @@ from functions.test_projects import PROJECTS, make_project
 from simulation.world import LIMITS, World, running
 from taskreel.app.flow.admission import recount_account
 from taskreel.app.schedules import recurring_jobs
+from taskreel.app.webhooks import endpoints
 from taskreel.domain.rate_limit import Rate
+from taskreel.domain.upload import MOST_UPLOADS
 from taskreel.ports import Query, Transaction
 from taskreel.rules_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS, JOBS
@@ -130,6 +133,51 @@ async def test_another_key_brings_no_more_recurring_jobs(
         statuses.append((await server.post("/api/jobs/recurring", json=order)).status_code)
     assert statuses == [201, 201, 409]
     assert (await ada.post("/api/jobs/recurring", json=order)).status_code == 201
+
+
+async def test_another_key_brings_no_more_uploads(limited: World) -> None:
+    ada, film = await fund_project(limited)
+    servers = [use_key(limited, (await make_key(ada, film))["token"]) for _ in range(2)]
+    order = {"name": "a.png", "contentType": "image/png", "bytes": 1}
+    for number in range(MOST_UPLOADS):
+        made = await servers[number % 2].post("/api/uploads", json=order)
+        assert made.status_code == 201, made.text
+    third = use_key(limited, (await make_key(ada, film))["token"])
+    refused = await third.post("/api/uploads", json=order)
+    expect_problem(refused, 409, "upload_quota")
+    assert f"all API keys of project {film} may be 100 files" in refused.json()["detail"]
+    # Those of the others stay theirs, and so does what a member may upload.
+    assert (await third.get("/api/uploads")).json()["uploads"] == []
+    assert (await ada.post("/api/uploads", json=order)).status_code == 201
+    assert (await servers[1].delete(f"/api/uploads/{made.json()['uploadId']}")).is_success
+    assert (await third.post("/api/uploads", json=order)).status_code == 201
+    await limited.advance(86_401)
+    assert (await third.post("/api/uploads", json=order)).status_code == 201
+
+
+async def test_another_key_brings_no_more_webhook_endpoints(
+    limited: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 2)
+    ada, film = await fund_project(limited)
+    keys = [await make_key(ada, film) for _ in range(3)]
+    servers = [use_key(limited, one["token"]) for one in keys]
+    order = {"url": "https://example.com/hooks"}
+    answers = [await server.post("/api/webhook-endpoints", json=order) for server in servers]
+    assert [answer.status_code for answer in answers] == [201, 201, 409]
+    assert f"The API keys of project {film} together have 2" in answers[2].json()["detail"]
+    # One of them is still changed, and enabled again only where there is room.
+    first = f"/api/webhook-endpoints/{answers[0].json()['endpointId']}"
+    for change in ({"description": "orders"}, {"enabled": False}):
+        changed = await servers[0].patch(first, json=change)
+        assert changed.status_code == 200, changed.text
+    assert (await servers[2].post("/api/webhook-endpoints", json=order)).status_code == 201
+    assert (await servers[0].patch(first, json={"enabled": True})).status_code == 409
+    # Those of a key that was revoked get events of no further jobs, and do not count.
+    revoked = await ada.delete(f"{PROJECTS}/{film}/keys/{keys[2]['keyId']}")
+    assert revoked.status_code == 204
+    assert (await servers[0].patch(first, json={"enabled": True})).status_code == 200
+    assert (await ada.post("/api/webhook-endpoints", json=order)).status_code == 201
 
 
 async def test_all_keys_of_a_project_have_one_rate(

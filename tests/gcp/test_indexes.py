@@ -17,6 +17,8 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes, QueryShape, shard_indexes
 from functions.job_requests import expect_problem
+from functions.test_project_keys import make_key, use_key
+from functions.test_projects import make_project
 from simulation.world import World, running
 from taskreel.adapters.gcp.firestore.sharded_indexes import is_sharded, split_query
 from taskreel.app.flow.admission import recount_account
@@ -107,14 +109,14 @@ async def send_every_query(world: World) -> None:
     cached = {"prompt": "a kite", "cacheSeconds": 60}
     assert (await user.post("/api/jobs/image-generation", json=cached)).is_success
     await read_records(world, user, admin)
-    await use_webhooks_and_uploads(user)
+    await use_webhooks_and_uploads(world, user)
     order = {"action": "cancel", "filter": {"status": ["QUEUED"]}, "limit": 5}
     assert (await user.post("/api/operations", json=order)).is_success
     assert (await user.get("/api/operations")).is_success
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
 
 
-async def use_webhooks_and_uploads(user: httpx.AsyncClient) -> None:
+async def use_webhooks_and_uploads(world: World, user: httpx.AsyncClient) -> None:
     endpoints = "/api/webhook-endpoints"
     made = await user.post(endpoints, json={"url": "https://example.com/hooks"})
     path = f"{endpoints}/{made.json()['endpointId']}"
@@ -124,6 +126,9 @@ async def use_webhooks_and_uploads(user: httpx.AsyncClient) -> None:
     assert (await user.post(f"{path}/redeliver", json=since)).is_success
     order = {"name": "a.png", "contentType": "image/png", "bytes": 1}
     assert (await user.post("/api/uploads", json=order)).is_success
+    film = await make_project(user)
+    server = use_key(world, (await make_key(user, film))["token"])
+    assert (await server.post("/api/uploads", json=order)).is_success
 
 
 async def read_records(world: World, user: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:

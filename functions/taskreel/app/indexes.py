@@ -51,6 +51,7 @@ INDEXES: tuple[Index, ...] = (
     _define_index("operations", "userId", then=("createdAt", "desc")),
     _define_index("operations", "wakeShard", then=("wakeAt", "asc")),
     _define_index("uploads", "userId", then=("createdAt", "desc")),
+    _define_index("uploads", "limitedAs", then=("createdAt", "desc")),
     _define_index("webhook_endpoints", "userId", then=("createdAt", "desc")),
     _define_index("webhook_endpoints", "state", then=("createdAt", "desc")),
     _define_index("webhook_deliveries", "endpointId", then=("createdAt", "desc")),

@@ -187,7 +187,7 @@ class JobCounts:
 
 
 def find_line(account_id: str) -> tuple[str, str]:
-    """The stored field, and its value, of the jobs that wait for a limit of active jobs.
+    """The stored field, and its value, of what counts against an account's limits.
 
     It is that of a user, or of all the API keys of a project.
     """

@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 
 from taskreel.app.caller import Caller
+from taskreel.app.job_counts import find_line
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError, PermanentError
-from taskreel.domain.ids import random_upload_id
+from taskreel.domain.ids import find_limit_owner, random_upload_id
 from taskreel.domain.record import Record
 from taskreel.domain.upload import (
     MOST_UPLOAD_BYTES,
@@ -105,9 +106,11 @@ def _check_size(services: Services, wanted: NewUpload) -> None:
 
 def _build_upload(services: Services, caller: Caller, wanted: NewUpload, id_: str) -> Upload:
     now = services.clock.now()
+    limit_owner = find_limit_owner(caller.user_id)
     return Upload(
         upload_id=id_,
         user_id=caller.user_id,
+        limited_as=None if limit_owner == caller.user_id else limit_owner,
         name=wanted.name,
         content_type=wanted.content_type,
         bytes=wanted.bytes,
@@ -221,11 +224,15 @@ def _family(content_type: str) -> str:
 
 
 async def _check_quota(services: Services, caller: Caller, more: int) -> None:
-    """Raise ConflictError when the user's uploads would be too many; delete the expired ones."""
+    """Raise ConflictError when the user's uploads would be too many; delete the expired ones.
+
+    Those of all API keys of a project count together: keys are made at will.
+    """
     # Two requests at once may both pass: the quota protects the bucket, and is no exact count.
+    line, owner = find_line(find_limit_owner(caller.user_id))
     query = Query(
         collection=UPLOADS,
-        where=(("userId", "==", caller.user_id),),
+        where=((line, "==", owner),),
         order=(("createdAt", "desc"),),
         limit=2 * MOST_UPLOADS,
     )
@@ -238,9 +245,12 @@ async def _check_quota(services: Services, caller: Caller, more: int) -> None:
             await _delete(services, upload)
     total = sum(upload.bytes for upload in live) + more
     if len(live) >= MOST_UPLOADS or total > MOST_UPLOAD_BYTES:
+        whose = "Your uploads"
+        if caller.key_project is not None:
+            whose = f"The uploads of all API keys of project {caller.key_project}"
         raise ConflictError(
-            f"Your uploads may be {MOST_UPLOADS} files and {MOST_UPLOAD_BYTES >> 30} GiB "
-            f"together; you have {len(live)}. Delete some, or wait until they expire.",
+            f"{whose} may be {MOST_UPLOADS} files and {MOST_UPLOAD_BYTES >> 30} GiB "
+            f"together; there are {len(live)}. Delete some, or wait until they expire.",
             code="upload_quota",
         )
 

@@ -14,9 +14,15 @@ from random import Random
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
+from taskreel.app.projects.rights import load_project
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
-from taskreel.domain.ids import own_endpoint_id, random_endpoint_id
+from taskreel.domain.ids import (
+    key_of_user,
+    own_endpoint_id,
+    project_key_user_id,
+    random_endpoint_id,
+)
 from taskreel.domain.value import is_known
 from taskreel.domain.webhook import (
     EndpointState,
@@ -28,7 +34,8 @@ from taskreel.domain.webhook_events import Signature
 from taskreel.ports import Clock, Condition, Query, Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS
 
-#: A user has at most so many endpoints: each is listed in the account and in each job.
+#: A user has at most so many endpoints, and so have all API keys of a project together: each is
+#: listed in an account and in its jobs.
 MOST_ENDPOINTS = 20
 #: The word for the endpoint with the keys of the webhooks that jobs name.
 OWN = "default"
@@ -83,9 +90,11 @@ async def create_endpoint(
         updated_at=now,
     )
 
+    of_other_keys = await _count_of_other_keys(services, caller.user_id)
+
     async def store_new(tx: Transaction) -> None:
         tx.create(WEBHOOK_ENDPOINTS, endpoint.endpoint_id, endpoint)
-        await _list_in_account(services, tx, endpoint, now)
+        await _list_in_account(services, tx, endpoint, now, of_other_keys=of_other_keys)
 
     await services.store.transaction(store_new)
     return endpoint
@@ -217,7 +226,9 @@ async def delete_endpoint(services: Services, caller: Caller, id_: str) -> Webho
 
 
 async def _change(services: Services, caller: Caller, id_: str, change: Change) -> WebhookEndpoint:
-    endpoint_id = (await find_endpoint(services, caller, id_)).endpoint_id
+    found = await find_endpoint(services, caller, id_)
+    endpoint_id = found.endpoint_id
+    of_other_keys = await _count_of_other_keys(services, found.user_id)
 
     async def write(tx: Transaction) -> WebhookEndpoint:
         endpoint = await tx.get(WEBHOOK_ENDPOINTS, endpoint_id)
@@ -229,10 +240,27 @@ async def _change(services: Services, caller: Caller, id_: str, change: Change) 
         if changed.url is not None:
             # In a state of a newer revision it is listed as that has left it.
             listed = None if not is_known(changed.state) else changed.state is EndpointState.ENABLED
-            await _list_in_account(services, tx, changed, now, listed=listed)
+            await _list_in_account(
+                services, tx, changed, now, listed=listed, of_other_keys=of_other_keys
+            )
         return changed
 
     return await services.store.transaction(write)
+
+
+async def _count_of_other_keys(services: Services, user_id: str) -> int:
+    """The endpoints that the other API keys of a key's project have; 0 of a person.
+
+    Two keys that make one at once may both pass: what each job lists stays bounded.
+    """
+    key = key_of_user(user_id)
+    project = None if key is None else await load_project(services.store, key.project_id)
+    if key is None or project is None:
+        return 0
+    others = [one.key_id for one in project.keys if one.key_id != key.key_id]
+    ids = [project_key_user_id(key.project_id, key_id) for key_id in others]
+    accounts = await services.store.get_all(ACCOUNTS, ids) if ids else []
+    return sum(len(account.webhooks) for account in accounts if account is not None)
 
 
 async def _list_in_account(
@@ -242,16 +270,22 @@ async def _list_in_account(
     now: datetime,
     *,
     listed: bool | None = True,
+    of_other_keys: int = 0,
 ) -> None:
-    """List the endpoint's events in its owner's account, or no longer; None where it is listed."""
+    """List the endpoint's events in its owner's account, or no longer; None where it is listed.
+
+    Raises ConflictError where it is not listed yet, and as many are as may be.
+    """
     account = await open_account(services, tx, endpoint.user_id, now)
     others = tuple(one for one in account.webhooks if one.endpoint_id != endpoint.endpoint_id)
     before = [one for one in account.webhooks if one.endpoint_id == endpoint.endpoint_id]
     if listed is None:
         listed = bool(before)
-    if listed and len(others) >= MOST_ENDPOINTS:
+    if listed and not before and len(others) + of_other_keys >= MOST_ENDPOINTS:
+        key = key_of_user(endpoint.user_id)
+        whose = "You" if key is None else f"The API keys of project {key.project_id} together"
         raise ConflictError(
-            f"You have {MOST_ENDPOINTS} webhook endpoints, which is the limit: delete some."
+            f"{whose} have {MOST_ENDPOINTS} webhook endpoints, which is the limit: delete some."
         )
     subscription = endpoint.subscription
     if before:
