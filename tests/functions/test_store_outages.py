@@ -14,11 +14,12 @@ import pytest
 from functions.job_requests import IMAGE, NOOP, read_balance, read_job, submit_job
 from simulation.chaos import InstanceStore
 from simulation.system_faults import Outage
-from simulation.world import KEY, World, running
+from simulation.world import KEY, LIMITS, World, running
 from taskreel.app.jobs import dependencies
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.job import Job
 from taskreel.ports import Store
+from taskreel.store_collections import ACCOUNTS
 
 DEPENDENT = "dependsOn"
 
@@ -45,7 +46,9 @@ class Outages:
 
 
 @asynccontextmanager
-async def _with_outages(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Outages]:
+async def _with_outages(
+    folder: Path, patch: pytest.MonkeyPatch, limits: str = ""
+) -> AsyncIterator[Outages]:
     stores: list[InstanceStore] = []
 
     def wrap(store: Store) -> Store:
@@ -53,7 +56,7 @@ async def _with_outages(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterato
         stores[0].awake.set()
         return stores[0]
 
-    async with running(folder, patch, wrap=wrap) as world:
+    async with running(folder, patch, wrap=wrap, limits=limits) as world:
         yield Outages(world, stores[0])
         await stores[0].store.close()
 
@@ -180,3 +183,27 @@ async def test_a_blocked_job_that_is_cancelled_while_it_is_unblocked_stays_cance
     found = await read_job(ada, second)
     assert (found["status"], found["credits"]["released"]) == ("CANCELLED", 1)
     assert (await read_balance(ada))["held"] == 0
+
+
+async def test_a_limit_that_was_stored_is_no_failure_although_its_jobs_could_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _with_outages(tmp_path, monkeypatch, limits=LIMITS) as outages:
+        world = outages.world
+        root = world.as_user("root", role="admin")
+        outcomes = set()
+        for calls in range(8):
+            user = f"user-{calls}"
+            jobs = [await submit_job(world.as_user(user)) for _ in range(2)]
+            outages.begin(after_calls=calls)
+            answer = await root.put(f"/api/limits/{user}", json={"activeJobs": 2})
+            outages.end()
+            account = await world.services.store.get(ACCOUNTS, user)
+            assert account is not None
+            assert (answer.status_code, account.max_active) in {(200, 2), (503, None)}, calls
+            outcomes.add((answer.status_code, account.active))
+            await world.advance(60)
+            for job in jobs:
+                assert (await read_job(world.as_user(user), job))["status"] == "COMPLETED"
+        # Refused; stored alone; and stored with its jobs started.
+        assert outcomes == {(503, 1), (200, 1), (200, 2)}

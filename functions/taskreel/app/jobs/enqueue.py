@@ -21,7 +21,7 @@ from taskreel.app.messages.job_task import (
 )
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
-from taskreel.domain.errors import QueueError, UnknownJobTypeError
+from taskreel.domain.errors import QueueError, StoreError, UnknownJobTypeError
 from taskreel.domain.job import Job
 from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.ports import Task
@@ -82,11 +82,21 @@ async def admit_next(services: Services, job: Job) -> None:
 
 
 async def start_waiting_jobs(services: Services, account: Account) -> Account:
-    """Start the waiting jobs for which a limit that was changed makes room; the account then."""
+    """Start the waiting jobs for which a limit that was changed makes room; the account then.
+
+    Never fails: the limit has been stored, and the sweep admits what was missed.
+    """
     if services.rules.limits is None or account.waiting <= 0:
         return account
-    await enqueue_jobs(services, *await admit_jobs_of_user(services, account.user_id))
-    return await load_account(services, account.user_id)
+    try:
+        await enqueue_jobs(services, *await admit_jobs_of_user(services, account.user_id))
+        return await load_account(services, account.user_id)
+    except StoreError as error:
+        log.warning(
+            "waiting jobs were not admitted; the sweep will admit them",
+            extra={"action": "admission_failed", "user_id": account.user_id, "error": str(error)},
+        )
+        return account
 
 
 async def enqueue_events(services: Services, job: Job) -> None:
