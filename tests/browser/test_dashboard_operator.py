@@ -76,13 +76,28 @@ def test_a_user_gets_credits_a_limit_and_a_cap(browser: Browser, running: Stack)
         expect(page.get_by_text("0 of 40 credits today")).to_be_visible(timeout=SECONDS)
 
 
-def test_a_divided_account_is_told_from_others(browser: Browser, running: Stack) -> None:
+def test_a_divided_account_is_offered_only_what_it_can_have_until_it_is_united(
+    browser: Browser, running: Stack
+) -> None:
     with running.client("root", role="admin") as api:
         api.put("/api/limits/dora", json={"activeJobs": 200}).raise_for_status()
         api.put("/api/accounts/dora/shards", json={"shards": 4}).raise_for_status()
-    with signed_in(browser, running, "root", "/users", role="admin") as page:
+    with signed_in(browser, running, "root", "/users?user=dora", role="admin") as page:
         row = page.get_by_role("row").filter(has_text="dora")
         expect(row).to_contain_text("4 shards", timeout=SECONDS)
+        panel = page.get_by_label("User dora")
+        expect(panel).to_contain_text("New jobs are divided among 4 documents", timeout=SECONDS)
+        for absent in ("Until the end of", "A day", "A month"):
+            expect(panel.get_by_label(absent)).to_have_count(0)
+        panel.get_by_label("Limit").fill("")
+        expect(panel.get_by_role("button", name="Set the limit")).to_be_disabled()
+        panel.get_by_label("Credits", exact=True).fill("50")
+        panel.get_by_role("button", name="Grant 50 credits").click()
+        expect(panel.get_by_role("group", name="Balance")).to_contain_text("150available")
+        panel.get_by_role("button", name="Unite the account").click()
+        expect(panel.get_by_label("A day")).to_be_visible(timeout=SECONDS)
+        expect(panel.get_by_label("Until the end of")).to_be_visible()
+        expect(row).not_to_contain_text("shards")
 
 
 def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ export const CapsForm = ({ caps, path, done }) => html`<${LimitsForm} title="Cap
 
 /**
  * A grant to a user or a project.
- * @param {{path: string, to: string, whose: string, done: () => void}} props
+ * @param {{path: string, to: string, whose: string, mayEnd?: boolean, done: () => void}} props
  */
-export function GrantForm({ path, to, whose, done }) {
+export function GrantForm({ path, to, whose, mayEnd = true, done }) {
   const [amount, setAmount] = useState("");
   const [reason, setReason] = useState("");
   const [day, setDay] = useState("");
@@ -65,12 +65,12 @@ export function GrantForm({ path, to, whose, done }) {
   // Another amount is another grant; the same one sent again is not.
   useEffect(() => setKey(newKey()), [amount, reason, day]);
   const act = async () => {
-    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }), ...(day && { expiresAt: new Date(`${day}T23:59:59`).toISOString() }) };
+    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }), ...(mayEnd && day && { expiresAt: new Date(`${day}T23:59:59`).toISOString() }) };
     await call("POST", path, { body, headers: { "Idempotency-Key": key } });
     announce(`${Number(amount).toLocaleString()} credits granted to ${to}.`);
     setAmount("");
     done();
   };
   return html`<${SmallForm} title="Grant" verb=${amount ? `Grant ${Number(amount).toLocaleString()} credits` : "Grant credits"} ready=${Number(amount) >= 1} act=${act} hint=${`The grant and its reason are in ${whose} ledger.`}>
-    <${NumberField} label="Credits" value=${amount} change=${setAmount} /><label class="compact">Until the end of<input type="date" value=${day} onInput=${(/** @type {any} */ event) => setDay(event.target.value)} /></label><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+    <${NumberField} label="Credits" value=${amount} change=${setAmount} />${mayEnd && html`<label class="compact">Until the end of<input type="date" value=${day} onInput=${(/** @type {any} */ event) => setDay(event.target.value)} /></label>`}<${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
 }

@@ -36,19 +36,37 @@ function OneUser({ user, done }) {
   const account = useReading(`/api/credits/${id}`, { everySeconds: 10 });
   const limit = useReading(`/api/limits/${id}`, { everySeconds: 10 });
   const caps = useReading(`/api/credits/${id}/caps`, { everySeconds: 30 });
-  const reload = () => { void account.reload(); void limit.reload(); void caps.reload(); done(); };
+  // The first account whose id begins so is the user's own, if they have one.
+  const found = useReading(`/api/accounts?limit=1&prefix=${id}`, { everySeconds: 10 });
+  const first = found.data?.accounts[0];
+  const documents = first?.userId === user ? first.documents : 1;
+  const reload = () => { for (const one of [account, limit, caps, found]) void one.reload(); done(); };
   return html`<section class="panel user" aria-label=${`User ${user}`}>
     <div class="title"><h2>${user}</h2><a href=${`${linkTo("/jobs")}?user=${id}`}>Jobs</a><a href=${`${linkTo("/jobs")}?user=${id}&status=FAILED`}>Failed</a><a class="button quiet" href=${linkTo("/users")} aria-label="Close">✕</a></div>
     <${AccountBalance} reading=${account} now=${now} />
     <div class="user-forms">
-      <${GrantForm} path=${`/api/credits/${id}/grants`} to=${user} whose="the user's" done=${reload} />
-      ${!(limit.data && caps.data) ? html`<div class="small-form small-form-waits"></div>` : html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} /><${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
+      <${GrantForm} path=${`/api/credits/${id}/grants`} to=${user} whose="the user's" mayEnd=${documents === 1} done=${reload} />
+      ${!(limit.data && caps.data && (found.data || found.error)) ? html`<div class="small-form small-form-waits"></div>` : html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} divided=${documents > 1} path=${`/api/limits/${id}`} done=${reload} />${documents > 1 ? html`<${UniteForm} account=${first} path=${`/api/accounts/${id}/shards`} done=${reload} />` : html`<${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}`}
     </div>
   </section>`;
 }
 
-/** @param {{limit: any, path: string, done: () => void}} props */
-function LimitForm({ limit, path, done }) {
+/** Of an account that is divided, in place of what its documents could not know. @param {{account: any, path: string, done: () => void}} props */
+function UniteForm({ account, path, done }) {
+  const [reason, setReason] = useState("");
+  const isUnited = account.shards === 1;
+  const act = async () => {
+    const united = await call("PUT", path, { body: { shards: 1, reason: reason.trim() } });
+    announce(united.documents > 1 ? `New jobs of ${account.userId} go to one document; ${united.documents - 1} more hold credits of jobs that run.` : `The account of ${account.userId} is one document again.`);
+    done();
+  };
+  const hint = isUnited ? `It is being united: ${account.documents - 1} more of its documents hold credits of jobs that run. Unite it again when these have ended.`
+    : `New jobs are divided among ${account.shards} documents, none of which knows what all spend. So there is no cap on spend, and no grant that ends, until it is united.`;
+  return html`<${SmallForm} title="Divided account" verb=${isUnited ? "Unite the rest" : "Unite the account"} ready act=${act} hint=${hint}><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+}
+
+/** @param {{limit: any, divided: boolean, path: string, done: () => void}} props `divided`: it must have a limit of its own */
+function LimitForm({ limit, divided, path, done }) {
   const [most, setMost] = useState(limit.isOwn ? String(limit.activeJobs) : "");
   const [reason, setReason] = useState("");
   const act = async () => {
@@ -56,7 +74,7 @@ function LimitForm({ limit, path, done }) {
     announce(most ? `${limit.userId} may run ${most} jobs at a time.` : `${limit.userId} has the limit of the tier again.`);
     done();
   };
-  const now = `${limit.active} run and ${limit.waiting} wait now. ${limit.activeJobs === null ? "There are no limits here." : limit.isOwn ? "An own limit; empty is the tier's." : `The tier ${limit.tier ?? "free"} allows ${limit.activeJobs}.`}`;
-  return html`<${SmallForm} title="Jobs at a time" verb=${most ? "Set the limit" : "Use the tier's limit"} ready=${most !== (limit.isOwn ? String(limit.activeJobs) : "")} act=${act} hint=${now}>
+  const now = `${limit.active} run and ${limit.waiting} wait now. ${limit.activeJobs === null ? "There are no limits here." : divided ? "The limit is divided with the account, so there must be one." : limit.isOwn ? "An own limit; empty is the tier's." : `The tier ${limit.tier ?? "free"} allows ${limit.activeJobs}.`}`;
+  return html`<${SmallForm} title="Jobs at a time" verb=${most || divided ? "Set the limit" : "Use the tier's limit"} ready=${most !== (limit.isOwn ? String(limit.activeJobs) : "") && (!!most || !divided)} act=${act} hint=${now}>
     <${NumberField} label="Limit" value=${most} placeholder=${limit.activeJobs === null ? "" : String(limit.activeJobs)} change=${setMost} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
 }
