@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .fake_google import NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, route
 
 KNATIVE = r"/apis/serving.knative.dev/v1/namespaces/[^/]+"
@@ -36,7 +38,8 @@ def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
     )
     old = google.of("run").get(name, {}).get("spec", {}).get("template")
     if service["spec"]["template"] != old:
-        google.of("revisions")[revision] = _build_revision(name, revision, generation)
+        labels = service["spec"]["template"].get("metadata", {}).get("labels", {})
+        google.of("revisions")[revision] = _build_revision(name, revision, generation, labels)
     else:  # only traffic or metadata has changed
         revision = google.of("run")[name]["status"]["latestReadyRevisionName"]
     url = f"{google.address}/run-service/{name}" if google.address else f"https://{name}.run.app"
@@ -57,10 +60,10 @@ def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
     return service
 
 
-def _build_revision(service: str, name: str, generation: int) -> Body:
+def _build_revision(service: str, name: str, generation: int, labels: Mapping[str, str]) -> Body:
     metadata = {
         "name": name,
-        "labels": {"serving.knative.dev/service": service},
+        "labels": {**labels, "serving.knative.dev/service": service},
         "creationTimestamp": f"2026-01-01T00:00:{generation:02}Z",
     }
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}

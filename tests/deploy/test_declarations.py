@@ -395,9 +395,11 @@ def test_a_source_that_changed_is_deployed_again(tmp_path: Path) -> None:
         return plan_services(*services, TASKREEL_SOURCE=str(tmp_path))
 
     def as_deployed(step: list[str]) -> dict[str, Any]:
-        label, _, digest = step[-1].removeprefix("--update-labels=").partition("=")
+        words = step[-1].removeprefix("--update-labels=").split(",")
+        labels = dict(word.split("=") for word in words)
+        assert labels["taskreel-documents"] == str(len(declared("documents.yaml")["changes"]))
         spec = {"template": {"spec": {"containers": [dict[str, Any]()]}}}
-        return {"metadata": {"name": step[5], "labels": {label: digest}}, "spec": spec}
+        return {"metadata": {"name": step[5], "labels": labels}, "spec": spec}
 
     first = deployments([])
     services = ["task-processor", "media-processor", "maintenance", "jobs-api", "jobs-gateway"]

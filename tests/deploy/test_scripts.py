@@ -292,6 +292,25 @@ def test_a_rollback_is_named_and_ends_with_the_next_change(deployed: Cloud) -> N
     deployed.writes()
 
 
+def test_a_rollback_warns_of_documents_that_the_older_release_cannot_handle(
+    deployed: Cloud,
+) -> None:
+    deployed.ok("deploy", "--force")
+    of_processor = [name for name in deployed.google.of("revisions") if "task-processor" in name]
+    older = deployed.google.of("revisions")[of_processor[-2]]
+    assert deployed.run("rollback", "task-processor", "--dry-run").stderr == ""
+    # One from before the last change; of one without the label it is not known.
+    older["metadata"]["labels"]["taskreel-documents"] = "1"
+    warned = deployed.run("rollback", "task-processor", "--dry-run")
+    assert warned.returncode == 0
+    (line,) = warned.stderr.splitlines()
+    assert f"task-processor: {of_processor[-2]} may be from before account shards" in line
+    assert "`taskreel users shards USER 1`" in line
+    del older["metadata"]["labels"]["taskreel-documents"]
+    warned = deployed.run("rollback", "task-processor", "--dry-run")
+    assert len(warned.stderr.splitlines()) == 2
+
+
 def test_every_function_goes_back_the_api_first(deployed: Cloud) -> None:
     deployed.ok("deploy", "--force")
     deployed.writes()

@@ -18,6 +18,8 @@ LABEL_KEY, LABEL_VALUE = "managed-by", "taskreel"
 LABEL = f"{LABEL_KEY}={LABEL_VALUE}"
 #: Label of each service: a digest of the source and settings it was deployed from.
 DIGEST_LABEL = "taskreel-digest"
+#: Label of each service and revision: the number of changes in documents.yaml that it knows.
+DOCUMENTS_LABEL = "taskreel-documents"
 #: The header that our queues add to their tasks. The task processor ignores it.
 HEADER_KEY, HEADER_VALUE = "X-Managed-By", "taskreel"
 

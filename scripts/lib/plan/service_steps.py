@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .ownership import DIGEST_LABEL, describe_foreign, is_own_service
+from .ownership import DIGEST_LABEL, DOCUMENTS_LABEL, describe_foreign, is_own_service
 from .queue_steps import merge_settings
 from .step import Step, StepKind, fail_step, run_step, warn_step
 from .target import Target
@@ -39,6 +39,7 @@ def plan_services(
         yield fail_step(describe_foreign("service", foreign, f"the label {DIGEST_LABEL}"))
         return
     source = source_digest(target.source)
+    known = f"{DOCUMENTS_LABEL}={len(_list_document_changes(target))}"
     for name, service in declared.items():
         deployed_env = _environment_of(existing.get(name))
         words = deploy_command(target, name, service, deployed_env, secrets, all_users=all_users)
@@ -46,7 +47,8 @@ def plan_services(
         deployed = existing.get(name, {}).get("metadata", {}).get("labels", {}).get(DIGEST_LABEL)
         if force or digest != deployed:
             why = f"deploy {name}" if deployed is None else f"deploy {name} again"
-            yield Step(StepKind.SHOW, why, (*words, f"--update-labels={DIGEST_LABEL}={digest}"))
+            labels = f"--update-labels={DIGEST_LABEL}={digest},{known}"
+            yield Step(StepKind.SHOW, why, (*words, labels))
             if name in existing and find_pinned_revisions(existing[name]):
                 yield _plan_latest_traffic(target, name)
         else:
@@ -127,11 +129,31 @@ def plan_rollback(
     goal = revision or older[0]
     if serving == [goal]:
         return
+    found_goal = next(each for each in revisions if each["metadata"]["name"] == goal)
+    yield from _warn_of_unknown_documents(target, name, found_goal)
     yield run_step(
         f"send the traffic of {name} to {goal} instead of {', '.join(serving)}",
         *("run", "services", "update-traffic", name, f"--to-revisions={goal}=100"),
         *(f"--region={target.location}", f"--project={target.project}"),
     )
+
+
+def _warn_of_unknown_documents(
+    target: Target, name: str, revision: Mapping[str, Any]
+) -> Iterator[Step]:
+    """Warn of stored documents that a revision cannot handle, and say what to do before."""
+    labels = revision["metadata"].get("labels", {})
+    # One from before the label may know some of the changes; no mark says which.
+    for change in _list_document_changes(target)[int(labels.get(DOCUMENTS_LABEL, 0)) :]:
+        yield warn_step(
+            f"{name}: {revision['metadata']['name']} may be from before {change['name']}. An older "
+            f"release {change['older']}. If it is, first {change['first']}"
+        )
+
+
+def _list_document_changes(target: Target) -> list[dict[str, str]]:
+    changes: list[dict[str, str]] = target.declared("documents.yaml")["changes"]
+    return changes
 
 
 def _is_ready(revision: Mapping[str, Any]) -> bool:
