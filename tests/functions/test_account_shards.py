@@ -21,7 +21,7 @@ from functions.test_audit import audit, write
 from simulation.world import World
 from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.repairs import repair
-from taskreel.app.flow.admission import recount_account
+from taskreel.app.flow.account_counts import recount_account
 from taskreel.domain.account_shards import choose_shard
 from taskreel.domain.credits import Account
 from taskreel.domain.job import Job

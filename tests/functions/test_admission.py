@@ -15,7 +15,8 @@ from functions.job_requests import submit_job
 from functions.stored_documents import store_documents
 from simulation.world import LIMITS, World, running
 from taskreel.app.flow import admission
-from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room, recount_account
+from taskreel.app.flow.account_counts import recount_account
+from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room
 from taskreel.app.flow.queue_position import find_position
 from taskreel.app.flow.slots import RoomLimit
 from taskreel.domain.errors import StoreError

@@ -15,7 +15,7 @@ from functions.test_project_account import expect_sound_books, grant
 from functions.test_project_keys import make_key, use_key
 from functions.test_projects import PROJECTS, make_project
 from simulation.world import LIMITS, World, running
-from taskreel.app.flow.admission import recount_account
+from taskreel.app.flow.account_counts import recount_account
 from taskreel.app.schedules import recurring_jobs
 from taskreel.app.webhooks import endpoints
 from taskreel.domain.rate_limit import Rate

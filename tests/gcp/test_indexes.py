@@ -21,7 +21,7 @@ from functions.test_project_keys import make_key, use_key
 from functions.test_projects import make_project
 from simulation.world import World, running
 from taskreel.adapters.gcp.firestore.sharded_indexes import is_sharded, split_query
-from taskreel.app.flow.admission import recount_account
+from taskreel.app.flow.account_counts import recount_account
 from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.job_counts import ROOM_FIELDS, JobCounts
 from taskreel.app.live.job_feed import JobFeed

@@ -162,7 +162,7 @@ def test_trigger_dev_4540_a_leaked_slot_is_found_and_its_owner_goes_on() -> None
         await asyncio.sleep(600)
         assert cloud.watch.jobs[job.job_id].status is Status.COMPLETED
         assert cloud.watch.accounts["bob"].active == 0
-        assert cloud.plan.happened["log slots_mended"] == 1
+        assert cloud.plan.happened["log slots_corrected"] == 1
 
     play(scenario)
 

@@ -25,7 +25,7 @@ BRANCHES = (
     "log lease_lost",
     "log outputs_repeated",
     "log run_write_repeated",
-    "log slots_mended",
+    "log slots_corrected",
     "log start_crashed",
     "log sweep_ended",
     "log sweep_rescued",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from taskreel.app.audit.job_rules import Rule, Violation, has_right_wake_time
-from taskreel.app.flow.admission import recount_account
+from taskreel.app.flow.account_counts import recount_account
 from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.query_pages import read_pages

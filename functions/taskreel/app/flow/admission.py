@@ -252,6 +252,8 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
     if limits is None:
         return []
     if job.waits_for is WaitsFor.USER:
+        from taskreel.app.flow.account_counts import recount_account  # the sweep's: cold start
+
         counts.forget(("jobType", job.job_type), job.limit_owner)
         await recount_account(services, job.limit_owner)
         return await admit_jobs_of_user(services, job.limit_owner)
@@ -267,51 +269,3 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
         key = (ROOM_FIELDS[job.waits_for], slots.get(job.waits_for) or job.job_type)
         rooms = [RoomLimit(job.waits_for, key, UNLIMITED)]
     return await admit_jobs_to_room(services, rooms[0]) if rooms else []
-
-
-async def recount_account(services: Services, user_id: str) -> bool:
-    """Set an account's numbers of active and waiting jobs to what is counted; True if changed.
-
-    Nothing is written when the account changed during the count.
-    """
-    store = services.store
-    before = await store.get(ACCOUNTS, user_id)
-    if before is None:
-        return False
-    if before.shard_documents:
-        from taskreel.app.flow.shard_counts import recount_shards  # of few accounts: cold start
-
-        return await recount_shards(services, user_id, before.shard_documents)
-    slots = Query(
-        collection=JOBS, where=(("slotOf", "==", user_id),), order=(("createdAt", "desc"),)
-    )
-    line, _ = find_line(user_id)
-    waiting = Query(
-        collection=JOBS,
-        where=((line, "==", user_id), ("waitsFor", "==", str(WaitsFor.USER))),
-        order=(("rank", "asc"),),
-    )
-    active = int((await store.aggregate(slots))["count"])
-    numbers = {"active": active, "waiting": int((await store.aggregate(waiting))["count"])}
-    if (before.active, before.waiting) == (numbers["active"], numbers["waiting"]):
-        return False
-
-    async def correct_numbers(tx: Transaction) -> bool:
-        account = await tx.get(ACCOUNTS, user_id)
-        if account != before:
-            return False
-        tx.set(ACCOUNTS, user_id, account.model_copy(update=numbers))
-        return True
-
-    corrected = await store.transaction(correct_numbers)
-    if corrected:
-        log.warning(
-            "an account's numbers of jobs were wrong and have been counted afresh",
-            extra={
-                "action": "slots_mended",
-                "user_id": user_id,
-                "before": {"active": before.active, "waiting": before.waiting},
-                "after": numbers,
-            },
-        )
-    return corrected
