@@ -67,9 +67,12 @@ LONGEST_FILES = (
     "test_busy_account.py",
     "test_backlog.py",
     "test_openapi_fuzz.py",
-    "test_documents_contract.py",
+    "test_document_3.py",
+    "test_document_1.py",
+    "test_document_5.py",
     "test_any_prompt.py",
     "test_job_types.py",
+    "test_film_types.py",
 )
 
 

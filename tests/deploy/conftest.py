@@ -24,7 +24,13 @@ from taskreel_local.emulators.google_emulators import firestore_emulator, storag
 from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.repository_paths import QUEUES
 
-from . import fake_monitoring, fake_run, fake_services  # noqa: F401 - for their routes
+from . import (  # noqa: F401 - for their routes
+    fake_firestore,
+    fake_monitoring,
+    fake_run,
+    fake_services,
+    fake_storage,
+)
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
 
 ROOT = Path(__file__).parents[2]
@@ -269,3 +275,10 @@ def cloud(
     folder = tmp_path_factory.mktemp("cloud")
     with project(folder, small_infra(folder / "infra"), gcloud_variables) as cloud:
         yield cloud
+
+
+@pytest.fixture
+def fault(cloud: Cloud) -> Iterator[Cloud]:
+    """A project whose faults end with the test."""
+    yield cloud
+    cloud.google.faults.clear()

@@ -23,6 +23,8 @@ import httpx
 PROJECT = "demo-project"
 NUMBER = "123456789012"
 LOCATION = "europe-central2"
+#: The end of a long-running operation.
+DONE = {"done": True}
 
 Body = dict[str, Any]
 CONTENT = {"Content-Type": "application/json"}
@@ -43,6 +45,18 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the fake
         self.code = code
         self.media_type = media_type
         self.body = {"error": {"code": code, "status": status, "message": message} | more}
+
+
+#: The answers to a caller whose project or account lacks something.
+DISABLED = Refusal(
+    403,
+    "PERMISSION_DENIED",
+    "Cloud Tasks API has not been used in project demo-project before or it is disabled.",
+    details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}],
+)
+FORBIDDEN = Refusal(
+    403, "PERMISSION_DENIED", "The principal lacks IAM permission cloudtasks.queues.list."
+)
 
 
 def absent(what: str) -> Refusal:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .test_declarations import ROOT, declared
+from .declarations import ROOT, declared
 
 #: What the image of cloudbuild.yaml brings, and what we make.
 #: Of the image or of Debian itself (perl-base is essential), or installed by the checkout.

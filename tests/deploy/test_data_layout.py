@@ -32,7 +32,7 @@ from taskreel.domain.value import Value
 from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
-from .test_declarations import ROOT
+from .declarations import ROOT
 
 MODELS: dict[str, type[Value]] = {
     "jobs": Job.reader(),

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib.util
-import itertools
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import grimp
 import pytest
 import yaml
 
@@ -30,7 +23,8 @@ from taskreel.domain.task_signature import sign_task
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.service_building import is_media_queue
 
-ROOT = Path(__file__).parents[2]
+from .declarations import ROOT, declared, plan_services, planned
+
 SCRIPTS = (
     "deploy",
     "destroy",
@@ -41,56 +35,6 @@ SCRIPTS = (
     "setup-local-auth.sh",
     "smoke",
 )
-
-
-def declared(name: str) -> Any:
-    text = (ROOT / "infra" / name).read_text("utf-8")
-    return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
-
-
-def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list[str]]:
-    """Return the steps of one part for an empty project: kind, description, words."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "plan",
-            part,
-            *args,
-            "--project=demo-project",
-            "--location=europe-central2",
-        ],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "scripts/lib"),
-            "BUCKET": "demo-project-taskreel",
-            "DATABASE": "taskreel",
-            **env,
-        },
-        cwd=ROOT,
-        input=found,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    words = shlex.split(done.stdout)
-    starts = [place for place, word in enumerate(words) if word == "do_step"]
-    return [words[a + 1 : b] for a, b in itertools.pairwise([*starts, len(words)])]
-
-
-@functools.cache
-def every_secret() -> Sequence[str]:
-    """The names of all secrets that the planner would create."""
-    names = {*declared("secrets.yaml")["secrets"], *KEY_VARIABLES.values()}
-    return [step[6] for step in planned("secrets", **dict.fromkeys(names, "given"))]
-
-
-def plan_services(*deployed: dict[str, Any], **env: str) -> list[list[str]]:
-    """The steps that deploy the services beside those that are, where every secret exists."""
-    secrets = [{"name": name} for name in every_secret()]
-    found = json.dumps({"services": deployed, "secrets": secrets})
-    return planned("services", found=found, **env)
 
 
 def test_the_queues_are_what_the_job_types_declare() -> None:
@@ -220,86 +164,6 @@ def test_every_service_reads_encrypted_documents() -> None:
     """One without the key could read nothing; their accounts are granted its use by this list."""
     for service in declared("services.yaml")["services"].values():
         assert "ENCRYPTION_KEY" in service["passed"]
-
-
-def test_every_service_is_an_entry_point_and_has_its_account() -> None:
-    tree = ast.parse((ROOT / "functions/main.py").read_text("utf-8"))
-    entry_points = {
-        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    services = declared("services.yaml")["services"].values()
-    assert {service["function"] for service in services} <= entry_points
-    assert {service["account"] for service in services} <= declared("iam.yaml")["accounts"].keys()
-
-
-#: The permissions that a call of `CloudStorageBlobs` needs, beside `get` and `list` of every role.
-BUCKET_PERMISSIONS = {
-    "put": {"create", "delete"},  # a file that is there already is replaced
-    "open_upload": {"create", "delete"},
-    "renew": {"update"},
-    "delete": {"delete"},
-}
-#: What Google's roles allow; https://cloud.google.com/storage/docs/access-control/iam-roles
-BUCKET_ROLES = {
-    "roles/storage.objectViewer": set[str](),
-    "roles/storage.objectUser": {"create", "update", "delete"},
-    "roles/storage.objectAdmin": {"create", "update", "delete"},
-}
-#: The code that a service enters; what it imports at any place is found.
-ENTERED = {"taskreel-api": "taskreel.web", "taskreel-processor": "taskreel.app.worker.processor"}
-
-
-def list_bucket_calls(entered: str) -> set[str]:
-    """The methods of `Blobs` that the code calls which this package imports, at any place."""
-    graph = grimp.build_graph("taskreel")
-    entries = {entered, *graph.find_descendants(entered)}
-    for entry in list(entries):
-        entries |= graph.find_upstream_modules(entry)
-    calls = set[str]()
-    for module in entries:
-        if module.startswith(("taskreel.app.", "taskreel.web.")):
-            spec = importlib.util.find_spec(module)
-            assert spec is not None
-            assert spec.origin is not None
-            calls.update(re.findall(r"\bblobs\.(\w+)\(", Path(spec.origin).read_text()))
-    return calls
-
-
-@pytest.mark.parametrize("account", ENTERED)
-def test_an_account_may_do_to_the_bucket_what_the_code_of_its_service_does(account: str) -> None:
-    roles = declared("iam.yaml")["accounts"][account].get("bucket", [])
-    allowed = set[str]().union(*(BUCKET_ROLES[role] for role in roles))
-    calls = list_bucket_calls(ENTERED[account])
-    needed = set[str]().union(*(BUCKET_PERMISSIONS.get(call, set()) for call in calls))
-    assert roles
-    assert needed <= allowed, calls
-
-
-def test_the_gateway_has_an_account_of_its_own_that_only_reads() -> None:
-    services = declared("services.yaml")["services"]
-    assert [name for name, one in services.items() if one["account"] == "taskreel-gateway"] == [
-        "jobs-gateway"
-    ]
-    account = declared("iam.yaml")["accounts"]["taskreel-gateway"]
-    del account["title"]
-    assert account == {
-        "project": ["roles/datastore.viewer"],
-        "bucket": ["roles/storage.objectViewer"],
-        # Itself alone: it signs URLs with its own rights, which are to read.
-        "accounts": {"taskreel-gateway": ["roles/iam.serviceAccountTokenCreator"]},
-    }
-    gateway = services["jobs-gateway"]
-    assert (gateway["secrets"], gateway["env"]) == (["JWT_SECRET"], {"TASKS_URL": "none:"})
-
-
-def test_the_gateway_is_deployed_without_secrets_where_tokens_need_none() -> None:
-    for variables, binding in (
-        ({}, "--set-secrets=JWT_SECRET=taskreel-jwt-secret:latest"),
-        ({"JWT_PUBLIC_KEY": "k", "JWT_AUDIENCE": "a"}, "--clear-secrets"),
-    ):
-        [step] = [one for one in plan_services(**variables) if one[5] == "jobs-gateway"]
-        assert [word for word in step if "secrets" in word] == [binding]
-        assert any(word.startswith("--service-account=taskreel-gateway@") for word in step)
 
 
 def test_every_variable_is_a_setting() -> None:

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from .conftest import Cloud, running_stack
+from .declarations import ROOT
 from .fake_google import PROJECT, Body, FakeGoogle, Refusal, Request, route
-from .test_declarations import ROOT
 
 pytestmark = pytest.mark.emulator
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .test_declarations import ROOT
+from .declarations import ROOT
 
 pytestmark = pytest.mark.emulator
 

@@ -13,7 +13,7 @@ import pytest
 
 from installed_programs import GCLOUD_INSTALL, find_program
 
-from .test_declarations import ROOT, declared, planned
+from .declarations import ROOT, declared, planned
 
 pytestmark = pytest.mark.emulator
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from firestore_indexes import shard_indexes
 from taskreel.app.indexes import FIRESTORE_INDEXES
 
-from .test_declarations import ROOT, planned
+from .declarations import ROOT, planned
 
 
 def test_indexes_with_shards_are_planned_where_the_store_uses_them(tmp_path: Path) -> None:

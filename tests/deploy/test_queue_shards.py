@@ -11,7 +11,7 @@ from subprocess import CalledProcessError
 import pytest
 import yaml
 
-from .test_declarations import ROOT, planned
+from .declarations import ROOT, planned
 
 POLLS = "provider-poll-queue"
 

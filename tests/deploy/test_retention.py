@@ -12,7 +12,7 @@ import pytest
 
 from taskreel.config import Settings
 
-from .test_declarations import ROOT, declared, plan_services, planned
+from .declarations import ROOT, declared, plan_services, planned
 
 
 def declare_days(folder: Path, *rules: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import json
 import shlex
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ from taskreel_local.emulators.google_emulators import free_port
 from taskreel_local.stack.settings_file import read_settings
 
 from .conftest import Cloud, emulated, running_stack
-from .fake_google import LOCATION, NUMBER, PROJECT, Refusal
+from .fake_google import DISABLED, FORBIDDEN, LOCATION, NUMBER, PROJECT
 
 pytestmark = pytest.mark.emulator
 
@@ -338,52 +338,6 @@ def test_smoke_sends_a_job_through_a_deployment(provisioned: Cloud, tmp_path: Pa
     assert "does not answer" in refused.stderr
 
 
-@pytest.fixture
-def fault(cloud: Cloud) -> Iterator[Cloud]:
-    """A project whose faults end with the test."""
-    yield cloud
-    cloud.google.faults.clear()
-
-
-DISABLED = Refusal(
-    403,
-    "PERMISSION_DENIED",
-    "Cloud Tasks API has not been used in project demo-project before or it is disabled.",
-    details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}],
-)
-FORBIDDEN = Refusal(
-    403, "PERMISSION_DENIED", "The principal lacks IAM permission cloudtasks.queues.list."
-)
-EXPIRED = Refusal(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
-
-
-@pytest.mark.parametrize(
-    ("refusal", "fix"),
-    [
-        (DISABLED, "scripts/provision --project demo-project"),
-        (FORBIDDEN, "--role=roles/cloudtasks.admin"),
-        (EXPIRED, "gcloud auth login"),
-    ],
-    ids=["api-off", "no-permission", "expired"],
-)
-def test_a_failure_names_the_command_that_fixes_it(
-    fault: Cloud, refusal: Refusal, fix: str
-) -> None:
-    fault.google.faults["cloudtasks"] = refusal
-    done = fault.run("setup-cloud-tasks-queues.sh")
-    assert done.returncode == 1
-    assert fix in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-
-
-def test_a_location_where_cloud_tasks_is_not(cloud: Cloud) -> None:
-    """The answer is the local Cloud Tasks' own."""
-    done = cloud.run("setup-cloud-tasks-queues.sh", "--location", "atlantis-north1")
-    assert done.returncode == 1
-    assert "Location 'atlantis-north1' is not a valid location" in done.stderr
-    assert "gcloud tasks locations list" in done.stderr.splitlines()[-1]
-
-
 def test_the_doctor_goes_on_where_it_may_not_read(deployed: Cloud, fault: Cloud) -> None:
     del deployed
     fault.google.faults |= {
@@ -409,12 +363,6 @@ def test_the_doctor_goes_on_where_it_may_not_read(deployed: Cloud, fault: Cloud)
     )
     assert "ok      quota MemAllocPerProjectRegion" in done.stdout
     assert done.stdout.splitlines()[-1].endswith(" problems, 0 differences.")
-
-
-def test_a_project_that_is_not_there(cloud: Cloud) -> None:
-    done = cloud.run("deploy", "--project", "someone-elses")
-    assert done.returncode == 1
-    assert "there is no project someone-elses" in done.stderr
 
 
 def test_local_auth_can_be_shown_before_logging_in(provisioned: Cloud) -> None:

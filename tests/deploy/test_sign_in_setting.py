@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .test_declarations import plan_services
+from .declarations import plan_services
 
 
 def test_the_client_of_the_sign_in_page_is_a_setting_of_the_api_alone() -> None:

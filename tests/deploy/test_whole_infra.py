@@ -10,7 +10,7 @@ import pytest
 from nightly_tests import skip_by_day
 
 from .conftest import ROOT, project
-from .test_declarations import declared
+from .declarations import declared
 
 pytestmark = [
     pytest.mark.emulator,

@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import av
 import httpx
 import pytest
 
-from functions.job_requests import PAID_TYPES, complete_job, expect_problem, read_balance
+from functions.job_requests import PAID_TYPES, complete_job, expect_problem
+from functions.made_files import FILM, SMALL, make_clip, make_music, make_picture
 from simulation.world import World
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.studio.speech import is_installed
 
-SMALL = {"width": 64, "height": 64}
-FILM = {"width": 96, "height": 64, "fps": 8, "quality": "draft"}
 needs_speech = pytest.mark.skipif(not is_installed(), reason="the speech extra is not installed")
-
-
-async def picture(world: World, client: httpx.AsyncClient, prompt: str = "a red boat") -> str:
-    job = await complete_job(
-        world, client, "image-generation", {"prompt": prompt, "options": SMALL}
-    )
-    return f"job:{job['jobId']}/image.png"
-
-
-async def clip(world: World, client: httpx.AsyncClient, **fields: Any) -> str:
-    body = {
-        "scenes": [{"visual": await picture(world, client), "duration": 1, **fields}],
-        "options": FILM,
-    }
-    job = await complete_job(world, client, "video-composition", body)
-    return f"job:{job['jobId']}/film.mp4"
-
-
-async def music(world: World, client: httpx.AsyncClient, seconds: int = 2) -> str:
-    body = {
-        "task": "music",
-        "input": "calm sea",
-        "parameters": {"duration": seconds, "outputFormat": "wav"},
-    }
-    job = await complete_job(world, client, "ai-processing", body)
-    return f"job:{job['jobId']}/{job['result']['artifacts'][0]['name']}"
-
-
-async def read_file(world: World, job: dict[str, Any], name: str) -> bytes:
-    """The content of one of the job's files."""
-    (path,) = [one.path for one in (await world.job(job["jobId"])).artifacts if one.name == name]
-    return b"".join([piece async for piece in world.services.blobs.read(path)])
 
 
 async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(
@@ -115,7 +80,7 @@ async def test_a_scene_is_a_picture_and_narration_as_a_clip(
 async def test_several_pictures_of_a_scene_share_its_length(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    images = [await picture(world, ada), await picture(world, ada, "a blue kite")]
+    images = [await make_picture(world, ada), await make_picture(world, ada, "a blue kite")]
     body = {"imageUrls": images, "durationSeconds": 2, "options": FILM}
     job = await complete_job(world, ada, "scene-creation", body)
     assert job["result"]["artifacts"][0]["durationSeconds"] == pytest.approx(2, abs=0.2)
@@ -150,16 +115,19 @@ async def test_a_world_without_pictures_is_its_text_alone(
 
 async def test_media_are_measured(world: World, ada: httpx.AsyncClient) -> None:
     image = await complete_job(
-        world, ada, "content-analysis", {"imageUrl": await picture(world, ada)}
+        world, ada, "content-analysis", {"imageUrl": await make_picture(world, ada)}
     )
     assert image["result"]["measured"]["info"]["width"] == 64
     assert image["result"]["measured"]["image"]["colours"]
     film = await complete_job(
-        world, ada, "content-analysis", {"videoUrl": await clip(world, ada), "contentType": "video"}
+        world,
+        ada,
+        "content-analysis",
+        {"videoUrl": await make_clip(world, ada), "contentType": "video"},
     )
     assert film["result"]["measured"]["video"]["shots"]
     sound = await complete_job(
-        world, ada, "content-analysis", {"audioUrl": await music(world, ada)}
+        world, ada, "content-analysis", {"audioUrl": await make_music(world, ada)}
     )
     assert sound["result"]["measured"]["audio"]["loudness"]["integratedLufs"] < -10
 
@@ -195,98 +163,8 @@ async def test_insights_that_no_model_gives_are_not_charged(
     assert job["credits"] == {"held": 0, "captured": 1, "released": 1}
 
 
-@pytest.mark.parametrize("form", ["mp4", "webm", "mov"])
-async def test_a_composition_is_written_in_each_format(
-    form: str, world: World, ada: httpx.AsyncClient
-) -> None:
-    body = {
-        "title": "The Boat",
-        "scenes": [{"narration": "A boat.", "duration": 1}, {"title": "Then", "duration": 1}],
-        "assets": [await picture(world, ada)],
-        "credits": ["Made by us"],
-        "outputFormat": form,
-        "options": FILM,
-    }
-    job = await complete_job(world, ada, "video-composition", body)
-    (film,) = job["result"]["artifacts"]
-    assert film["name"] == f"film.{form}"
-    assert film["durationSeconds"] > 6  # two cards of 3.5 s around the scenes
-    assert [scene["narration"] for scene in job["result"]["scenes"]] == ["captions", "none"]
-
-
-async def test_a_film_comes_with_soft_captions_chapters_a_subtitle_file_and_a_poster(
-    world: World, ada: httpx.AsyncClient
-) -> None:
-    body = {
-        "title": "The Boat",
-        "scenes": [
-            {"title": "Harbour", "narration": "A boat.", "duration": 2},
-            {"title": "Open sea", "narration": "It is far out.", "duration": 2},
-        ],
-        "assets": [await picture(world, ada)],
-        "options": {**FILM, "captions": "soft", "subtitleFile": True, "poster": True},
-    }
-    job = await complete_job(world, ada, "video-composition", body)
-    film, subtitles, poster = job["result"]["artifacts"]
-    assert [film["name"], subtitles["name"], poster["name"]] == [
-        "film.mp4",
-        "film.srt",
-        "film-poster.jpg",
-    ]
-    assert poster["contentType"] == "image/jpeg"
-    text = (await read_file(world, job, "film.srt")).decode()
-    assert "A boat." in text
-    assert "It is far out." in text
-    with av.open(io.BytesIO(await read_file(world, job, "film.mp4"))) as opened:
-        assert opened.metadata["title"] == "The Boat"
-        chapters = [chapter["metadata"]["title"] for chapter in opened.chapters()]
-        assert chapters == ["The Boat", "Harbour", "Open sea"]
-        assert [stream.codec_context.name for stream in opened.streams.subtitles] == ["mov_text"]
-
-
-async def test_a_film_without_narration_says_why_it_has_no_subtitle_file(
-    world: World, ada: httpx.AsyncClient
-) -> None:
-    body = {"scenes": [await picture(world, ada)], "options": {**FILM, "subtitleFile": True}}
-    job = await complete_job(world, ada, "video-composition", body)
-    assert [one["name"] for one in job["result"]["artifacts"]] == ["film.mp4"]
-    assert "no scene has a narration" in job["result"]["note"]
-
-
-async def test_one_sound_lies_under_the_whole_composition(
-    world: World, ada: httpx.AsyncClient
-) -> None:
-    body = {
-        "scenes": [await picture(world, ada)],
-        "audio": await music(world, ada),
-        "title": "The Boat",
-        "options": FILM,
-    }
-    job = await complete_job(world, ada, "video-composition", body)
-    film = f"job:{job['jobId']}/film.mp4"
-    with av.open(io.BytesIO(await read_file(world, job, "film.mp4"))) as opened:
-        assert opened.metadata["title"] == "The Boat"
-    found = await complete_job(world, ada, "content-analysis", {"url": film})
-    assert found["result"]["measured"]["info"]["hasAudio"] is True
-
-
-async def test_clips_are_assembled_under_a_master_sound(
-    world: World, ada: httpx.AsyncClient
-) -> None:
-    scene = await clip(world, ada)
-    body = {
-        "sceneVideos": [scene, scene],
-        "masterAudio": await music(world, ada),
-        "outputFormats": ["mp4", "webm"],
-    }
-    job = await complete_job(world, ada, "video-assembly", body)
-    films = job["result"]["artifacts"]
-    assert [film["contentType"] for film in films] == ["video/mp4", "video/webm"]
-    assert all(film["durationSeconds"] == pytest.approx(2, abs=0.3) for film in films)
-
-
 async def test_media_are_processed(world: World, ada: httpx.AsyncClient) -> None:
-    scene, sound = await clip(world, ada), await music(world, ada)
+    scene, sound = await make_clip(world, ada), await make_music(world, ada)
     for operation, files, kind in (
         ("video-stitch", [scene, scene], "video/mp4"),
         ("audio-stitch", [sound, sound], "audio/mpeg"),
@@ -339,7 +217,7 @@ async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(
         "language": "fr",
         "voice": "low",
     }
-    body = {"imageUrl": await picture(world, ada), "aspects": aspects}
+    body = {"imageUrl": await make_picture(world, ada), "aspects": aspects}
     job = await complete_job(world, ada, "personalization", body)
     assert job["result"]["applied"] == ["names: {name} → Ada (1×)", "caption"]
     assert set(job["result"]["skipped"]) == {"names: Mara", "language", "voice"}
@@ -347,7 +225,7 @@ async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(
 
 async def test_pictures_and_films_become_personal(world: World, ada: httpx.AsyncClient) -> None:
     aspects = {"palette": "sepia", "caption": "For Ada"}
-    before = await picture(world, ada)
+    before = await make_picture(world, ada)
     job = await complete_job(
         world, ada, "personalization", {"imageUrl": before, "aspects": aspects}
     )
@@ -359,7 +237,7 @@ async def test_pictures_and_films_become_personal(world: World, ada: httpx.Async
     red, blue = int(colour[1:3], 16), int(colour[5:7], 16)
     assert red > blue
     film = await complete_job(
-        world, ada, "personalization", {"videoUrl": await clip(world, ada), "aspects": aspects}
+        world, ada, "personalization", {"videoUrl": await make_clip(world, ada), "aspects": aspects}
     )
     assert film["result"]["applied"] == ["palette", "caption"]
     assert film["result"]["artifacts"][0]["contentType"] == "video/mp4"
@@ -387,56 +265,6 @@ async def test_a_parameter_that_does_not_fit_is_named_with_its_path(ada: httpx.A
         await ada.post("/api/jobs/ai-processing", json=body), 422, "invalid_request"
     )
     assert refused["errors"][0]["path"] == "parameters.width"
-
-
-@needs_speech
-async def test_one_line_becomes_a_movie(world: World, ada: httpx.AsyncClient) -> None:
-    body = {
-        "prompt": "a fox and a rabbit build a boat",
-        "num_sequences": 2,
-        "seed": 4,
-        "options": FILM,
-    }
-    job = await complete_job(world, ada, "movie-creation", body)
-    (film,) = job["result"]["artifacts"]
-    assert film["durationSeconds"] > 10
-    assert job["result"]["story"]["scenes"][0]["title"] == job["result"]["scenes"][0]["title"]
-    assert job["result"]["narration"] == "speech"
-    assert job["credits"] == {"held": 0, "captured": 8, "released": 0}
-    assert (await read_balance(ada))["held"] == 0
-
-
-async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
-    world: World, ada: httpx.AsyncClient
-) -> None:
-    body = {
-        "imageUrls": [await picture(world, ada)],
-        "narration": "It was late.",
-        "language": "sux",
-        "options": FILM,
-    }
-    job = await complete_job(world, ada, "scene-creation", body)
-    assert job["result"]["narration"] == "captions"
-    assert job["result"]["note"].startswith("The narrations of 1 of 1 scenes are captions: ")
-    assert job["credits"] == {"held": 0, "captured": 2, "released": 1}
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"captions": "none"}, "The narrations of 1 of 2 scenes are not in the film"),
-        ({"captions": "burned"}, None),
-    ],
-)
-async def test_an_unused_narration_is_reported(
-    world: World, ada: httpx.AsyncClient, options: dict[str, Any], words: str | None
-) -> None:
-    image = await picture(world, ada)
-    scenes = [{"imageUrl": image, "narration": "It was late."}, {"imageUrl": image}]
-    body = {"scenes": scenes, "options": {**FILM, **options}}
-    job = await complete_job(world, ada, "video-composition", body)
-    assert job["result"].get("note", "").startswith(words or "")
-    assert ("note" in job["result"]) is (words is not None)
 
 
 @pytest.mark.parametrize("name", JOB_TYPES)

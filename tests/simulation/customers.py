@@ -11,7 +11,8 @@ from typing import Any
 from simulation.fault_plan import Fault
 from simulation.invariant_watch import ViolationError
 from simulation.reuse_acts import ReuseActs
-from simulation.simulated_cloud import ConnectionLostError, SimulatedCloud
+from simulation.simulated_cloud import SimulatedCloud
+from simulation.simulated_instance import ConnectionLostError
 from simulation.world import token
 from taskreel.app.caller import Caller
 from taskreel.app.live.job_reader import LONGEST_ABSENCE, JobReader

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulation.fault_plan import Fault
-from simulation.simulated_cloud import Instance, SimulatedCloud
+from simulation.simulated_cloud import SimulatedCloud
+from simulation.simulated_instance import Instance
 from taskreel.ports import Increment, Transaction
 from taskreel.store_collections import ACCOUNTS
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from simulation.life import FreeLife, deadlines, scripts, users
+from simulation.life import FreeLife
+from simulation.life_state import deadlines, scripts, users
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import GrantOrder
 from taskreel.app.jobs.project_account import grant_to_project

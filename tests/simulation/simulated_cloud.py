@@ -20,9 +20,17 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from simulation.deployment_shape import Shape
 from simulation.fault_plan import Fault, FaultPlan
 from simulation.file_rules import FileWatch
 from simulation.invariant_watch import StoreWatch, WatchedStore
+from simulation.simulated_instance import (
+    ConnectionLostError,
+    CrashingRun,
+    Instance,
+    build_other_routes,
+    serve_request,
+)
 from simulation.simulated_ports import (
     EPOCH,
     Machine,
@@ -51,7 +59,6 @@ from taskreel.adapters.providers.catalogue import ModelCatalogue
 from taskreel.app.health import HealthMonitor
 from taskreel.app.indexes import INDEXES
 from taskreel.app.job_counts import JobCounts
-from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.projects.key_callers import KeyCallers
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
@@ -101,89 +108,9 @@ _CLIENT_SECONDS = 120.0
 _SIGTERM_SECONDS = 10.0
 
 
-class CrashingRun(JobRun):
-    """A run that crashes now and then by a bug, before its work or after it."""
-
-    async def run(self) -> None:
-        """Run, unless it crashes."""
-        self._crash_now_and_then()
-        await super().run()
-
-    async def _store_outcome(self) -> None:
-        self._crash_now_and_then()
-        await super()._store_outcome()
-
-    def _crash_now_and_then(self) -> None:
-        work_dirs = self._services.work_dirs
-        assert isinstance(work_dirs, MachineWorkDirs)
-        if work_dirs.machine.plan.strikes(Fault.CODE_CRASHES):
-            raise ArithmeticError("a bug")
-
-
-class ConnectionLostError(Exception):
-    """The instance died, or did not answer in time: the caller knows nothing."""
-
-
 @functools.cache
 def _catalogue() -> ModelCatalogue:
     return ModelCatalogue({})
-
-
-@functools.cache
-def _other_routes() -> Any:
-    """FastAPI's application, which has no state of its own: building it takes half a second."""
-    from taskreel.web.app import build_fastapi
-
-    return build_fastapi()
-
-
-@dataclass(eq=False)
-class Instance:
-    """One process: its machine and its applications."""
-
-    machine: Machine
-    services: Services
-    processor: Processor
-    feed: JobFeed
-    api: Any
-    tasks_app: Any
-    maintenance_app: Any
-    #: It takes no new requests: it is being stopped.
-    draining: bool = False
-    #: Resolves when it dies.
-    died: asyncio.Future[None] | None = None
-
-
-@dataclass
-class Shape:
-    """The parameters of a seed beside its faults."""
-
-    instances: int
-    #: The mean number of seconds between two faults of the environment.
-    fault_seconds: float
-    limits: str
-
-    @classmethod
-    def draw(cls, tape: Tape) -> Shape:
-        """Choose how many instances there are, how calm it is, and how little room."""
-        window = 1 + tape.draw(4)
-        limits = {
-            "tiers": {
-                "free": {"activeJobs": 1 + tape.draw(2), "priority": "low"},
-                "pro": {"activeJobs": 2 + tape.draw(4), "priority": "normal"},
-            },
-            "prioritySeconds": {"high": 300, "normal": 60, "low": 0},
-            "defaultWindow": 50,
-            "windows": {"image-generation": window, "batch-generation": window},
-            "writes": {"perMinute": 6000, "burst": 2000},
-            "reads": {"perMinute": 60000, "burst": 10000},
-            "refusals": {"perMinute": 60, "burst": 60},
-        }
-        return cls(
-            instances=2 + tape.draw(2),
-            fault_seconds=(60.0, 200.0, 600.0, 1800.0)[tape.draw(4)],
-            limits=json.dumps(limits),
-        )
 
 
 @dataclass
@@ -308,7 +235,7 @@ class SimulatedCloud:
             fal_webhook_keys=lambda: FalWebhookKeys([KEY]),
             store_metrics=lambda: StoreMetrics(services),
         )
-        return PublicApi(context, _other_routes)
+        return PublicApi(context, build_other_routes)
 
     def kill(self, instance: Instance) -> None:
         """SIGKILL: none of its calls returns any more, and no `finally` has an effect."""
@@ -370,7 +297,7 @@ class SimulatedCloud:
         Raises ConnectionLostError when the instance dies, or does not answer for two minutes.
         """
         content = b"" if body is None else json.dumps(body).encode()
-        serving = self.loop.create_task(_serve(app, method, path, content, headers or {}))
+        serving = self.loop.create_task(serve_request(app, method, path, content, headers or {}))
         assert instance.died is not None
         either: set[asyncio.Future[Any]] = {serving, instance.died}
         await asyncio.wait(
@@ -463,51 +390,6 @@ class SimulatedCloud:
         status, _ = task.result()
         self.sweeps += status == 200
         return bool(status == 200)
-
-
-async def _serve(
-    app: Any, method: str, path: str, content: bytes, headers: dict[str, str]
-) -> tuple[int, Any]:
-    """Run one request through an ASGI application."""
-    path, _, query = path.partition("?")
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [
-            (b"host", b"api.test"),
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
-            *((name.encode(), value.encode()) for name, value in headers.items()),
-        ],
-        "client": ("10.0.0.1", 1234),
-        "server": ("api.test", 80),
-    }
-    sent: list[Any] = []
-    answered: list[int] = []
-    parts: list[bytes] = []
-
-    async def receive() -> Any:
-        if sent:
-            await asyncio.Event().wait()  # the client stays connected
-        sent.append(True)
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            answered.append(message["status"])
-        else:
-            parts.append(message.get("body", b""))
-
-    await app(scope, receive, send)
-    text = b"".join(parts)
-    return answered[0], json.loads(text) if text.startswith((b"{", b"[")) else text
 
 
 @asynccontextmanager

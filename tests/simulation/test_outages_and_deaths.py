@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from simulation.life import UNSTORED, FreeLife, PaidLife
+from simulation.life import FreeLife, PaidLife
 from simulation.mortal_store import MortalStore
 from simulation.system_faults import Outage
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel_job
 from taskreel.domain.job_status import Status
+
+#: The log line of work that was bought and could not be stored.
+UNSTORED = "bought_unstored"
 
 
 @pytest.fixture
