@@ -63,6 +63,7 @@ def test_an_index_that_grows_at_its_end_takes_500_writes_a_second() -> None:
     # A plain job writes its document three times; the wake times have eight ranges.
     found = list_limits({"plain": 1})
     assert find_limit("index of updates of image-generation", found) == pytest.approx(500 / 3)
+    assert "index of updates of image-generation: 1 shard" in {limit.name for limit in found}
     assert find_limit("index of wake times", found) == pytest.approx(8 * 500 / 3)
     more = list_limits({"plain": 1}, replace(DEPLOYMENT, wake_shards=30, type_shards=30))
     for name in ("index of wake times", "index of updates of image-generation"):

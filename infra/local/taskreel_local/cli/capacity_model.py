@@ -14,6 +14,7 @@ from taskreel.app.query_pages import MOST_WAKE_SHARDS, WAKE_SHARDS
 from taskreel.domain.ids import MOST_SHARDS
 from taskreel_local.cli.cost_operations import Kind, Numbers, Operations, count_job
 from taskreel_local.cli.declared_services import ServiceSize
+from taskreel_local.cli.text_output import count_of
 
 
 def _declare_number(default: float, source: str) -> Any:
@@ -171,7 +172,7 @@ def _queue_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Iterabl
             ),
         )
         yield Limit(
-            name=f"{queue}: {places} tasks at a time",
+            name=f"{queue}: {count_of(places, 'task')} at a time",
             jobs_per_second=_divide_capacity(places, load.seconds[queue]),
             remedy="maxConcurrentDispatches, with its service's maxInstances",
         )
@@ -192,12 +193,15 @@ def _service_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Itera
         service = deployment.services[name]
         instances = service.max_instances
         yield Limit(
-            name=f"{name}: {instances} instances of {service.concurrency} requests",
+            name=(
+                f"{name}: {count_of(instances, 'instance')} of "
+                f"{count_of(service.concurrency, 'request')}"
+            ),
             jobs_per_second=_divide_capacity(instances * service.concurrency, seconds),
             remedy="maxInstances",
         )
         yield Limit(
-            name=f"{name}: CPUs of {instances} instances",
+            name=f"{name}: CPUs of {count_of(instances, 'instance')}",
             jobs_per_second=_divide_capacity(
                 instances * service.cpus * quotas.cpu_use, cpu_seconds
             ),
@@ -208,13 +212,13 @@ def _service_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Itera
 def _index_limits(load: Load, deployment: Deployment, quotas: Quotas) -> Iterable[Limit]:
     wake_shards, type_shards = deployment.wake_shards, deployment.type_shards
     yield Limit(
-        name=f"index of wake times: {wake_shards} shards",
+        name=f"index of wake times: {count_of(wake_shards, 'shard')}",
         jobs_per_second=_divide_capacity(quotas.range_writes * wake_shards, load.job.job_writes),
         remedy=f"WAKE_SHARDS in services.yaml, up to {MOST_WAKE_SHARDS}",
     )
     for job_type, writes in load.type_writes.items():
         yield Limit(
-            name=f"index of updates of {job_type}: {type_shards} shards",
+            name=f"index of updates of {job_type}: {count_of(type_shards, 'shard')}",
             jobs_per_second=_divide_capacity(quotas.range_writes * type_shards, writes),
             remedy=(
                 "webhooks instead of polls, then ?sharded-types in STORE_URL of services.yaml"
