@@ -6,7 +6,7 @@ import gc
 import os
 from typing import Any
 
-# It would look for plugins in the metadata of every installed package: cold start.
+# It would search for plugins in the metadata of every installed package: cold start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import BaseModel

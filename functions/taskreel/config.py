@@ -296,7 +296,7 @@ class Settings(Value):
         return _split_list(self.webhook_private_origins)
 
     def _may_get_alerts(self, url: str) -> bool:
-        """True for an address that messages may go to, as far as it can be told without DNS."""
+        """True for an address that messages may go to, as far as it can be known without DNS."""
         parts = urlsplit(url)
         # The sender refuses a user and a password, too.
         is_complete = _has_origin(url) and url.isprintable() and " " not in url

@@ -43,7 +43,7 @@ def configure_logging(*, level: str, style: str, project: str | None = None) -> 
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes the lines of one turn of the event loop together: by one system call.
+    """Writes the lines of one turn of the event loop by one system call.
 
     A line of at least WARNING is written at once, with those before it, and so is any line outside
     of an event loop, and each of the server's own: it ends by the signal that stopped it, in the

@@ -94,7 +94,7 @@ DEAD_LETTERS: Collection[DeadLetterGroup] = _define("dead_letters", "dead_letter
 ERASURES: Collection[Erasure] = _define("erasures", "erasure:Erasure")
 #: Of no person: what encrypts the documents of others, itself encrypted by a key outside the store.
 DATA_KEYS: Collection[DataKey] = _define("data_keys", "data_key:DataKey")
-#: One document, of no person: which alerts operators have been told of.
+#: One document, of no person: the alerts that operators have got.
 ALERTS: Collection[AlertState] = _define("alerts", "alerts:AlertState")
 #: All collections with documents of people.
 STORED: tuple[Collection[Any], ...] = (

@@ -25,7 +25,7 @@ INDEXES = (
     Index("rows", (("owner", "asc"), ("at", "desc"))),
     Index("rows", (("shard", "asc"), ("at", "asc"))),
 )
-#: Fields that the suite neither queries nor changes without a read: they are encrypted together.
+#: Fields that the suite neither queries nor changes without a read: they are encrypted as one.
 PROTECTED = {"rows": frozenset({"value", "other", "text"})}
 
 

@@ -316,7 +316,7 @@ async def test_a_protected_field_is_not_changed_without_a_read(
         async def change(tx: Transaction) -> None:
             tx.update(JOBS, job["jobId"], {"payload": {}})
 
-        with pytest.raises(StoreError, match="encrypted together"):
+        with pytest.raises(StoreError, match="encrypted as one"):
             await world.services.store.transaction(change)
 
 

@@ -11,7 +11,7 @@ out waits for `Store.durable()`:
 * the deletion of files, which documents name until they are deleted themselves: `DurableBlobs`.
 
 `wiring` puts these around the applications and the ports, so that no use case has to think of it.
-A queue in this process needs nothing: its tasks are lost together with the writes.
+A queue in this process needs nothing: its tasks are lost with the writes.
 `tests/unit/adapters/test_external_synchrony.py` lists the calls of all ports, and says of each that
 does not wait why it need not.
 """

@@ -82,7 +82,7 @@ class LoggedStore:
     def _report_changes(self, watched: _WatchedTransaction) -> None:
         """Tell the observers at once, and the log at the end of this turn of the event loop.
 
-        Lines that are written together take half of the time that they take one by one, between
+        Lines that are written at once take half of the time that they take one by one, between
         the other work of their jobs.
         """
         for before, job in watched.list_changes():

@@ -151,7 +151,7 @@ class WebhookSender:
         return self._client
 
     def _find_problem(self, url: str) -> str | None:
-        """The reason why an address cannot get webhooks, as far as it can be told without DNS."""
+        """The reason why an address cannot get webhooks, as far as it can be known without DNS."""
         import httpx
 
         try:

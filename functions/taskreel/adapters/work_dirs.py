@@ -7,7 +7,7 @@ On Cloud Run the disk is the instance's memory, so the bytes in all folders are 
 downloads is reserved before they are written; what media workers write is counted as it grows.
 
 Room is given in turn: what a refused job needs is promised to it until it has come back, so that
-small jobs that arrive meanwhile cannot keep a large one waiting for ever.
+small jobs that arrive meanwhile cannot delay a large one for ever.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class WorkDirPool:
 
     def _renew_folder(self, folder: Path) -> bool:
         """True if the folder may be reused; else it is deleted, and another waits for use."""
-        with contextlib.suppress(OSError):  # a full disk: the run that needs one is told so
+        with contextlib.suppress(OSError):  # a full disk: the run that needs one reports it
             if not self._is_closed and next(folder.iterdir(), None) is None:
                 return True
             shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ A room is that of a type, and where limits are set that of a provider's account 
 The process that alone owns the store counts every change itself: exact. Where several processes
 share a store, the counts are capped aggregations, refreshed after a second or two while a type is
 crowded and less often while it is not; between them a process counts its own changes. So many
-processes together may exceed a window by what arrives in that time.
+processes in total may exceed a window by what arrives in that time.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ export class LiveJobs {
         await this.#follow(() => { connectedAt = Date.now(); });
       } catch { /* the connection has ended: the next one goes on behind the last event */ }
       if (stopped.aborted) return;
-      // However it ended: whoever reads the API reads again once the state is "live".
+      // However it ended: every page reads the API again once the state is "live".
       if (this.state === "live") this.#enter("connecting");
       // A call that always fails ends each connection soon; that must not become a fast circle.
       if (Date.now() - connectedAt > LONGEST_DELAY) delay = FIRST_DELAY;

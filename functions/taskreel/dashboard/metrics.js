@@ -1,6 +1,6 @@
 /** Sums over the rows of days that the API's statistics have. Pure. */
 
-/** The outcomes of each day, of all the rows' types together. @param {any[]} rows @param {string[]} days */
+/** The outcomes of each day, of all the rows' types in total. @param {any[]} rows @param {string[]} days */
 export function sumDays(rows, days) {
   const sum = (/** @type {string[]} */ names) => days.map((day) => rows.filter((row) => row.day === day).reduce((total, row) => total + names.reduce((part, name) => part + row[name], 0), 0));
   return { completed: sum(["completed"]), failed: sum(["failed"]), stopped: sum(["cancelled", "expired"]), retried: sum(["retried"]) };

@@ -29,7 +29,7 @@ export function useReading(path, { everySeconds = 0, accept = [] } = {}) {
     const timer = setInterval(() => { if (!document.hidden) void reload(); }, everySeconds * 1000);
     return () => clearInterval(timer);
   }, [reload, everySeconds]);
-  // After an outage nobody has to press a button.
+  // After an outage no button has to be pressed.
   useEffect(() => live.watchState((link) => { if (link === "live") void reload(); }), [reload]);
   const fresh = state.path === path;
   return {

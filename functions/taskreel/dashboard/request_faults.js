@@ -1,4 +1,4 @@
-/** Failures that their own request explains: its user is told, and no operator can help. Pure. */
+/** Failures that their own request explains: its user sees the reason, and no operator can help. Pure. */
 
 /** As the server has them, in `REQUEST_FAULTS` of domain/health.py; a test compares the two. */
 const CODES = new Set([

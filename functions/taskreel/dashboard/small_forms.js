@@ -29,7 +29,7 @@ export const NumberField = ({ label, value, change, least = 1, placeholder = "" 
 export const Reason = ({ value, change }) => html`<label class="compact">Reason<input maxlength="500" value=${value} onInput=${(/** @type {any} */ event) => change(event.target.value)} /></label>`;
 
 /**
- * Limits that are set together, with a reason; an empty one is none.
+ * Limits that are set at once, with a reason; an empty one is none.
  * @param {{title: string, noun: string, hint: string, path: string, done: () => void,
  *   limits: {name: string, label: string, limit: number | null, least?: number}[]}} props `path`: where they are set, by their names
  */

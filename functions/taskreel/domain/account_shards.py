@@ -40,7 +40,7 @@ def count_free_places(shard: Account) -> int:
 
 
 def merge_shards(shards: Sequence[Account]) -> Account:
-    """The account that its documents are together; the first of them is the first.
+    """The account that is the sum of its documents; the first of them is the first.
 
     What only the first has (webhooks, caps, open grants) stays, and the numbers are added up.
     """
@@ -157,7 +157,7 @@ def _divide_credits(shards: Sequence[Account], number: int) -> list[Account]:
 
 
 def list_givers(shards: Iterable[Account], taker: int, needed: int) -> list[int]:
-    """The numbers of the shards that together have the credits needed, the richest first."""
+    """The numbers of the shards that have the credits needed in total, the richest first."""
     givers = []
     for shard in sorted(shards, key=lambda shard: -shard.available):
         if needed <= 0 or not shard.available:

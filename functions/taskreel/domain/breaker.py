@@ -78,7 +78,7 @@ class BreakerRule(Record, kw_only=True):
     max_open_seconds: float = 900
     #: A probe without a result after this time is given up, and another may start.
     probe_seconds: float = 120
-    #: Work that waits for a probe looks at the breaker again after so long, at the earliest.
+    #: Work that waits for a probe reads the breaker again after so long, at the earliest.
     min_wait_seconds: float = 5
 
 
@@ -173,10 +173,10 @@ class Breaker(StoredValue):
                 return now if self.probe_until is None else max(now, self.probe_until)
 
     def waits_until(self, now: datetime, rule: BreakerRule) -> datetime | None:
-        """Time at which work that is not admitted now looks again; None as in `admits_at`.
+        """Time at which work that is not admitted now asks again; None as in `admits_at`.
 
         A probe may succeed at any moment, or hang until it is given up. Work that waits for it
-        looks again when the probe has run twice as long as now: soon, and only a few times.
+        asks again when the probe has run twice as long as now: soon, and only a few times.
         """
         admits_at = self.admits_at(now)
         if admits_at is None or self.state_at(now) is not BreakerState.HALF_OPEN:

@@ -5,7 +5,7 @@ it can be applied to a value here, and without a read to a document in the store
 
 The spend of a day and of a month (UTC) is what is held and captured of the holds made in it. Each
 period has a number of its own in the account, in a field that is named for it: so a release, which
-reads no account, gives back to the period of its hold, however late it comes.
+reads no account, returns credits to the period of its hold, however late it comes.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class CappedSpend(StoredValue):
     #: The credits that may be spent in a day and in a month; None is no limit.
     daily_cap: int | None = None
     monthly_cap: int | None = None
-    #: The periods in which somebody was told that most of a cap is spent.
+    #: The periods in which an alert said that most of a cap is spent.
     alerted: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     def read_count(self, name: str) -> int:

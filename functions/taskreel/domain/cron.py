@@ -127,7 +127,7 @@ def _read_ordinal(ordinal: str) -> int:
 
 
 def _explain_refusal(expression: str, error: CronSimError) -> str:
-    """The reason in words; a date that never comes is told from a wrong field."""
+    """The reason in words; a date that never comes is distinguished from a wrong field."""
     reason = str(error).lower()
     minute, hour, day, _, weekday = expression.split()
     try:

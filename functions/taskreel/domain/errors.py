@@ -15,7 +15,7 @@ TaskreelError
     └── LeaseLostError        another run, a cancellation or a deadline took the job away
 StoreError                    the store could not be reached; its subclasses are its answers
 ├── StoreConflictError        a document that must be absent exists
-├── StoreContendedError       others kept changing what a transaction read; worth another try
+├── StoreContendedError       others changed what a transaction read, at each try
 ├── StoreAbsentError          a document that must exist does not
 └── StoreRefusedError         the store does not take the content
 QueueError                    the task queue refused or could not be reached
@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Self
 AMBIGUOUS = "ambiguous_create"
 UNSURE = (
     "The provider may have accepted this work although its answer was lost, so it was not sent "
-    "again. An operator must look for it in the provider's account, and may then retry the job."
+    "again. An operator must search for it in the provider's account, and may then retry the job."
 )
 
 
@@ -159,7 +159,7 @@ class TooFewCreditsError(RequestError):
 
 
 class UnfitShardError(TaskreelError):
-    """One document of an account cannot take a job that costs `cost`; all together may.
+    """One document of an account cannot take a job that costs `cost`; the whole account may.
 
     No caller of the API sees it.
     """
@@ -261,7 +261,7 @@ class PermanentError(RunError):
 
 
 class DocumentTooLargeError(PermanentError):
-    """The job's request and results together are larger than a stored document can be."""
+    """The job's request and results are larger than a stored document can be."""
 
     code = "document_too_large"
 
@@ -324,7 +324,7 @@ class StoreConflictError(StoreError):
 
 
 class StoreContendedError(StoreError):
-    """Other writers kept changing what a transaction read, for as long as one is repeated."""
+    """Other writers changed what a transaction read, for as long as one is repeated."""
 
     code = "store_conflict"
 

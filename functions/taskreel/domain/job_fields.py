@@ -103,8 +103,8 @@ class JobFields(StoredRecord, kw_only=True):
     next_attempt_at: datetime | None = None
     error: JobError | None = None
     credits: JobCredits = JobCredits()
-    #: The day (UTC) in which this round's hold was made, to which a release gives back; None for a
-    #: child job, which holds nothing, and for holds of older releases, which no period counts.
+    #: The day (UTC) of this round's hold, to which a release returns the credits; None for a child
+    #: job, which holds nothing, and for holds of older releases, which no period counts.
     held_on: str | None = None
     #: The shares of the account's grants that the hold took, in the order in which they are
     #: captured; empty where the pool of ordinary grants pays it all.
@@ -113,7 +113,7 @@ class JobFields(StoredRecord, kw_only=True):
     account_shard: int = 0
     #: The account of the project that pays this round; None where its user does.
     paid_by: str | None = None
-    #: True where the hold counts as spent in the stored project, to which a release gives back.
+    #: True where the hold counts as spent in the stored project, to which a release returns them.
     in_project: bool = False
     #: True where it counts in what the project has spent in all, too; holds of older releases do
     #: not, and a release of one must not take credits out that were never counted.

@@ -75,13 +75,13 @@ class BulkOperation(StoredValue):
     limit: int
     reason: str = ""
     state: Annotated[OperationState, accept_unknown(OperationState)] = OperationState.RUNNING
-    #: Jobs that were looked at, changed and refused, and the credits that changed ones hold.
+    #: Jobs that were checked, changed and refused, and the credits that changed ones hold.
     seen: int = 0
     changed: int = 0
     refused: int = 0
     cost: int = 0
     refused_jobs: tuple[RefusedJob, ...] = ()
-    #: Behind the last job that was looked at; None at the beginning.
+    #: Behind the last job that was checked; None at the beginning.
     cursor: str | None = None
     #: Who carries it out; another delivery waits until the lease ends, and a later one has a
     #: greater fence.

@@ -9,7 +9,7 @@ from taskreel.domain.value import StoredValue
 
 #: An upload can be used, and its URL takes the file, for so long.
 UPLOAD_LIFETIME = timedelta(hours=24)
-#: A user's uploads at a time, and their bytes together; or those of all API keys of a project.
+#: A user's uploads at a time, and the sum of their bytes; or those of all API keys of a project.
 MOST_UPLOADS = 100
 MOST_UPLOAD_BYTES = 2 << 30
 _REFERENCE = "upload:"

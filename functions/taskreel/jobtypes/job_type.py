@@ -231,7 +231,7 @@ class JobType(Record, Generic[P], kw_only=True):
 
     @property
     def works_on_media(self) -> bool:
-        """True if the type's jobs keep a worker process busy with files.
+        """True if the type's jobs occupy a worker process with files.
 
         They run in a service of their own (infra/services.yaml), few at a time.
         """

@@ -186,8 +186,8 @@ class VideoComposition(Submission):
         moved = {name: given[name] for name in names if name in given}
         if not moved or not isinstance(given.get("options", {}), dict):
             return given
-        kept = {name: value for name, value in given.items() if name not in moved}
-        return {**kept, "options": {**moved, **given.get("options", {})}}
+        others = {name: value for name, value in given.items() if name not in moved}
+        return {**others, "options": {**moved, **given.get("options", {})}}
 
     @model_validator(mode="after")
     def _check_scene_numbers(self) -> VideoComposition:

@@ -23,7 +23,7 @@ _ANIMATED = {"GIF", "PNG", "WEBP"}
 FASTEST_FPS = 50
 #: Browsers show a frame without a time, or with one of up to 10 ms, for 100 ms.
 SHORTEST_MS, USUAL_MS = 11, 100
-#: Of an animation that no scene cuts, and of all its frames together.
+#: Of an animation that no scene cuts, and of all its frames in total.
 MOST_SECONDS, MOST_PIXELS = 120, 2_000_000_000
 
 

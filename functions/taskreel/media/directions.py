@@ -102,7 +102,7 @@ def _resolve_brackets(kinds: list[str], clusters: Sequence[str], base: str) -> N
 
 
 def _list_pairs(kinds: Sequence[str], clusters: Sequence[str]) -> list[tuple[int, int]]:
-    """The places of brackets that belong together, in the order of the opening ones."""
+    """The places of brackets that are pairs, in the order of the opening ones."""
     pairs, opened = [], []
     for place, cluster in enumerate(clusters):
         if kinds[place] != "ON":

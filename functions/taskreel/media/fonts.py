@@ -27,7 +27,7 @@ OWN = FontFile(Path(fontpkg_source_sans_3.ROOT) / "files" / "SourceSans3[wght].t
 #: The folder of installed packages, and of those the ones that hold fonts of other scripts.
 _PACKAGES = Path(fontpkg_source_sans_3.ROOT).parent
 _FONT_PACKAGES = ("fontpkg_*/files/*", "manimgx_fonts/*", "noto_cjk_*/*")
-#: Chinese characters look different in each language. The places of the languages in Noto's
+#: Chinese characters are drawn differently in each language. The places of the languages in Noto's
 #: collection, by the script that only that language has; Chinese without one is simplified.
 _KANA, _HANGUL = re.compile(r"[\u3040-\u30ff]"), re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
 _JAPANESE, _KOREAN, _SIMPLIFIED_CHINESE = 0, 1, 2

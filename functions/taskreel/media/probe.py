@@ -28,7 +28,7 @@ SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 _HEADER_SLACK_SECONDS = 0.5
 #: No camera films faster: more pictures play for longer than their times say.
 _MOST_PICTURES_A_SECOND = 240
-#: Nothing is bought for a longer file, so its end need not be looked for.
+#: Nothing is bought for a longer file, so its end need not be searched.
 _MOST_SECONDS = 7 * 3600.0
 #: Types of containers without pictures.
 SOUND_ONLY = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}

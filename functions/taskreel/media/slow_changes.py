@@ -29,7 +29,7 @@ LEAST_PURITY = 0.7
 FINE_CELLS = 12
 #: New parts of a wipe stay new, but for so much.
 MOST_STEP_BACK = 0.04
-#: Sides of the picture in which slides are looked for.
+#: Sides of the picture in which slides are searched.
 _SLIDE_WIDTH = 48
 
 

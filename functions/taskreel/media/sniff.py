@@ -24,7 +24,7 @@ TS_SYNC = b"G"
 #: The sync word, then a valid version and layer.
 MPEG_AUDIO_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")
 PARSED_AS_TEXT = "text/plain"
-#: Documents and playlists that look like text: (start in lower case, name).
+#: Documents and playlists that resemble text: (start in lower case, name).
 NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (b"%pdf-", "a PDF document"),
     (b"pk\x03\x04", "a ZIP archive"),

@@ -2,7 +2,7 @@
 
 Tone mapping follows ITU-R BT.2390 (its curve, on the brightest of the three colours): light up to
 about 90 cd/m² stays, brighter light is compressed, so that paper white (203 cd/m², BT.2408) stays
-bright and lamps and skies keep their shape.
+bright and lamps and skies retain their shape.
 """
 
 from __future__ import annotations

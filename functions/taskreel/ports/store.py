@@ -39,7 +39,7 @@ class Collection(Record, Generic[V]):
     increase: Callable[[V, Mapping[str, int | float]], V] | None = None
     #: A collection, and the id there without which a value was never stored, since its own id is
     #: made of that one; None for a value that follows no other. Where the other is new, a store
-    #: need not look for this one.
+    #: need not search for this one.
     follows: tuple[str, Callable[[V], str | None]] | None = None
 
     def read(self, id_: str, data: Mapping[str, Any]) -> V:
@@ -166,7 +166,7 @@ class Index(Record):
 
 
 class Transaction(Protocol):
-    """Reads, then buffered writes, committed together or not at all.
+    """Reads, then buffered writes, committed as one or not at all.
 
     A document that was read here is written only if it has not changed since. Of one that was not
     read, `create` requires that it is absent and `update` that it exists; `set` and `delete`
@@ -181,7 +181,7 @@ class Transaction(Protocol):
     ) -> None:
         """Write a document that must not exist.
 
-        With `is_new` its id was drawn at random just now, so that a store need not look for it; one
+        With `is_new` its id was drawn at random just now, so a store need not search for it; one
         that finds it all the same when it commits may fail as for any other error.
         """
 

@@ -67,7 +67,7 @@ class StaticFile:
 
 @dataclass(frozen=True, slots=True)
 class StaticFiles:
-    """All files of the dashboard by their path, and the digest of them together."""
+    """All files of the dashboard by their path, and one digest of them."""
 
     version: str
     files: Mapping[str, StaticFile]

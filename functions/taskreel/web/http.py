@@ -313,7 +313,7 @@ _DATA_HEADERS = [
 
 
 def list_security_headers(path: str) -> list[tuple[bytes, bytes]]:
-    """Headers that keep browsers from guessing, framing, running or storing an answer."""
+    """Headers that forbid browsers to guess, frame, run or store an answer."""
     return _PAGE_HEADERS if path.startswith(_PAGES) else _DATA_HEADERS
 
 

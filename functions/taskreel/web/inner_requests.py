@@ -23,7 +23,7 @@ def parse_data(job_type: JobType[Any], data: Mapping[str, Any]) -> SubmissionBod
 def find_data_faults(body: Mapping[str, Any]) -> list[InvalidError]:
     """The faults of `jobType` and `data` in a body whose other fields are wrong already.
 
-    So all of them are named in one answer. What is missing or of another kind is not looked at: the
+    So all of them are named in one answer. What is missing or of another kind is not checked: the
     check of the body itself has named it.
     """
     name, data = body.get("jobType"), body.get("data")

@@ -146,7 +146,7 @@ async def order_breaker(
     return JsonResponse(BreakerView.model_validate(breaker))
 
 
-#: The job is named in the query if the provider can be told an address for each operation.
+#: The job is named in the query if the provider takes an address for each operation.
 _WEBHOOK: dict[str, Any] = {
     **NO_TOKEN,
     "parameters": [{"name": "job", "in": "query", "schema": {"type": "string"}}],

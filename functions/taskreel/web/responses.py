@@ -146,7 +146,7 @@ class CreditsView(View):
 
 
 class SummaryView(View):
-    """The look of a job in a list or a stream with `summary=true`.
+    """The form of a job in a list or a stream with `summary=true`.
 
     `title` is the words by which a person knows it: its prompt, its steps or its file, at most 300
     characters. `preview` is a file of the result with its URL, a film before a picture; `text` the

@@ -41,7 +41,7 @@ def plan_key(key: str, found: Mapping[str, Any] | None) -> Iterator[Step]:
 
 
 def plan_key_bindings(target: Target, key: str, policy: Policy) -> Iterator[Step]:
-    """Let the functions' accounts encrypt and decrypt by the key, and nobody by the project."""
+    """Let the functions' accounts encrypt and decrypt by the key, and no one by the project."""
     name, ring, *flags = _split(key)
     services = target.declared("services.yaml")["services"].values()
     using = {each["account"] for each in services if "ENCRYPTION_KEY" in each.get("passed", ())}

@@ -324,7 +324,7 @@ _QUOTAS = {
 
 
 def plan_quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterator[Step]:
-    """Warn if the instances of all services together could exceed the region's quota.
+    """Warn if the instances of all services could exceed the region's quota.
 
     Cloud Run refuses to deploy a service that exceeds it alone, and starts no instance beyond it.
     """

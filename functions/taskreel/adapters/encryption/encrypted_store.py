@@ -219,7 +219,7 @@ class _SealingTransaction:
         if seen is None or any(isinstance(value, Increment) for value in every.values()):
             raise StoreError(
                 f"{name}/{id_}: {', '.join(sorted(protected & changes.keys()))} cannot be changed "
-                "alone: these fields are encrypted together. Read the document in the same "
+                "alone: these fields are encrypted as one. Read the document in the same "
                 "transaction."
             )
         # The whole document: one from before encryption has these fields in clear as well.

@@ -146,7 +146,7 @@ class Locations:
             self._states[name] = _State()
             return
         if state.failures and state.passed_over_until > self._now() and not state.is_tried:
-            return  # calls that began together fail together, and count as one failure
+            return  # calls that began at once fail at once, and count as one failure
         state.failures, state.is_tried = state.failures + 1, False
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (state.failures - 1), LONGEST_PAUSE_SECONDS)
         state.passed_over_until = self._now() + pause

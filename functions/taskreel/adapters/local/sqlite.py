@@ -384,7 +384,7 @@ class SqliteStore:
             loop.call_soon(self._commit_when_quiet, self._transactions, 0, 0)
 
     def _commit_when_quiet(self, seen: int, turns: int, quiet_turns: int) -> None:
-        """Commit if the event loop rests or the time is up; else look again in its next turn."""
+        """Commit if the event loop rests or the time is up; else check again in its next turn."""
         loop = asyncio.get_running_loop()
         quiet_turns = quiet_turns + 1 if seen == self._transactions else 0
         longest = _LONGEST_DELAY_SECONDS if turns >= _FULL_TURNS else _LONGEST_TURN_SECONDS

@@ -21,7 +21,7 @@ _SECONDS = 2.0
 #: The log begins anew when a checkpoint has moved all of it, and commits go on meanwhile: a few
 #: pages are left, for another round.
 _MOST_ROUNDS = 10
-#: Where a thread does not keep up, a commit moves all of a log with so many pages of 4 kB.
+#: Where a thread falls behind, a commit moves all of a log with so many pages of 4 kB.
 COMMIT_MOVES_PAGES = 32_000
 
 
@@ -63,7 +63,7 @@ class Checkpoints:
             except sqlite3.Error as error:
                 # The log has everything: the next checkpoint moves it, or a commit does.
                 log.warning(
-                    "a checkpoint of the store failed; the next one moves what it left",
+                    "a checkpoint of the store failed; the next one moves the rest",
                     extra={"action": "checkpoint_failed", "error": str(error)},
                 )
 

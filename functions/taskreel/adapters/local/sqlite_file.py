@@ -21,7 +21,7 @@ from taskreel.ports import Index
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing keeps a second process from opening the file
+except ImportError:  # Windows: nothing prevents a second process from opening it
     fcntl = None  # type: ignore[assignment]
 
 #: How long an owner that is about to end is waited for.

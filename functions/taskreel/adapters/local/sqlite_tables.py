@@ -286,7 +286,7 @@ def _dump_json(value: Any) -> str:
     try:
         text = orjson.dumps(value, mark_time, _JSON_OPTIONS).decode()
         if text.count(TIME) != times:
-            # A caller's text or key has the character as well, which is rare: look for keys.
+            # A caller's text or key has the character as well, which is rare: search for keys.
             text = orjson.dumps(_escape_keys(value), mark_time, _JSON_OPTIONS).decode()
     except TypeError as error:
         raise (error.__cause__ or error) from None
@@ -368,7 +368,7 @@ def _restore_times(value: Any) -> Any:
 
 
 def _parse_time(value: Mapping[str, Any]) -> datetime | None:
-    """The marked time; None for an object that only looks like one, which older versions wrote."""
+    """The marked time; None for an object that only resembles one, which older versions wrote."""
     if len(value) != 1:
         return None
     if value[TIME].__class__ is int:

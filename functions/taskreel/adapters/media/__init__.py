@@ -16,7 +16,7 @@ CAPABILITIES: Mapping[Capability, frozenset[str] | None] = {
     Capability.PROCESS: None,
     Capability.ANALYSE: None,
     Capability.PERSONALIZE: None,
-    # Resampling, for those who ask for it by name; `auto` looks for a service.
+    # Resampling, for those who ask for it by name; `auto` chooses a service.
     Capability.UPSCALE: frozenset({"scale", "outputFormat"}),
 }
 

@@ -75,7 +75,7 @@ _Broken = Callable[[Rule, str], Violation]
 def has_right_wake_time(job: Job) -> bool:
     """True where the sweep checks an open job, and none that is over.
 
-    One that ended during a purchase may be looked at once more, to report it; one that shows files
+    One that ended during a purchase may be checked once more, to report it; one that shows files
     made before it, to renew those.
     """
     is_over = job.status.final and not job.needs_clean_up

@@ -1,4 +1,4 @@
-"""The documents of a sharded account: read together, chosen for a job, and filled up.
+"""The documents of a sharded account: read at once, chosen for a job, and filled up.
 
 A transaction that stores a job reads the first document, which it does not write, and opens the one
 that the job's id names. If this cannot take the job at once, for want of credits, of a place for an

@@ -36,7 +36,7 @@ _NAMES = frozenset(
     {"userId", "by", "grantedBy", "slotOf", "orderedBy", "savedBy", "ownerId", "memberIds"}
     | {"createdBy"}  # of a project's API key
 )
-#: The fields with what somebody wrote or a service made; names in them are not looked at.
+#: The fields with what somebody wrote or a service made; names in them are not searched.
 _CONTENT = frozenset(
     {
         *("payload", "result", "units", "steps", "error", "failedAttempts", "progressMessage"),

@@ -4,7 +4,7 @@ A job that finds both at its submission does not wait: `slots.place_job`.
 
 The end of a job frees its slot in its own commit; what follows here is safe to repeat and to
 lose. Two ends at once find the same waiting job; the transaction of one admits it, and the other
-looks for the next. Should a process die in between, the sweep admits.
+tries the next. Should a process die in between, the sweep admits.
 """
 
 from __future__ import annotations
@@ -244,9 +244,9 @@ async def _list_waiting(
 
 
 async def recover_waiting(services: Services, job: Job) -> list[Job]:
-    """Admit what an admission that was lost has left waiting; the caller enqueues it.
+    """Admit the jobs that wait because an admission was lost; the caller enqueues it.
 
-    The numbers that decide are counted first: a leaked slot would keep its owner waiting.
+    The numbers that decide are counted first: a leaked slot would block its owner.
     """
     limits, counts = services.rules.limits, services.counts
     if limits is None:

@@ -172,7 +172,7 @@ def grant_slot(
     if room.crowded:
         step = limits.fair_share
         if account.shards:
-            # Each of so many clocks goes so many times as fast: together they are one.
+            # Each of n clocks goes n times as fast: in total they are one.
             step *= account.shards
         place = next_pass(account.passes.get(job.job_type), now, account.active, step)
         rank = compute_rank(place, limits.head_start(job.priority))
@@ -227,7 +227,7 @@ def _wait_for_user(
     else:
         taken = (
             f"The API keys of project {job.project_id} have {jobs} under way, as many as their "
-            "plan runs at a time for all of them together."
+            "plan runs at a time for all of them."
         )
     message = f"{taken} This one starts when one of them ends."
     waiting = job.enter_status(

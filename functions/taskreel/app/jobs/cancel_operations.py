@@ -185,7 +185,7 @@ def report_unknown_purchases(services: Services, job: Job) -> Job | None:
     unknown = [index for index, unit in enumerate(job.units) if unit.maybe_bought]
     log.critical(
         "a job ended while it was being bought, and its run died before it stored the answer: "
-        "look for the work in the provider's account",
+        "search for the work in the provider's account",
         extra={
             "action": "bought_unstored",
             "job_id": job.job_id,

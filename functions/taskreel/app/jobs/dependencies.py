@@ -147,7 +147,7 @@ async def unblock_if_ready(services: Services, job_id: str) -> Job | None:
     """Let a blocked job run when the jobs that it depends on allow it; else do nothing.
 
     Returns the job as it is then, None when there is none. A job that can never run is failed, and
-    then those that wait for it are looked at in turn. Safe to repeat.
+    then those that wait for it are checked in turn. Safe to repeat.
     """
     waiting = [job_id]
     jobs: list[Job | None] = []

@@ -119,7 +119,7 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
 
     All child jobs that end within the same two seconds share one task: its name is made of the
     time slot, and a queue takes a name once. The slots of each pipeline begin at another
-    millisecond: if all began together, every check of two seconds would hold up the same requests.
+    millisecond: if all began at once, every check of two seconds would hold up the same requests.
     """
     begin_ms = crc32(parent_id.encode()) % _PARENT_CHECK_MS
     now_ms = int(services.clock.now().timestamp() * 1000)

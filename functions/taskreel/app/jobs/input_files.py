@@ -32,7 +32,7 @@ _ROOM_WAIT_SECONDS = (5.0, 20.0)
 class InputFiles:
     """The input files of one run of a job, fetched into its folder.
 
-    All files of the job are counted together against the limits of a job, and the room for them is
+    All files of the job count in total against the limits of a job, and the room for them is
     reserved in the instance before their bytes are stored.
     """
 

@@ -34,8 +34,8 @@ async def replace_own_files(
 ) -> dict[str, Any]:
     """Copy a request's payload with `{"sha256": …}` for each input file whose hash is known.
 
-    Only fields that name input files are replaced, and by what no text equals: a prompt that looks
-    like an address is a text. One read for each job and each upload that is named.
+    Only fields that name input files are replaced, and by what no text equals: a prompt that
+    resembles an address is a text. One read for each job and each upload that is named.
     """
     inputs = {path: url for path, url in _find_inputs(submission, ()) if _is_own(url)}
     named = sorted(set(inputs.values()))

@@ -292,7 +292,7 @@ class UnitPool:
         return self._failover
 
     def _get_inputs(self) -> InputFiles:
-        """The input files of all units, counted together; made when a unit has the first."""
+        """The input files of all units, whose sums are limited; made when a unit has the first."""
         if self._inputs is None:
             self._inputs = self._open_inputs()
         return self._inputs

@@ -80,7 +80,7 @@ def store_job(tx: Transaction, job: Job, *, may_have_grown: bool = True) -> None
 def _shrink_job(job: Job) -> Job:
     if job.status not in _WITHOUT_SUCCESS:
         raise DocumentTooLargeError(
-            "The job's request and its results together take more than "
+            "The job's request and its results take more than "
             f"{MAX_DOCUMENT_BYTES:,} bytes, or would encrypted. Ask for less in one job."
         )
     smaller = job.with_changes(job.updated_at, payload={})

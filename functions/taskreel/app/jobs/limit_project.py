@@ -25,7 +25,7 @@ async def limit_project(
     total: int | None,
     reason: str,
 ) -> Project:
-    """Limit the jobs of a project under way at a time, and the credits of all its jobs together.
+    """Limit the jobs of a project under way at a time, and the credits of all its jobs in total.
 
     Recorded in the audit log. Jobs that run are not stopped. Raises ForbiddenError for a caller who
     is no admin of the project, and NotFoundError.

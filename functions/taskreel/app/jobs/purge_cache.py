@@ -35,7 +35,7 @@ async def purge_cache(
 ) -> datetime:
     """Let no job made until now answer: of a type, of a user, or without either of anybody.
 
-    Recorded in the audit log. Returns the time. Raises InvalidError for both together, and
+    Recorded in the audit log. Returns the time. Raises InvalidError for both at once, and
     NotFoundError for a user without an account: every user who has submitted a job has one.
     """
     if job_type is not None and user_id is not None:

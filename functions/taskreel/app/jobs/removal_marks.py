@@ -14,7 +14,7 @@ from taskreel.store_collections import JOBS
 async def take_from_original(tx: Transaction, original_id: str, now: datetime) -> None:
     """Within the transaction that stores a replay, or a cached step: write the job it takes from.
 
-    A removal of that job that has looked for replays before is refused then (`jobs.remove`), and
+    A removal of that job that has searched for replays before is refused then (`jobs.remove`), and
     once a removal has begun there is nothing to take: NotFoundError. A read alone is not part of
     what a commit is checked against.
     """

@@ -65,7 +65,8 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
 def require_unambiguous(job: Job, caller: Caller) -> None:
     """Refuse to repeat work that may have been bought without our knowing.
 
-    An operator must first look for it at the provider. Raises ForbiddenError unless an admin asks.
+    An operator must first search for it at the provider. Raises ForbiddenError unless an admin
+    asks.
     """
     if is_ambiguous(job) and not caller.admin:
         raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")

@@ -357,13 +357,13 @@ async def _store_new_job(
 
 
 async def _list_own(tx: Transaction, job: Job) -> tuple[WebhookSubscription, ...]:
-    """The webhooks of one key of a project, whose keys have their limits together."""
+    """The webhooks of one key of a project, whose keys share their limits."""
     own = await tx.get(ACCOUNTS, job.user_id)
     return () if own is None else own.webhooks
 
 
 def _add_webhooks(tx: Transaction, job: Job, subscribed: Sequence[WebhookSubscription]) -> Job:
-    """The job with the webhooks of its user's endpoints, which are told of it."""
+    """The job with the webhooks of its user's endpoints, which get its events."""
     webhooks = (*job.webhooks, *list_wanted(subscribed, job.project_id))
     if not webhooks:
         return job

@@ -29,7 +29,7 @@ from taskreel.domain.operation import BulkAction
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import find_job_type
 
-#: An admin may repeat each by itself, having looked at the provider.
+#: An admin may repeat each by itself, having checked at the provider.
 _MAYBE_BOUGHT = "its work may have been bought: repeat it by itself"
 
 

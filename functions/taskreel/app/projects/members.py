@@ -184,7 +184,7 @@ async def set_project_limits(
     total: int | None,
     reason: str,
 ) -> Project:
-    """Limit the project's jobs under way at a time, and the credits of all its jobs together.
+    """Limit the project's jobs under way at a time, and the credits of all its jobs in total.
 
     None is no limit. The first counts the jobs that are submitted from then on.
     """

@@ -100,7 +100,7 @@ async def redrive_jobs(
 ) -> list[RedriveOutcome]:
     """Open the next round of up to `limit` failed jobs that may have one, newest first.
 
-    The jobs' owners pay for it. Those that may not, among the jobs that were looked at, are listed
+    The jobs' owners pay for it. Those that may not, among the jobs that were checked, are listed
     with the reason. With `dry_run` nothing is changed. Raises InvalidError without any filter, and
     NotFoundError for a fingerprint that no failure has had.
     """
@@ -141,7 +141,7 @@ async def _require_group(services: Services, fingerprint: str) -> None:
 async def _judge(services: Services, job: Job, forecast: HoldForecast) -> RedriveOutcome:
     """Tell if the job may have another round, after those before it."""
     if is_ambiguous(job):
-        # An admin may retry each by itself, having looked at the provider.
+        # An admin may retry each by itself, having checked at the provider.
         return RedriveOutcome(job, 0, "its work may have been bought: retry it by itself")
     try:
         require_retryable(job)

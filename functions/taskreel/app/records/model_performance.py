@@ -26,7 +26,7 @@ class ModelDay:
 
 
 def list_model_days(metrics: Sequence[DailyMetrics]) -> list[ModelDay]:
-    """The models that were called, by day, oldest first; of all job types together."""
+    """The models that were called, by day, oldest first; of all job types in total."""
     found: dict[tuple[str, str], ModelDay] = {}
     for one in metrics:
         for name, numbers in one.models.items():

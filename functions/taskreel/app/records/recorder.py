@@ -1,7 +1,7 @@
 """Collect the metrics and failures of this process, and store them now and then.
 
 A job's own transactions pay nothing for statistics: each committed change of a status is counted in
-memory, and the numbers of half a minute are stored together. A process that is killed loses that
+memory, and the numbers of half a minute are stored at once. A process that is killed loses that
 much of its counts; the jobs themselves are not affected.
 """
 

@@ -72,7 +72,7 @@ class JobStatistics:
 
 
 async def load_metrics(services: Services, first: datetime, last: datetime) -> list[DailyMetrics]:
-    """The metrics of every type and day from `first` to `last`, shards added together."""
+    """The metrics of every type and day from `first` to `last`, shards added up."""
     # So that the caller sees what this process has done, too.
     await services.flush_records()
     start = first.astimezone(UTC).date()

@@ -316,8 +316,8 @@ def _wake_waiting_job(
 
     None if it does not wait.
 
-    The next look comes after as long again: a few for a job, however long it waits. Where no limits
-    are set any more, a job that waited for room goes on its queue.
+    The next check comes after as long again: a few for a job, however long it waits. Where no
+    limits are set any more, a job that waited for room goes on its queue.
     """
     if job.status is Status.THROTTLED and services.rules.limits is None:
         admitted = put_on_queue(services, job)

@@ -37,7 +37,7 @@ export default function DeadLetters({ query, caller }) {
     ${!data ? !error && html`<${Loading} />` : data.groups.length === 0 ? html`<${Empty} title="Nothing has failed"><p>Jobs that fail for good are grouped here by their cause.</p></${Empty}>`
       : html`${ours.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> Each failure is explained by its own request, below.</p>` : html`<ul class="work">${ours.map(row)}</ul>`}
         ${theirs.length > 0 && html`<details open=${query.get("own") === "1"}><summary>${countOf(theirs.length, "kind")} of failures that their own requests explain</summary>
-          <p class="hint">A file that is not there, a prompt that a provider refuses, a budget that does not suffice: their users are told why, and a redrive fails again unless something outside has changed.</p>
+          <p class="hint">A file that is not there, a prompt that a provider refuses, a budget that does not suffice: their users see why, and a redrive fails again unless something outside has changed.</p>
           <ul class="work">${theirs.map(row)}</ul></details>`}`}
     ${plan && html`<${RedriveDialog} plan=${plan} close=${() => setPlan(null)} done=${reload} />`}`;
 }

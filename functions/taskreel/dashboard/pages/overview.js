@@ -36,7 +36,7 @@ export default function Overview({ caller }) {
   const dead = useReading(caller.admin ? `/api/jobs/dead-letters?limit=${MOST_KINDS}` : null, { everySeconds: 15 });
   const failed = useReading(`/api/jobs?status=FAILED&limit=${MOST}&createdAfter=${day}&includeChildren=true`, { everySeconds: 15 });
   const recent = useReading("/api/jobs?status=COMPLETED&limit=36&summary=true", { everySeconds: 5 });
-  // A delivered message is nothing to look at.
+  // A delivered message needs no attention.
   const results = (recent.data?.jobs ?? []).filter((/** @type {any} */ job) => job.jobType !== "webhook").slice(0, 12);
   const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
   const { failures: kinds, explained } = useMemo(() => caller.admin ? sortDeadLetters(dead.data?.groups ?? [], day) : { failures: sortFailedJobs(failed.data?.jobs ?? [], MOST), explained: 0 }, [dead.data, failed.data]);
@@ -66,7 +66,7 @@ export default function Overview({ caller }) {
     <section><h2>Needs a person</h2>
       ${!failed.data || !health.data ? html`<p class="calm">…</p>` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure ${explained ? "that an operator could correct" : ""} in the last 24 hours.</p>`
         : html`<ul class="work">${work.map((item) => html`<li key=${item.key} class=${`tone-${item.tone}`}><div><strong>${item.title}</strong><small>${item.detail}</small></div><a class="button" href=${item.href}>${item.link}</a></li>`)}</ul>`}
-      ${explained > 0 && html`<p class="hint">${countOf(explained, "job")} failed by what their own requests ask for; their users are told why. <a href=${`${ROOT}/failures?own=1`}>See them</a></p>`}
+      ${explained > 0 && html`<p class="hint">${countOf(explained, "job")} failed by what their own requests ask for; their users see why. <a href=${`${ROOT}/failures?own=1`}>See them</a></p>`}
     </section>
     <section><div class="title"><h2>Latest results</h2><a href=${`${ROOT}/jobs?status=COMPLETED&view=sheet`}>Contact sheet</a></div>
       ${recent.data && results.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`

@@ -20,7 +20,7 @@ from taskreel.web.other_apis.form_parts import FormPart, parse_form
 _PICTURES = frozenset({"image", "image[]"})
 #: `options[width]`, as clients write a field of an object.
 _NESTED = re.compile(r"^(\w+)\[(\w+)\]$")
-#: Words that are texts, whatever they look like.
+#: Words that are texts, even if they resemble numbers.
 _TEXTS = frozenset({"prompt", "model", "user"})
 
 

@@ -122,7 +122,7 @@ def _build_output(job: Job, link: Callable[[Artifact], str]) -> Any:
 
 
 def describe_error(job: Job) -> str | None:
-    """A sentence why there is no result; None while there is none to be told."""
+    """A sentence why there is no result; None while there is no reason."""
     if job.error is not None:
         return explain_failure(job)[0]
     if job.status is Status.EXPIRED:

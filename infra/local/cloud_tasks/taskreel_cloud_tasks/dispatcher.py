@@ -67,7 +67,7 @@ class QueueDispatcher:
         self.context.journal.put_queue(self.queue.name, queue_to_journal(self.queue))
 
     def update_settings(self, queue: Queue) -> None:
-        """Apply new settings; the token bucket keeps its tokens."""
+        """Apply new settings; the token bucket retains its tokens."""
         self.queue = queue
         self.tombstones.window = _window_of(queue, self.context)
         self._rate.set_limits(self.rate_limits, self.context.clock.now())
@@ -172,7 +172,7 @@ class QueueDispatcher:
         late = self.context.faults.extra_delay_s(stored.number, stored.dispatches)
         when += int(late * SECOND)
         self._schedule.add(stored, when)
-        # A timer at that time or before it looks at the schedule anyway.
+        # A timer at that time or before it reads the schedule anyway.
         if self._timer is None or self._wake_time is None or when < self._wake_time:
             self.schedule_dispatch()
 
@@ -388,7 +388,7 @@ class QueueDispatcher:
 
 
 def _window_of(queue: Queue, context: EngineContext) -> int:
-    """Return the time that the queue's finished tasks keep their names, in microseconds."""
+    """Return how long the names of finished tasks stay reserved, in microseconds."""
     if queue.tombstone_ttl is not None:
         return queue.tombstone_ttl
     return int(context.dedup_window.total_seconds() * SECOND)

@@ -382,7 +382,7 @@ class Engine:
     async def advance(self, by: timedelta, *, grace_s: float = 0.25) -> None:
         """Move a virtual clock, stopping whenever something is due and letting handlers answer.
 
-        A handler that has not answered after `grace_s` seconds of real time keeps running while
+        A handler that has not answered after `grace_s` seconds of real time goes on running while
         virtual time goes on, so that a dispatch deadline can pass.
         """
         clock = self.clock

@@ -62,7 +62,7 @@ def is_own_shortage(error: BaseException, *, reachable: bool) -> bool:
     if number == errno.EADDRNOTAVAIL:
         return reachable
     # A name that cannot be resolved, or several addresses that failed: the error has no number of
-    # the system, so look whether there is a descriptor now.
+    # the system, so check if there is a descriptor now.
     named = isinstance(error, socket.gaierror) or str(error).startswith("Multiple exceptions")
     return named and not _has_free_descriptor()
 

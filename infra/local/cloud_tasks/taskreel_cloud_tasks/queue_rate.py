@@ -24,7 +24,7 @@ class QueueRate:
         return self._limits.max_dispatches_per_second * self._throttle.factor
 
     def set_limits(self, limits: RateLimits, now: int) -> None:
-        """Apply new settings; the bucket keeps its tokens."""
+        """Apply new settings; the bucket retains its tokens."""
         self._limits = limits
         self.bucket.set_rate(self.per_second, limits.max_burst_size, now)
 

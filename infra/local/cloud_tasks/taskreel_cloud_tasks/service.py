@@ -189,7 +189,7 @@ def _bind_socket(host: str, port: int) -> socket.socket:
 
 
 def _issuer_port(issuer: str) -> int | None:
-    """Return the port at which an issuer's keys are looked for, if it can be one of this machine.
+    """Return the port at which an issuer's keys are read, if it can be one of this machine.
 
     An issuer behind https is somebody else's server, and one without a port is only a name.
     """

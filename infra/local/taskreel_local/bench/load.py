@@ -97,7 +97,7 @@ def parse_ab_report(text: str, seconds: float, count: int) -> LoadResult:
 
 
 def parse_hey_report(text: str, seconds: float, count: int) -> LoadResult:
-    """Parse the report of `hey`, which reuses every connection that the server keeps open."""
+    """Parse the report of `hey`, which reuses every connection that the server does not close."""
     accepted = sum(int(number) for number in re.findall(r"\[2\d\d]\s+(\d+) responses", text))
     return LoadResult(
         seconds=seconds,

@@ -40,7 +40,7 @@ def show_balance(session: Session, user_id: str | None) -> None:
 
 
 def _has_account(session: Session, user_id: str) -> bool:
-    """Look for the user in the list of accounts, which is in the order of their ids."""
+    """Search for the user in the list of accounts, which is in the order of their ids."""
     page = session.call("GET", "/api/accounts", prefix=user_id, limit=1)
     return any(one["userId"] == user_id for one in page["accounts"])
 

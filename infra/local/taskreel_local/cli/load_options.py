@@ -35,7 +35,7 @@ def parse_mix(text: str) -> dict[str, float]:
         raise click.BadParameter("at least one share must be positive")
     if sum(mix.values()) > _WHOLE:
         raise click.BadParameter(
-            f"the shares are {sum(mix.values()):g} together; they are percentages, at most 100"
+            f"the shares add up to {sum(mix.values()):g}; they are percentages, at most 100"
         )
     return mix
 

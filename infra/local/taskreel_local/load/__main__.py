@@ -107,7 +107,7 @@ class LoadOptions:
     default=20.0,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="Jobs a second, all users together.",
+    help="Jobs a second of all users.",
 )
 @click.option(
     "--arrivals",

@@ -103,7 +103,7 @@ class DataFolder:
         """Create the folder, readable by its owner only; it has keys, prompts and results.
 
         Files of an earlier release are closed to others as well. A folder that has other things in
-        it keeps its mode. Raises StackError.
+        its mode stays. Raises StackError.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -35,7 +35,7 @@ class OwnQueues:
         services = wiring.services()
         if not isinstance(services.tasks, MemoryTasks):
             return
-        # Imports the processor, and releases the leases when the server is told to stop.
+        # Imports the processor, and releases the leases when the server has to stop.
         wiring.processor()
         started_at = services.clock.now()
         self._work = asyncio.create_task(self._recover_and_sweep(started_at))

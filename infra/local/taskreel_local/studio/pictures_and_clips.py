@@ -50,7 +50,7 @@ def _edit(pictures: Sequence[Path], params: Mapping[str, Any], *, out: Path) -> 
 
 
 def choose_size(params: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height; `aspectRatio` changes the shape and keeps the number of pixels."""
+    """Width and height; `aspectRatio` changes the shape and retains the number of pixels."""
     width, height = params["width"], params["height"]
     if not params.get("aspectRatio"):
         return width, height

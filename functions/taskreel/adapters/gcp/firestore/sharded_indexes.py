@@ -7,7 +7,7 @@ has so many ends.
 
 A query for a type then asks for all shards by one `in`, which Firestore reads in the order of the
 time, so that pages and cursors are the same as without shards. It takes at most 30 values of all
-its `in` together: a query with further ones becomes one for each of their values, whose rows are
+its `in` in total: a query with further ones becomes one for each of their values, whose rows are
 merged here in the order of the query.
 """
 
@@ -58,7 +58,7 @@ def condition_of(shards: int) -> Condition:
 
 
 def split_query(query: Query[V], shards: int) -> list[Query[V]]:
-    """The queries that together find the same rows, none of them twice."""
+    """The queries that find the same rows, none of them twice."""
     chosen: list[list[Condition]] = [
         [(field, "==", value) for value in dict.fromkeys(values)]
         for field, operator, values in query.where

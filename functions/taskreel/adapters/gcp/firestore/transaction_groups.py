@@ -34,7 +34,7 @@ Why this is correct:
 * **No endless wait.** A group does not wait for the back-off of a member that others contend with:
   that member comes back on its own. One that reads many documents in turn goes on in a group of
   its own. After `_SLOW_SECONDS` the next group starts beside a slow one;
-  the conditions keep that correct. Every member gets an answer, whatever happens here.
+  the conditions make that safe. Every member gets an answer, whatever happens here.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The functions before them make the calls that a probe expects to be refused.
 """
 
-# ruff: noqa: D103 - `behaviours` says what each probe looks for
+# ruff: noqa: D103 - `behaviours` says what each probe checks
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def warm(colours: Field, low: float = 0.6, high: float = 1.0) -> Field:
 
 
 def invented(rng: np.random.Generator) -> Field:
-    """Five stops from dark to light of chance hues that go together: shape (5, 3)."""
+    """Five stops from dark to light of chance hues that match: shape (5, 3)."""
     hue, step = rng.random(), rng.choice([0.07, 0.11, 0.45, -0.09])
     stops = [
         colorsys.hsv_to_rgb((hue + step * i + rng.uniform(-0.02, 0.02)) % 1, s, v)

@@ -39,7 +39,7 @@ def without_article(phrase: str) -> str:
 
 
 def is_plural(noun: str) -> bool:
-    """True if an English noun looks like a plural."""
+    """True if an English noun has the form of a plural."""
     if noun in IRREGULAR_PLURALS:
         return True
     return noun.endswith("s") and not noun.endswith(("ss", "us", "is")) and len(noun) > 3

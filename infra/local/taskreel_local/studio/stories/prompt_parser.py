@@ -160,7 +160,7 @@ def list_keywords(text: str) -> tuple[str, ...]:
 
 
 def is_english(text: str) -> bool:
-    """True if the text looks English.
+    """True if the text seems to be English.
 
     It has an English function word, or neither a letter nor a function word of another language.
     """
@@ -246,9 +246,9 @@ def _parse_hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
         or (subject[:1] and subject[0].lower() in NUMBERS)
         or is_plural(head_noun(phrase))
     )
-    kept = phrase if " and " in phrase else without_article(phrase)
+    subject = phrase if " and " in phrase else without_article(phrase)
     return _Hero(
-        _lower_first_word(kept),
+        _lower_first_word(subject),
         "",
         bool(several),
         THEY if several else _choose_pronouns(phrase, random),
