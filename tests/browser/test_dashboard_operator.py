@@ -200,7 +200,7 @@ def test_a_user_redrives_their_own_failures(browser: Browser, running: Stack) ->
         job = api.post("/api/jobs/image-upscale", json=gone, headers=wait).json()
         assert job["error"]["code"] == "input_forbidden"
     with signed_in(browser, running, "jim", "/failures") as page:
-        # A user can mend it, so it stands with the others.
+        # A user can correct it, so it stands with the others.
         expect(page.locator("main > ul.work")).to_contain_text("1 failed still", timeout=SECONDS)
         page.get_by_role("button", name="Redrive…").click()
         expect(page.get_by_role("dialog")).to_contain_text("2 credits will be held")

@@ -170,12 +170,12 @@ async def test_a_route_serves_those_who_have_the_right(tenants: Tenants, route: 
     right = {**RIGHTS, **OTHER_RIGHTS}[route]
     is_endless = route.endswith(_ENDLESS)
     path = await tenants.fill(route.partition(" ")[2])
-    nobody = tenants.world.api
+    anonymous = tenants.world.api
     if right is Right.OPEN:
         # A webhook without its provider's signature is refused by itself.
-        assert await send(nobody, route, path) < 500
+        assert await send(anonymous, route, path) < 500
         return
-    for client in (nobody, tenants.stranger):
+    for client in (anonymous, tenants.stranger):
         assert await send(client, route, path) == 401
     other = await send(tenants.bob, route, path) if right is not Right.USER else None
     match right:

@@ -1,4 +1,4 @@
-"""Texts that are made to keep a worker busy, or to say what no store can keep."""
+"""Texts that are made to occupy a worker, or to say what no store can hold."""
 
 from __future__ import annotations
 

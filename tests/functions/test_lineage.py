@@ -14,7 +14,7 @@ from functions.test_audit import audit, change_job, write
 from functions.test_cached_steps import complete_pipeline
 from functions.test_cached_steps import step as cached_step
 from functions.test_finished_work import cancel, slow_batch
-from functions.test_replay import MENDED, failed, replayed
+from functions.test_replay import EDITED, failed, replayed
 from simulation.world import World, running
 from taskreel.app.audit.job_rules import Rule
 from taskreel.domain.job import Job
@@ -87,7 +87,7 @@ async def test_child_jobs_that_a_replayed_pipeline_took_over_were_completed(
     async with running(tmp_path, monkeypatch) as world:
         client = world.as_user("ada")
         job = await failed(world, client)
-        again = await replayed(client, job, edit=MENDED)
+        again = await replayed(client, job, edit=EDITED)
         await ended(world, client, again, "COMPLETED")
         assert (await audit(world, with_files=True)).violations == []
         child, *_ = await jobs_of(world, job["jobId"], "first")
@@ -107,8 +107,8 @@ async def test_each_round_of_a_job_captures_what_it_made(
         job = await start(client, many=fan("noop", "noop", "fail-permanent"))
         await ended(world, client, job, "FAILED")
         stored = await world.job(job["jobId"])
-        mended = fan("noop", "noop", "noop")
-        await change_job(world, stored, payload={**stored.payload, "steps": {"many": mended}})
+        edited = fan("noop", "noop", "noop")
+        await change_job(world, stored, payload={**stored.payload, "steps": {"many": edited}})
         answer = await client.post(f"/api/jobs/pipeline/{job['jobId']}/retry")
         assert answer.status_code == 202, answer.text
         again = await ended(world, client, job, "COMPLETED")

@@ -250,8 +250,8 @@ async def test_the_providers_own_price_is_stored_or_else_the_tables(
     setup = await start_providers("bfl", "fal")
     said = await setup.run_job(KITE)
     assert (said["costUsd"], said["costEstimated"]) == (0.04, False)
-    reckoned = await setup.run_job({"prompt": "x", "provider": "fal", "model": "flux-1.1-pro"})
-    assert (reckoned["costUsd"], reckoned["costEstimated"]) == (0.04, True)
+    estimated = await setup.run_job({"prompt": "x", "provider": "fal", "model": "flux-1.1-pro"})
+    assert (estimated["costUsd"], estimated["costEstimated"]) == (0.04, True)
     local = await setup.run_job(
         {"prompt": "x", "provider": "studio", "options": {"width": 64, "height": 64}}
     )

@@ -312,7 +312,7 @@ def texts(node: Any, name: str) -> list[str]:
 async def test_the_schemas_of_all_job_types_are_made_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They take so long that anybody could keep the API busy by asking for them."""
+    """They take so long that anyone could occupy the API by asking for them."""
     first = (await world.api.get("/api/jobs/types")).json()
     monkeypatch.delattr("taskreel.web.job_reads.build_type_view")
     assert (await world.api.get("/api/jobs/types")).json() == first

@@ -49,14 +49,14 @@ async def test_an_ended_job_is_gone_with_its_files_and_its_price_stays(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job = await submit_job(ada, PICTURE)
-    kept = await submit_job(ada, PICTURE)
+    other = await submit_job(ada, PICTURE)
     await world.advance(5)
     (path,) = await list_files(world, job)
     assert (await remove(ada, job)).status_code == 204
     expect_problem(await ada.get(job["urls"]["self"]), 404, "not_found")
     expect_problem(await remove(ada, job), 404, "not_found")
     assert await world.services.blobs.info(path) is None
-    assert len(await list_files(world, kept)) == 1
+    assert len(await list_files(world, other)) == 1
     assert (await read_balance(ada))["captured"] == 2
     entries = (await ada.get("/api/credits/ledger")).json()["entries"]
     assert job["jobId"] in {one.get("jobId") for one in entries}

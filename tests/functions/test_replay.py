@@ -1,4 +1,4 @@
-"""A replay: a new job that keeps what the old one did and was charged for."""
+"""A replay: a new job that reuses what the old one did and was charged for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from taskreel.app.jobs.replay import apply_merge_patch
 from taskreel.domain.unit import UnitState
 
 #: The edit with which a replay of the pipeline of `failed` completes.
-MENDED = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
+EDITED = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
 FIRST = {"prompt": "one", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
 
 
@@ -59,7 +59,7 @@ async def test_a_replay_begins_at_the_step_that_failed(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job = await failed(world, ada)
-    again = await replayed(ada, job, edit=MENDED)
+    again = await replayed(ada, job, edit=EDITED)
     assert again["replayOf"] == job["jobId"]
     assert again["jobId"] != job["jobId"]
     again = await ended(world, ada, again, "COMPLETED")
@@ -117,8 +117,8 @@ async def test_a_pipeline_within_a_pipeline_is_replayed_from_its_own_failure(
         "payload": {"steps": {"first": fan("noop", "noop"), "last": _failing()}},
     }
     job = await ended(world, ada, await start(ada, inner=inner), "FAILED")
-    mended = {"inner": {"payload": {"steps": {"last": {"payload": {"options": {"studio": None}}}}}}}
-    again = await ended(world, ada, await replayed(ada, job, edit={"steps": mended}), "COMPLETED")
+    edited = {"inner": {"payload": {"steps": {"last": {"payload": {"options": {"studio": None}}}}}}}
+    again = await ended(world, ada, await replayed(ada, job, edit={"steps": edited}), "COMPLETED")
     (middle,) = await jobs_of(world, again["jobId"])
     assert [one.step for one in await jobs_of(world, middle.job_id)] == ["last"]
     assert again["credits"]["captured"] == 1

@@ -13,7 +13,7 @@ from functions.job_requests import BATCH, submit_job
 from functions.pipeline_requests import ended, jobs_of, start, step
 from functions.test_audit import audit, write
 from functions.test_finished_work import slow_batch
-from functions.test_replay import MENDED, failed, replayed
+from functions.test_replay import EDITED, failed, replayed
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.audit.job_rules import Rule
@@ -80,7 +80,7 @@ async def test_the_files_of_jobs_that_a_pipeline_adopts_are_retained_from_now_on
         file = picture_at(f"artifacts/{child.job_id}/a.png", str(number) * 64)
         (unit,) = child.units
         await world.put(child.model_copy(update={"units": (unit.with_changes(artifacts=(file,)),)}))
-    await ended(world, ada, await replayed(ada, job, edit=MENDED), "COMPLETED")
+    await ended(world, ada, await replayed(ada, job, edit=EDITED), "COMPLETED")
     assert list_renewed_paths(renewed) == sorted(f"artifacts/{one.job_id}/a.png" for one in of_step)
 
 
@@ -197,7 +197,7 @@ async def replay_late(world: World, client: httpx.AsyncClient) -> tuple[str, Job
     first = await ended(world, client, await start(client, **pictures), "FAILED")
     await world.advance(80 * DAY)
     client = world.as_user("ada")
-    again = await ended(world, client, await replayed(client, first, edit=MENDED), "COMPLETED")
+    again = await ended(world, client, await replayed(client, first, edit=EDITED), "COMPLETED")
     return first["jobId"], await world.job(again["jobId"])
 
 
@@ -272,7 +272,7 @@ async def test_steps_whose_adopted_jobs_are_gone_are_done_again_within_the_quote
 
     await write(world, remove_adopted)
     if verb == "replay":
-        third = await replayed(ada, again, edit=MENDED)
+        third = await replayed(ada, again, edit=EDITED)
         assert third["credits"]["held"] == 3
         third = await ended(world, ada, third, "COMPLETED")
         assert third["credits"]["captured"] == 3
