@@ -13,7 +13,7 @@ from taskreel.ports import Collection
 
 if TYPE_CHECKING:
     from taskreel.domain.alerts import AlertState
-    from taskreel.domain.audit import AuditEntry
+    from taskreel.domain.audit_log import AuditEntry
     from taskreel.domain.breaker import Breaker
     from taskreel.domain.data_key import DataKey
     from taskreel.domain.dead_letters import DeadLetterGroup
@@ -81,7 +81,7 @@ WEBHOOK_DELIVERIES: Collection[WebhookDelivery] = _define(
 JOB_TEMPLATES: Collection[JobTemplate] = _define("job_templates", "job_template:JobTemplate")
 PROJECTS: Collection[Project] = _define("projects", "project:Project")
 #: Create-only.
-AUDIT: Collection[AuditEntry] = _define("audit", "audit:AuditEntry")
+AUDIT: Collection[AuditEntry] = _define("audit", "audit_log:AuditEntry")
 #: By the name of the queue.
 QUEUE_CONTROLS: Collection[QueueControl] = _define("queue_controls", "queue_control:QueueControl")
 #: By the job, its round, and the fence of its run.

@@ -13,7 +13,7 @@ import pytest
 from firestore_indexes import DeclaredIndexes
 from taskreel import store_collections
 from taskreel.domain.alerts import AlertState
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.data_key import DataKey

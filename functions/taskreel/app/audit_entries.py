@@ -1,9 +1,9 @@
-"""Build the entries of the audit log; `records.audit` reads them."""
+"""Build the entries of the audit log; `records.audit_log` reads them."""
 
 from __future__ import annotations
 
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.ids import random_id
 
 

@@ -19,7 +19,7 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.web import (
     accounts,
     alerts,
-    audit,
+    audit_log,
     batch,
     console_links,
     dead_letters,
@@ -72,7 +72,7 @@ _ROUTERS = (
     credits_routes.router,
     accounts.router,
     erasures.router,
-    audit.router,
+    audit_log.router,
     alerts.router,
     console_links.router,
     model_performance.router,

@@ -12,7 +12,7 @@ from taskreel.app.credits.accounts import AccountSums
 from taskreel.app.operations.orders import Forecast
 from taskreel.app.records.model_performance import ModelDay
 from taskreel.domain.alerts import ActiveAlert, AlertKind, AlertThresholds
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.credits import Account
 from taskreel.domain.erasure import Erasure, ErasurePhase, ErasureProof
 from taskreel.domain.job_status import Status
@@ -20,7 +20,7 @@ from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, Refu
 from taskreel.domain.webhook import WebhookAnswer
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
 from taskreel.web.alerts import build_alerts_view, build_test_view
-from taskreel.web.audit import AuditPage, build_entry_view
+from taskreel.web.audit_log import AuditPage, build_entry_view
 from taskreel.web.console_links import build_deployment_view
 from taskreel.web.erasures import ErasureForecast, build_erasure_view
 from taskreel.web.model_performance import ModelDaysView, build_model_day_view

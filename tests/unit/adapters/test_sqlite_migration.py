@@ -20,7 +20,7 @@ from taskreel.adapters.local import sqlite_migration
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.local.sqlite_tables import TIME, load_json
 from taskreel.app.indexes import LOCAL_INDEXES
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
 from taskreel.ports import Collection, Query, Transaction

@@ -14,7 +14,7 @@ from taskreel.app.jobs.finish_job import settle_hold
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.errors import StoreConflictError
 from taskreel.domain.ids import project_of_account, random_id, shard_account_id
 from taskreel.domain.job import Job

@@ -10,7 +10,7 @@ from taskreel.app.credits.grants import check_user_id
 from taskreel.app.projects.rights import join, load_project
 from taskreel.app.query_pages import read_page_by_id
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.erasure import PSEUDONYM_PREFIX
 from taskreel.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.ids import random_id

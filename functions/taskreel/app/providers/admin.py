@@ -9,7 +9,7 @@ from typing import Any
 
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import NotFoundError
 from taskreel.jobtypes import JOB_TYPES

@@ -17,7 +17,7 @@ from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status

@@ -9,7 +9,7 @@ from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.messages.job_task import queue_of_type
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.queue_control import QueueControl
 from taskreel.ports import Query, QueueStats, Transaction
 from taskreel.store_collections import AUDIT, QUEUE_CONTROLS

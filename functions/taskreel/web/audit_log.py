@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 
-from taskreel.app.records.audit import list_audit
-from taskreel.domain.audit import AuditEntry
+from taskreel.app.records.audit_log import list_audit
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.ports import Query
 from taskreel.store_collections import AUDIT
 
