@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from taskreel.adapters.gcp.queue_locations import ReadDrained
     from taskreel.adapters.local.memory_tasks import Deliver
     from taskreel.adapters.local.queue_settings import QueueSettings
+    from taskreel.domain.client_webhook import WebhookDelivery
     from taskreel.domain.job import Job
-    from taskreel.domain.webhook import WebhookDelivery
 
 _PROBE_SECONDS = 60.0
 #: The same of a sound that is decoded to be measured: six hours of it take a minute of a processor.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from taskreel.domain.alerts import AlertState
     from taskreel.domain.audit_log import AuditEntry
     from taskreel.domain.breaker import Breaker
+    from taskreel.domain.client_webhook import WebhookDelivery, WebhookEndpoint
     from taskreel.domain.data_key import DataKey
     from taskreel.domain.dead_letters import DeadLetterGroup
     from taskreel.domain.erasure import Erasure
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from taskreel.domain.queue_control import QueueControl
     from taskreel.domain.recurring_job import RecurringJob
     from taskreel.domain.upload import Upload
-    from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 
 
 def _define(name: str, kind: str) -> Collection[Any]:
@@ -73,10 +73,10 @@ RECURRING_JOBS: Collection[RecurringJob] = _define("recurring_jobs", "recurring_
 OPERATIONS: Collection[BulkOperation] = _define("operations", "operation:BulkOperation")
 UPLOADS: Collection[Upload] = _define("uploads", "upload:Upload")
 WEBHOOK_ENDPOINTS: Collection[WebhookEndpoint] = _define(
-    "webhook_endpoints", "webhook:WebhookEndpoint"
+    "webhook_endpoints", "client_webhook:WebhookEndpoint"
 )
 WEBHOOK_DELIVERIES: Collection[WebhookDelivery] = _define(
-    "webhook_deliveries", "webhook:WebhookDelivery"
+    "webhook_deliveries", "client_webhook:WebhookDelivery"
 )
 JOB_TEMPLATES: Collection[JobTemplate] = _define("job_templates", "job_template:JobTemplate")
 PROJECTS: Collection[Project] = _define("projects", "project:Project")

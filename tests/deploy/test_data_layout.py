@@ -15,6 +15,7 @@ from taskreel import store_collections
 from taskreel.domain.alerts import AlertState
 from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.breaker import Breaker
+from taskreel.domain.client_webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.data_key import DataKey
 from taskreel.domain.dead_letters import DeadLetterGroup
@@ -29,7 +30,6 @@ from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.upload import Upload
 from taskreel.domain.value import Value
-from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
 from .declarations import ROOT

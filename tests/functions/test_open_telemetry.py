@@ -30,7 +30,7 @@ from taskreel.adapters.open_telemetry import Telemetry
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.messages.job_task import build_task
 from taskreel.app.request_trace import trace_id, trace_parent
-from taskreel.domain.webhook import WebhookAnswer
+from taskreel.domain.client_webhook import WebhookAnswer
 from taskreel.log import _JsonFormatter
 from taskreel.ports import WebhookMessage
 

@@ -18,8 +18,8 @@ from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.services import Services
 from taskreel.app.webhooks import deliveries, endpoints, sending
 from taskreel.app.worker.recovery import recover_deliveries
+from taskreel.domain.client_webhook import EndpointState, WebhookDelivery
 from taskreel.domain.errors import NotFoundError
-from taskreel.domain.webhook import EndpointState, WebhookDelivery
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS
 
 QUEUE = "webhook-processing"

@@ -14,13 +14,13 @@ from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.flow.slots import active_limit
 from taskreel.domain.account_shards import merge_shards
+from taskreel.domain.client_webhook import WebhookDelivery
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.upload import Upload
-from taskreel.domain.webhook import WebhookDelivery
 from taskreel.ports import Collection, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, UPLOADS, WEBHOOK_DELIVERIES
 

@@ -38,7 +38,7 @@ from taskreel.app.jobs import (
 )
 from taskreel.app.pipelines import child_jobs
 from taskreel.app.worker import expiry, processor, sweep
-from taskreel.domain import unit, webhook
+from taskreel.domain import client_webhook, unit
 from taskreel.domain.claim import Claim, Verdict
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
@@ -388,10 +388,10 @@ BUGS: Mapping[str, Plant] = {
         *(_replace(owner, "create_status_event", _forget_event) for owner in _JOB_EVENT_USERS)
     ),
     "a webhook's body changes between two tries": _replace(
-        webhook.WebhookDelivery, "record_try", _new_body_each_try
+        client_webhook.WebhookDelivery, "record_try", _new_body_each_try
     ),
     "a failed webhook is never woken": _replace(
-        webhook.WebhookDelivery, "wait_until", _give_up_webhooks
+        client_webhook.WebhookDelivery, "wait_until", _give_up_webhooks
     ),
     "a cached result answers every user": _replace(result_cache, "_build_key", _forget_user_in_key),
     "a purged result still answers": _replace(purge_cache, "is_purged", _ignore_purges),

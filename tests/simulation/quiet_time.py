@@ -13,11 +13,11 @@ from simulation.simulated_cloud import SimulatedCloud
 from simulation.simulated_ports import EPOCH
 from simulation.simulated_provider import Sale, SaleState
 from taskreel.app.jobs.removal_marks import is_being_removed
+from taskreel.domain.client_webhook import DeliveryState
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import AMBIGUOUS, UNSURE
 from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitState
-from taskreel.domain.webhook import DeliveryState
 
 if TYPE_CHECKING:
     from simulation.customers import Customer

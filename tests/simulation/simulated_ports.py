@@ -14,9 +14,9 @@ from simulation.fault_plan import Fault, FaultPlan
 from simulation.file_rules import FileWatch
 from simulation.virtual_loop import VirtualLoop
 from taskreel.adapters.work_dirs import WorkDirPool
+from taskreel.domain.client_webhook import SigningKey, WebhookAnswer
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job
-from taskreel.domain.webhook import SigningKey, WebhookAnswer
 from taskreel.ports import (
     BlobInfo,
     Blobs,

@@ -39,7 +39,7 @@ from taskreel.ports import (
 )
 
 if TYPE_CHECKING:
-    from taskreel.domain.webhook import SigningKey, WebhookAnswer
+    from taskreel.domain.client_webhook import SigningKey, WebhookAnswer
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]

@@ -38,7 +38,7 @@ from opentelemetry.trace import (
 
 from taskreel.adapters.span_contexts import format_trace_parent, parse_trace_parent
 from taskreel.app.request_trace import trace_id, trace_parent
-from taskreel.domain.webhook import SigningKey, WebhookAnswer
+from taskreel.domain.client_webhook import SigningKey, WebhookAnswer
 from taskreel.ports import (
     Capability,
     Done,

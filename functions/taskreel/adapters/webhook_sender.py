@@ -24,7 +24,7 @@ from taskreel.ports import WebhookMessage
 if TYPE_CHECKING:
     import httpx
 
-    from taskreel.domain.webhook import SigningKey, WebhookAnswer
+    from taskreel.domain.client_webhook import SigningKey, WebhookAnswer
 
 _BODY_BYTES = 2048
 _LONGEST_ERROR = 200
@@ -58,7 +58,7 @@ class WebhookSender:
 
     async def send(self, message: WebhookMessage, /) -> WebhookAnswer:
         """Post the message once. Raises nothing."""
-        from taskreel.domain.webhook import WebhookAnswer
+        from taskreel.domain.client_webhook import WebhookAnswer
 
         problem = self._find_problem(message.url)
         if problem is not None:
@@ -90,7 +90,7 @@ class WebhookSender:
     async def _post(self, message: WebhookMessage, headers: dict[str, str]) -> WebhookAnswer:
         import httpx
 
-        from taskreel.domain.webhook import WebhookAnswer
+        from taskreel.domain.client_webhook import WebhookAnswer
 
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -109,7 +109,7 @@ class WebhookSender:
         import httpx
 
         from taskreel.adapters.public_addresses import is_public, resolve_host
-        from taskreel.domain.webhook import WebhookAnswer
+        from taskreel.domain.client_webhook import WebhookAnswer
 
         parts = httpx.URL(message.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)

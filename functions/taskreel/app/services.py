@@ -33,7 +33,7 @@ from taskreel.ports import (
 
 if TYPE_CHECKING:
     from taskreel.domain.alerts import AlertState  # of the sweep alone: cold start
-    from taskreel.domain.webhook import WebhookDelivery
+    from taskreel.domain.client_webhook import WebhookDelivery
 
 #: The sweep of one machine runs every few seconds: the conditions are checked less often.
 CHECKED_EVERY = timedelta(seconds=50)

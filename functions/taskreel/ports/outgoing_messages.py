@@ -11,7 +11,7 @@ from msgspec import field
 from taskreel.domain.record import Record
 
 if TYPE_CHECKING:
-    from taskreel.domain.webhook import SigningKey, WebhookAnswer
+    from taskreel.domain.client_webhook import SigningKey, WebhookAnswer
 
 
 class Task(Record, kw_only=True):

@@ -10,8 +10,8 @@ from fastapi.responses import Response
 
 from taskreel.app.alerts.announce_alerts import AlertReport, read_alerts, send_test_alert
 from taskreel.domain.alerts import CONDITIONS, ActiveAlert, AlertKind, AlertThresholds, Severity
+from taskreel.domain.client_webhook import WebhookAnswer
 from taskreel.domain.value import is_known
-from taskreel.domain.webhook import WebhookAnswer
 from taskreel.web.http import JsonResponse, View, check_query
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import AuthenticatedAdmin

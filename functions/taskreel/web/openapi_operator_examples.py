@@ -13,11 +13,11 @@ from taskreel.app.operations.orders import Forecast
 from taskreel.app.records.model_performance import ModelDay
 from taskreel.domain.alerts import ActiveAlert, AlertKind, AlertThresholds
 from taskreel.domain.audit_log import AuditEntry
+from taskreel.domain.client_webhook import WebhookAnswer
 from taskreel.domain.credits import Account
 from taskreel.domain.erasure import Erasure, ErasurePhase, ErasureProof
 from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, RefusedJob
-from taskreel.domain.webhook import WebhookAnswer
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
 from taskreel.web.alerts import build_alerts_view, build_test_view
 from taskreel.web.audit_log import AuditPage, build_entry_view

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from taskreel.app.services import Services
-from taskreel.domain.webhook import DeliveryTry, SigningKey, WebhookDelivery, WebhookEndpoint
+from taskreel.domain.client_webhook import DeliveryTry, SigningKey, WebhookDelivery, WebhookEndpoint
 from taskreel.web.responses import View, is_absent
 
 

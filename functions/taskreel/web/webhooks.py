@@ -15,8 +15,8 @@ from taskreel.app.webhooks import deliveries as deliveries_of
 from taskreel.app.webhooks import endpoints as use_cases
 from taskreel.app.webhooks.endpoints import EndpointChanges, NewEndpoint
 from taskreel.app.webhooks.job_deliveries import find_job_deliveries
+from taskreel.domain.client_webhook import KEY_OVERLAP, DeliveryState
 from taskreel.domain.value import Value
-from taskreel.domain.webhook import KEY_OVERLAP, DeliveryState
 from taskreel.domain.webhook_events import Signature
 from taskreel.jobtypes.fields import Moment
 from taskreel.web.endpoint_orders import EndpointOrder, EndpointPatch, find_url_fault

@@ -10,6 +10,7 @@ import pytest
 from taskreel.app.audit.job_rules import Rule, check_job
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.domain.artifact import Artifact
+from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
@@ -17,7 +18,6 @@ from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_history import StatusChange
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.domain.webhook import DeliveryState, WebhookDelivery
 from taskreel.domain.webhook_events import WebhookSubscription
 from unit.domain.samples import NOW, SECOND, job, unit
 

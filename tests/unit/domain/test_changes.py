@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery, WebhookEndpoint
 from taskreel.domain.erasure import Erasure
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter
 from taskreel.domain.recurring_job import RecurringJob
-from taskreel.domain.webhook import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

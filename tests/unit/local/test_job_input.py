@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel_local.cli.job_actions import apply_patch, build_patch, parse_time
+from taskreel_local.cli.job_change_commands import apply_patch, build_patch, parse_time
 from taskreel_local.cli.job_filters import MOMENT
 from taskreel_local.cli.job_input import parse_input
 

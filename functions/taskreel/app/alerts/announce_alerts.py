@@ -35,9 +35,14 @@ from taskreel.domain.alerts import (
     Change,
     Finding,
 )
+from taskreel.domain.client_webhook import (
+    DELIVERY_RETENTION,
+    WAKE_AFTER,
+    WebhookAnswer,
+    WebhookDelivery,
+)
 from taskreel.domain.errors import ConflictError, StoreError, UnreadableDocumentError
 from taskreel.domain.ids import hashed_delivery_id, random_id
-from taskreel.domain.webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookAnswer, WebhookDelivery
 from taskreel.domain.webhook_events import MessageForm
 from taskreel.ports import SendWebhook, Store, Transaction, WebhookMessage
 from taskreel.store_collections import ALERTS, WEBHOOK_DELIVERIES

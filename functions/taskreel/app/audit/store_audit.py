@@ -22,11 +22,11 @@ from taskreel.app.jobs.removal_marks import is_being_removed
 from taskreel.app.query_pages import MOST_WAKE_SHARDS, build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.account_shards import merge_shards
+from taskreel.domain.client_webhook import DELIVERY_RETENTION
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.ids import is_shared_by_keys, key_of_user, project_of_account
 from taskreel.domain.job import Job
-from taskreel.domain.webhook import DELIVERY_RETENTION
 from taskreel.ports import Collection, Query, Row
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
 

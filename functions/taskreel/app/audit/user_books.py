@@ -14,6 +14,7 @@ from datetime import datetime
 from taskreel.app.audit.job_rules import Rule, Violation, check_job
 from taskreel.app.audit.lineage_rules import Lineages
 from taskreel.app.jobs.finish_job import name_entry
+from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
@@ -21,7 +22,6 @@ from taskreel.domain.job_fields import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.domain.value import is_known
-from taskreel.domain.webhook import DeliveryState, WebhookDelivery
 
 #: The entries that close a hold.
 _SETTLEMENTS = frozenset({EntryKind.CAPTURE, EntryKind.RELEASE})

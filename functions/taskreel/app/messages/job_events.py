@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from taskreel.app.messages.job_task import WEBHOOK_QUEUE, build_task
+from taskreel.domain.client_webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
-from taskreel.domain.webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
 from taskreel.domain.webhook_events import ANSWER_SECONDS, WebhookSubscription
 from taskreel.ports import Task, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import find_wake_shard
 from taskreel.app.services import Services
+from taskreel.domain.client_webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
 from taskreel.domain.credits import Account, CappedSpend, SpendCap
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import PROJECT_SPEND_CAPS, SPEND_CAPS
-from taskreel.domain.webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
 from taskreel.domain.webhook_events import SPEND_ALERT_EVENT, WebhookSubscription, list_wanted
 from taskreel.ports import Task, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES

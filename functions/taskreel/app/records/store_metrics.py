@@ -19,10 +19,10 @@ from taskreel.app.query_pages import END_OF_TIME, read_values
 from taskreel.app.records.statistics import MOST_COUNTED, load_metrics
 from taskreel.app.services import Services
 from taskreel.domain.breaker import BreakerState
+from taskreel.domain.client_webhook import EndpointState
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_status import Status
-from taskreel.domain.webhook import EndpointState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Collection, Condition, Direction, Query
 from taskreel.store_collections import DEAD_LETTERS, JOBS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS

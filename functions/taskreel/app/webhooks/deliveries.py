@@ -14,15 +14,15 @@ from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import read_pages, read_value
 from taskreel.app.services import Services
-from taskreel.domain.errors import ConflictError, NotFoundError
-from taskreel.domain.ids import random_delivery_id
-from taskreel.domain.webhook import (
+from taskreel.domain.client_webhook import (
     DELIVERY_RETENTION,
     WAKE_AFTER,
     DeliveryState,
     WebhookDelivery,
     WebhookEndpoint,
 )
+from taskreel.domain.errors import ConflictError, NotFoundError
+from taskreel.domain.ids import random_delivery_id
 from taskreel.domain.webhook_events import TEST_EVENT
 from taskreel.ports import Operator, Query, Row, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES

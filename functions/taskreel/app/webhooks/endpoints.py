@@ -16,6 +16,12 @@ from taskreel.app.credits.balances import open_account
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.projects.rights import load_project
 from taskreel.app.services import Services
+from taskreel.domain.client_webhook import (
+    EndpointState,
+    SigningKey,
+    WebhookEndpoint,
+    WebhookEndpointChanges,
+)
 from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.ids import (
     key_of_user,
@@ -24,12 +30,6 @@ from taskreel.domain.ids import (
     random_endpoint_id,
 )
 from taskreel.domain.value import is_known
-from taskreel.domain.webhook import (
-    EndpointState,
-    SigningKey,
-    WebhookEndpoint,
-    WebhookEndpointChanges,
-)
 from taskreel.domain.webhook_events import Signature
 from taskreel.ports import Clock, Condition, Query, Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS

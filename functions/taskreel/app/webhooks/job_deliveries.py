@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from taskreel.app.services import Services
+from taskreel.domain.client_webhook import WebhookDelivery
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
-from taskreel.domain.webhook import WebhookDelivery
 from taskreel.store_collections import WEBHOOK_DELIVERIES
 
 #: The newest changes of a job's status whose deliveries are read.

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from taskreel.app.webhooks.endpoints import open_own_endpoint
+from taskreel.domain.client_webhook import WebhookAnswer
 from taskreel.domain.errors import PermanentError, RateLimitedError, RunError, TemporaryError
-from taskreel.domain.webhook import WebhookAnswer
 from taskreel.domain.webhook_events import SENDER
 from taskreel.ports import Clock, Done, Generation, Pending, SendWebhook, Store, WebhookMessage
 

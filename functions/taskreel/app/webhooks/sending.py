@@ -21,13 +21,7 @@ from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.app.webhooks.deliveries import build_notice
 from taskreel.app.webhooks.endpoints import open_own_endpoint
-from taskreel.domain.errors import StoreError
-from taskreel.domain.ids import own_endpoint_id
-from taskreel.domain.job import Job
-from taskreel.domain.job_status import Status
-from taskreel.domain.unit import CLOCK_TOLERANCE
-from taskreel.domain.value import is_known
-from taskreel.domain.webhook import (
+from taskreel.domain.client_webhook import (
     DISABLED_AFTER,
     WAKE_AFTER,
     DeliveryState,
@@ -37,6 +31,12 @@ from taskreel.domain.webhook import (
     WebhookEndpoint,
     WebhookEndpointChanges,
 )
+from taskreel.domain.errors import StoreError
+from taskreel.domain.ids import own_endpoint_id
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import CLOCK_TOLERANCE
+from taskreel.domain.value import is_known
 from taskreel.domain.webhook_events import ANSWER_SECONDS, DISABLED_EVENT
 from taskreel.ports import Transaction, WebhookMessage
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS

@@ -23,10 +23,10 @@ from taskreel.app.query_pages import (
 )
 from taskreel.app.services import Services
 from taskreel.domain.claim import end_dead_lease
+from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.webhook import DeliveryState, WebhookDelivery
 from taskreel.ports import Collection, Query, Row, Transaction
 from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from taskreel.app.services import Services
+from taskreel.domain.client_webhook import WebhookDelivery
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.webhook import WebhookDelivery
 from taskreel.domain.webhook_events import MessageForm
 from taskreel.web.fal_webhook_keys import FalWebhookKeys
 from taskreel.web.file_links import FileLinks

@@ -10,7 +10,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
-from taskreel_local.cli.job_actions import parse_time
+from taskreel_local.cli.job_change_commands import parse_time
 
 
 @click.group("credits", cls=GroupWithDefault, default="show")
