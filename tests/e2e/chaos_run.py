@@ -40,7 +40,7 @@ from e2e.store_invariants import (
 from e2e.store_outages import OutageKind, OutageProxy
 from providers.bfl.fake import FakeBfl
 from providers.fake_provider import serve_on_port
-from taskreel.domain.claim import ANSWER_GRACE
+from taskreel.domain.claim_and_outcome import ANSWER_GRACE
 from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.local_stack import find_parent

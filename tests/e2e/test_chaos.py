@@ -26,7 +26,7 @@ from e2e.disk_outages import DiskOutages
 from e2e.store_invariants import StoreContent, find_purchase_violations, find_violations
 from e2e.store_outages import OutageKind, OutageProxy
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.claim import Verdict, decide_claim
+from taskreel.domain.claim_and_outcome import Verdict, decide_claim
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import JobCredits

@@ -51,8 +51,7 @@ RUN = {
 RULES = {
     "domain/job.py",
     "domain/unit.py",
-    "domain/claim.py",
-    "domain/run_outcome.py",
+    "domain/claim_and_outcome.py",
     "domain/credits.py",
     "domain/ids.py",
     "domain/stored_record.py",

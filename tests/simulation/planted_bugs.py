@@ -39,7 +39,7 @@ from taskreel.app.jobs import (
 from taskreel.app.pipelines import child_jobs
 from taskreel.app.worker import expiry, processor, sweep
 from taskreel.domain import client_webhook, unit
-from taskreel.domain.claim import Claim, Verdict
+from taskreel.domain.claim_and_outcome import Claim, Verdict
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.store_collections import UPLOADS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.domain.claim import (
+from taskreel.domain.claim_and_outcome import (
     Claim,
     Verdict,
     claim_job,

@@ -5,16 +5,16 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.domain.errors import Category
-from taskreel.domain.job_status import Status
-from taskreel.domain.retry_policy import RetryPolicy
-from taskreel.domain.run_outcome import (
+from taskreel.domain.claim_and_outcome import (
     Again,
     Completed,
     Failed,
     decide_outcome,
     fail_without_attempts,
 )
+from taskreel.domain.errors import Category
+from taskreel.domain.job_status import Status
+from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import UnitRun, UnitState
 from unit.domain.samples import NOW, error, job, policies, unit, unit_runs
 

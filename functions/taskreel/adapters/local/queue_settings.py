@@ -1,6 +1,7 @@
 """The settings of a queue, with the back-off after a failure and the end of retries. Pure.
 
-The rules and their numbers are Cloud Tasks' own; all times are in seconds.
+The rules and their defaults are Cloud Tasks' own; all times are in seconds. The settings in use are
+those of `infra/queues.yaml`, which are written from `queue=` of the job types.
 """
 
 from __future__ import annotations

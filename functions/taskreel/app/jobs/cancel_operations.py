@@ -9,7 +9,7 @@ from datetime import datetime
 from taskreel.app.jobs.finish_job import CLEAN_UP_AFTER, REPORT_PURCHASE_AFTER
 from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
 from taskreel.app.services import Services
-from taskreel.domain.claim import ANSWER_GRACE
+from taskreel.domain.claim_and_outcome import ANSWER_GRACE
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category, RunError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError

@@ -12,7 +12,7 @@ from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
 from taskreel.app.services import Rules, Services
-from taskreel.domain.claim import ANSWER_GRACE
+from taskreel.domain.claim_and_outcome import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
     UNSURE,

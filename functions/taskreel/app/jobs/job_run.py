@@ -28,12 +28,19 @@ from taskreel.app.jobs.new_job import load_request
 from taskreel.app.jobs.unit_runner import RunContext, UnitRunner
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
-from taskreel.domain.claim import ANSWER_GRACE, run_over_at
+from taskreel.domain.claim_and_outcome import (
+    ANSWER_GRACE,
+    Again,
+    Completed,
+    Failed,
+    Outcome,
+    decide_outcome,
+    run_over_at,
+)
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import JobChanges
 from taskreel.domain.job_status import Status
-from taskreel.domain.run_outcome import Again, Completed, Failed, Outcome, decide_outcome
 from taskreel.domain.unit import TriedProvider, UnitRun, served_by_names
 from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.job_type import JobType, Unit

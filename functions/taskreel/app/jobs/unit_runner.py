@@ -27,7 +27,7 @@ from taskreel.app.jobs.unit_errors import (
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.claim import ANSWER_GRACE
+from taskreel.domain.claim_and_outcome import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
     Category,

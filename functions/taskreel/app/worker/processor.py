@@ -25,14 +25,20 @@ from taskreel.app.jobs.job_store import load_job, require_lease, store_job, writ
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
 from taskreel.app.worker.long_run import Answer, LongRuns
-from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
+from taskreel.domain.claim_and_outcome import (
+    ANSWER_GRACE,
+    Claim,
+    Verdict,
+    claim_job,
+    decide_claim,
+    fail_without_attempts,
+)
 from taskreel.domain.errors import LeaseLostError, StoreError
 from taskreel.domain.ids import is_delivery_id, is_operation_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Ending
 from taskreel.domain.job_status import Status
 from taskreel.domain.record import Record
-from taskreel.domain.run_outcome import fail_without_attempts
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction

@@ -22,7 +22,7 @@ from taskreel.app.query_pages import (
     read_values,
 )
 from taskreel.app.services import Services
-from taskreel.domain.claim import end_dead_lease
+from taskreel.domain.claim_and_outcome import end_dead_lease
 from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job

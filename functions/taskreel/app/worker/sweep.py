@@ -20,7 +20,7 @@ from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.schedules.due_runs import make_due_runs
 from taskreel.app.services import Services
 from taskreel.app.webhooks.sending import rescue_deliveries
-from taskreel.domain.claim import find_due_end
+from taskreel.domain.claim_and_outcome import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import Ending, WaitsFor

@@ -60,7 +60,7 @@ _PARTS: Mapping[str, str] = {
     "taskreel/app/messages/": "queue",
     "taskreel/adapters/local/memory_": "queue",
     "taskreel/app/worker/": "delivery and claim",
-    "taskreel/domain/claim.py": "delivery and claim",
+    "taskreel/domain/claim_and_outcome.py": "delivery and claim",
     "taskreel/web/tasks.py": "delivery and claim",
     "taskreel/wiring.py": "delivery and claim",
     "taskreel/app/eager.py": "run",
