@@ -54,8 +54,8 @@ from taskreel.store_collections import DATA_KEYS
 
 if TYPE_CHECKING:
     from taskreel.adapters.gcp.queue_locations import ReadDrained
-    from taskreel.adapters.local.memory_tasks import Deliver
     from taskreel.adapters.local.queue_settings import QueueSettings
+    from taskreel.adapters.local.task_delivery import Deliver
     from taskreel.domain.client_webhook import WebhookDelivery
     from taskreel.domain.job import Job
 

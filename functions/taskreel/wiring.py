@@ -31,7 +31,7 @@ from taskreel.service_building import build_services, find_media_origins
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from taskreel.adapters.local.memory_tasks import Delivery
+    from taskreel.adapters.local.task_delivery import Delivery
     from taskreel.adapters.open_telemetry import Telemetry
     from taskreel.app.health import HealthMonitor
     from taskreel.app.projects.key_callers import KeyCallers

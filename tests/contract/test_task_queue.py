@@ -14,8 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks
+from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queue_settings import QueueSettings
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.app.messages.job_task import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue

@@ -25,7 +25,7 @@ from functions.fake_providers import KITE, StartProviders
 from functions.job_requests import IMAGE, read_job
 from http_handlers import serve_handler
 from taskreel import telemetry_setting, wiring
-from taskreel.adapters.local.memory_tasks import Delivery
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.adapters.open_telemetry import Telemetry
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.messages.job_task import build_task

@@ -15,7 +15,7 @@ from taskreel.adapters.gcp import google_client
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.google_client import CALL_SECONDS, TRY_SECONDS
-from taskreel.adapters.local.memory_tasks import Delivery
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.config import Settings
 from taskreel.ports import Query, Transaction
 from taskreel.service_building import build_queues, build_store

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from simulation.world import World
-from taskreel.adapters.local.memory_tasks import Delivery
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.app.caller import Caller
 from taskreel.app.flow.slots import active_limit
 from taskreel.app.jobs.submit import JobRequest, submit_job

@@ -50,8 +50,9 @@ from simulation.virtual_loop import VirtualLoop
 from simulation.world import JWT_SECRET, KEY, QUEUES, settings
 from taskreel import wiring
 from taskreel.adapters.local import sqlite
-from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks
+from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.machine import read_machine
 from taskreel.adapters.providers import KEY_VARIABLES

@@ -31,9 +31,10 @@ from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.external_synchrony import DurableBlobs
 from taskreel.adapters.local import queues_yaml, sqlite
 from taskreel.adapters.local.files import FileBlobs
-from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks
+from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queue_settings import QueueSettings
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.task_target import TaskTarget
 from taskreel.app.services import Services

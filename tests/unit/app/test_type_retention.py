@@ -11,7 +11,7 @@ import pytest
 
 from functions.job_requests import submit_job
 from functions.pipeline_requests import ended, jobs_of
-from functions.test_replay import MENDED, failed, replayed
+from functions.test_replay import EDITED, failed, replayed
 from simulation.world import World, running, settings
 from taskreel.app.worker.expiry import remove_expired
 from taskreel.config import ConfigurationError
@@ -159,7 +159,7 @@ async def test_steps_that_a_replay_has_taken_over_go_with_it(short_films: World)
     ada = world.as_user("ada")
     job = await failed(world, ada)
     await world.advance(3 * 86_400)
-    again = await ended(world, ada, await replayed(ada, job, edit=MENDED), "COMPLETED")
+    again = await ended(world, ada, await replayed(ada, job, edit=EDITED), "COMPLETED")
     stored = await world.job(again["jobId"])
     assert any(run.adopted for run in stored.steps.values())
     taken_over = await jobs_of(world, job["jobId"], "first")

@@ -12,15 +12,15 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec.structs import replace
 
 from taskreel.adapters.local.queue_settings import QueueSettings
+from taskreel.adapters.local.task_delivery import Deliver, Delivery
 from taskreel.domain.errors import QueueError
-from taskreel.domain.record import Record
 from taskreel.ports import Clock, QueueStats, Task, Timer
 
 log = logging.getLogger(__name__)
@@ -37,25 +37,6 @@ _LONGEST_TIMER = 86_400.0
 #: Seconds since 1970 have a rounding error as floats: a timer may come that much early, and finds
 #: what it was set for all the same.
 _TIMER_TOLERANCE = 1e-5
-
-
-class Delivery(Record, kw_only=True):
-    """One dispatch of a task, with what Cloud Tasks tells a handler in `X-CloudTasks-…` headers."""
-
-    task: Task
-    #: TaskRetryCount: the earlier dispatches.
-    retry_count: int
-    #: TaskExecutionCount: those that were answered.
-    execution_count: int
-    #: TaskETA: the time at which this dispatch was due.
-    eta: datetime
-    #: TaskPreviousResponse: the status of the last dispatch.
-    previous_response: int | None
-
-
-#: Processes a delivery and returns an HTTP status. As at Cloud Tasks, 2xx finishes the task, and
-#: anything else, an exception too, is followed by a back-off and another delivery.
-Deliver = Callable[[Delivery], Awaitable[int]]
 
 
 class MemoryTasks:

@@ -20,8 +20,9 @@ import yaml
 from msgspec.structs import replace
 
 from taskreel import wiring
-from taskreel.adapters.local.memory_tasks import Delivery, MemoryTasks
+from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.adapters.local.task_delivery import Delivery
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.query_pages import WAKE_SHARDS

@@ -246,9 +246,9 @@ def _parse_hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
         or (subject[:1] and subject[0].lower() in NUMBERS)
         or is_plural(head_noun(phrase))
     )
-    subject = phrase if " and " in phrase else without_article(phrase)
+    topic = phrase if " and " in phrase else without_article(phrase)
     return _Hero(
-        _lower_first_word(subject),
+        _lower_first_word(topic),
         "",
         bool(several),
         THEY if several else _choose_pronouns(phrase, random),
