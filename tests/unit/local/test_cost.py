@@ -231,7 +231,7 @@ def test_the_mix_is_a_proportion(scale: float) -> None:
         ("sculpture=1", "unknown kind 'sculpture'; the kinds are plain"),
         ("image", "'image' is not of the form image=70"),
         ("image=-1", "must not be negative"),
-        ("image=70,video=50", "the shares are 120 together"),
+        ("image=70,video=50", "the shares add up to 120"),
         ("image=0", "at least one share must be positive"),
     ],
 )
