@@ -20,6 +20,7 @@ import pytest
 from msgspec.structs import replace
 
 from functions.fake_providers import FakeProviders
+from simulation.watched_workers import WatchedWorkers
 from simulation.world import BASE, KEY, QUEUES, _client, _wire, settings, token
 from taskreel import service_building, wiring
 from taskreel.adapters.gcp.cloud_storage import CloudStorage
@@ -124,6 +125,7 @@ async def run_deployment(
         clock = ShiftedClock()
         # The circuit breakers read the store as well, so it replaces the one that is built.
         patch.setattr(service_building, "build_store", lambda _: store)
+        patch.setattr(service_building, "WorkerPool", WatchedWorkers)
         services = replace(wiring.build(chosen, clock), tasks=tasks, blobs=blobs)
         stack.callback(services.workers.close)
         stack.callback(register_options, {})

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import httpx
 import jwt
@@ -26,6 +26,7 @@ from fastapi import FastAPI
 from functions_framework.aio import create_asgi_app
 from msgspec.structs import replace
 
+from simulation.watched_workers import WatchedWorkers
 from taskreel import service_building, wiring
 from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.external_synchrony import DurableBlobs
@@ -41,7 +42,6 @@ from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
 from taskreel.jobtypes.registered_options import register_options, registered_names
-from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store, Task
 from taskreel.store_collections import JOBS
 from taskreel.web import app as web_app
@@ -50,11 +50,8 @@ from virtual_time import VirtualTime
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
-T = TypeVar("T")
 _build_fastapi = web_app.build_fastapi
 _load_queues = queues_yaml.load_queue_settings
-#: No work in these tests takes that long; a worker that hangs fails the test.
-WORKER_SECONDS = 120.0
 QUEUES = ROOT / "infra" / "queues.yaml"
 #: The setting `limits` of a deployment.
 LIMITS = str(ROOT / "infra" / "limits.yaml")
@@ -62,27 +59,6 @@ LIMITS = str(ROOT / "infra" / "limits.yaml")
 KEY = "the-internal-key-of-these-tests"
 JWT_SECRET = "the-jwt-secret-of-these-tests-is-long"
 BASE = "http://api.test"
-
-
-class WatchedWorkers(WorkerPool):
-    """The real worker processes, watched, since virtual time must wait for their work."""
-
-    busy = 0
-    _done: asyncio.Event | None = None
-
-    async def run(self, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
-        self.busy += 1
-        try:
-            return await super().run(function, *args, **options)
-        finally:
-            self.busy -= 1
-            if self._done is not None:
-                self._done.set()
-
-    async def one_done(self) -> None:
-        self._done = asyncio.Event()
-        async with asyncio.timeout(WORKER_SECONDS):
-            await self._done.wait()
 
 
 class Inline(ThreadPoolExecutor):
