@@ -6,12 +6,14 @@ import logging
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 
 import pytest
 import pytest_socket
 from hypothesis import settings
 
 from installed_programs import GCLOUD_INSTALL, find_program, skip_or_fail
+from shared_by_run import share_in_run
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS
 from taskreel.config import Settings
 from taskreel_local.emulators.google_emulators import (
@@ -114,24 +116,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def firestore_address() -> Iterator[str]:
-    """The address of Google's Firestore emulator; without it tests are skipped, or fail in CI."""
+def firestore_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Google's Firestore emulator; without it tests are skipped, or fail in CI.
+
+    All processes of a run share it: each test has a project of its own.
+    """
     try:
-        with firestore_emulator() as address:
+        with share_in_run(tmp_path_factory, "firestore", firestore_emulator) as address:
             yield address
     except EmulatorMissingError as missing:
         skip_or_fail(str(missing))
 
 
 @pytest.fixture(scope="session")
-def gcloud_variables() -> Iterator[Mapping[str, str]]:
+def gcloud_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The environment that gcloud needs; without gcloud tests are skipped, or fail in CI."""
     program = find_program("gcloud", GCLOUD_INSTALL)
     if os.environ.get("NIGHTLY"):
         yield {}
         return
-    with warm_gcloud(program) as variables, warm_python() as python:
-        yield {**variables, "TASKREEL_PYTHON": str(python)}
+    with (
+        share_in_run(tmp_path_factory, "gcloud", partial(warm_gcloud, program)) as variables,
+        share_in_run(tmp_path_factory, "planner", warm_python) as python,
+    ):
+        yield {**variables, "TASKREEL_PYTHON": python}
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from shared_by_run import share_in_run
 from taskreel_local.emulators.google_emulators import (
     EmulatorMissingError,
     check_firestore_emulator,
@@ -47,6 +50,24 @@ def install_npm_packages(folder: Path, *packages: str) -> None:
     )
     if done.returncode:
         skip_or_fail(f"npm cannot install {packages}: {done.stderr.strip()[-200:]}")
+
+
+@contextmanager
+def share_npm_packages(
+    factory: pytest.TempPathFactory, name: str, *packages: str, programs: Sequence[Path] = ()
+) -> Iterator[Path]:
+    """A folder with packages, unmodified, and programs, which all processes of the run share."""
+
+    @contextmanager
+    def install() -> Iterator[str]:
+        folder = factory.mktemp(name)
+        install_npm_packages(folder, *packages)
+        for program in programs:
+            shutil.copy(program, folder)
+        yield str(folder)
+
+    with share_in_run(factory, name, install) as folder:
+        yield Path(folder)
 
 
 def require_firestore_emulator() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from installed_programs import install_npm_packages
+from installed_programs import share_npm_packages
 from simulation.world import JWT_SECRET, World, running
 from taskreel import wiring
 from taskreel.app.live.job_feed import JobFeed
@@ -36,12 +35,10 @@ PACKAGES = ["socket.io-client@4"]
 
 
 @pytest.fixture(scope="session")
-def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def node_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the released client, unmodified."""
-    folder = tmp_path_factory.mktemp("socket-io")
-    install_npm_packages(folder, *PACKAGES)
-    shutil.copy(CLIENT, folder)
-    return folder
+    with share_npm_packages(tmp_path_factory, "socket-io", *PACKAGES, programs=[CLIENT]) as folder:
+        yield folder
 
 
 @dataclass

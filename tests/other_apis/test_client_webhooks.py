@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import httpx
 import pytest
 
 from functions.job_requests import expect_problem
-from other_apis.conftest import HERE, OtherApis, serve_apis
+from other_apis.conftest import OtherApis, serve_apis
 from simulation.world import World, running, token
 from streamed_answers import StreamedAnswers
 from taskreel import service_building
@@ -89,7 +88,6 @@ async def test_the_python_clients_get_and_verify_their_webhooks(
 async def test_the_javascript_clients_get_and_verify_their_webhooks(
     apis: OtherApis, node_project: Path, receiver_port: int
 ) -> None:
-    shutil.copy(HERE / "webhook_clients.mjs", node_project)
     variables = {"RECEIVER_PORT": str(receiver_port)}
     found = await apis.run_client(["node", "webhook_clients.mjs"], variables, node_project)
 

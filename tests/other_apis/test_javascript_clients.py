@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from other_apis.conftest import HERE, OtherApis
+from other_apis.conftest import OtherApis
 
 PNG = [0x89, 0x50, 0x4E, 0x47]
 
@@ -13,7 +12,6 @@ PNG = [0x89, 0x50, 0x4E, 0x47]
 async def test_the_javascript_clients_run_models_follow_and_cancel(
     apis: OtherApis, node_project: Path
 ) -> None:
-    shutil.copy(HERE / "released_clients.mjs", node_project)
     found = await apis.run_client(["node", "released_clients.mjs"], {}, node_project)
 
     fal = found["fal"]

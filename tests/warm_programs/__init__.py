@@ -38,7 +38,7 @@ def warm_gcloud(program: str) -> Iterator[Mapping[str, str]]:
 
 
 @contextmanager
-def warm_python() -> Iterator[Path]:
+def warm_python() -> Iterator[str]:
     """Serve this Python with the modules of the planner; yield the program that asks its server."""
     with tempfile.TemporaryDirectory(prefix="python-") as name:
         folder = Path(name)
@@ -50,7 +50,7 @@ def warm_python() -> Iterator[Path]:
         server = [sys.executable, str(HERE / "python_server.py"), str(folder / "socket")]
         client = folder / "python"
         with _serve_program(server, variables, client):
-            yield client
+            yield str(client)
 
 
 @contextmanager
