@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 
 from simulation.fault_plan import Fault
+from simulation.ordered_process import run_in_order
 from simulation.planted_bugs import BUGS
 from simulation.simulate import describe_replay, simulate
 from simulation.tape import Tape, TapeRandom, shrink_tape
-from simulation.world import ROOT
 from traced_processes import trace_child
 
 #: Seeds that CI runs, from the first on, each of them so many hours: all kinds of faults happen in
@@ -43,24 +41,8 @@ BRANCHES = (
 )
 
 
-def run_simulations(*arguments: str, seconds: float = 1500) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, whose sets have a fixed order."""
-    paths = [str(ROOT / name) for name in ("functions", "infra/local", "tests")]
-    environment = {
-        **os.environ,
-        **trace_child(),
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONHASHSEED": "0",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "simulation.simulate", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+def run_simulations(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_in_order("simulation.simulate", *arguments, variables=trace_child())
 
 
 def test_no_seed_of_ci_breaks_an_invariant_and_all_faults_occur() -> None:
