@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from e2e.processes import Stack
 
 #: A picture takes a second or two; the machine of a test run is busy.
 SECONDS = 60_000
+PHONE = ViewportSize(width=390, height=844)
+DESKTOP = ViewportSize(width=1280, height=860)
 
 
 @contextmanager
@@ -23,17 +25,10 @@ def signed_in(
     running: Stack,
     user: str,
     path: str = "",
-    *,
-    phone: bool = False,
-    scheme: Literal["light", "dark"] = "light",
     **claims: Any,
 ) -> Iterator[Page]:
     """A page of that user. It must ask no other host, and its console must stay clean."""
-    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
-    context = browser.new_context(
-        viewport=size,  # type: ignore[arg-type] # a TypedDict
-        color_scheme=scheme,
-    )
+    context = browser.new_context(viewport=DESKTOP)
     context.set_default_timeout(SECONDS)
     page = context.new_page()
     page.set_default_timeout(SECONDS)
