@@ -14,6 +14,7 @@ import pytest
 from functions.call_counts import count_calls
 from functions.job_requests import read_job, submit_job
 from simulation.world import World, running
+from taskreel.adapters.local import sqlite
 
 #: As many as a queue delivers at once: its bucket of tokens.
 JOBS = 10
@@ -24,6 +25,10 @@ CALLS_A_JOB = 900
 
 @pytest.fixture
 async def world_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    # A busy machine is not a busy event loop: a turn that takes long by its neighbours would have
+    # the store commit earlier, and more often.
+    monkeypatch.setattr(sqlite, "_LONGEST_DELAY_SECONDS", 3600.0)
+    monkeypatch.setattr(sqlite, "_LONGEST_TURN_SECONDS", 3600.0)
     async with running(tmp_path, monkeypatch, store_url=f"sqlite:///{tmp_path}/store.db") as world:
         await submit_job(world.as_user())
         await world.settle()
