@@ -9,12 +9,13 @@ from typing import Any
 # It would search for plugins in the metadata of every installed package: cold start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from pydantic import BaseModel
+# Imports make no garbage: a cold start is shorter without the collector. wiring turns it on.
+gc.disable()
+
+from pydantic import BaseModel  # noqa: E402
 
 # Build models on first use, FastAPI's own too: the first request need not wait for all of them.
 BaseModel.model_config["defer_build"] = True
-# Imports make no garbage: a cold start is shorter without the collector. wiring turns it on.
-gc.disable()
 
 import functions_framework.aio  # noqa: E402
 from starlette.convertors import PathConvertor, register_url_convertor  # noqa: E402
