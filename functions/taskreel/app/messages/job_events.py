@@ -8,15 +8,17 @@ same however often a transaction runs.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskreel.app.messages.job_task import WEBHOOK_QUEUE, build_task
-from taskreel.domain.client_webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
 from taskreel.domain.ids import hashed_delivery_id
 from taskreel.domain.job import Job
 from taskreel.domain.webhook_events import ANSWER_SECONDS, WebhookSubscription
 from taskreel.ports import Task, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES
+
+if TYPE_CHECKING:
+    from taskreel.domain.client_webhook import WebhookDelivery  # of the first event: cold start
 
 #: Cloud Tasks waits longer for a try than the endpoint's answer may take.
 _DEADLINE = timedelta(seconds=2 * ANSWER_SECONDS)
@@ -68,6 +70,8 @@ def _find_wanting(job: Job) -> list[WebhookSubscription]:
 
 
 def _build_delivery(job: Job, subscription: WebhookSubscription) -> WebhookDelivery:
+    from taskreel.domain.client_webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
+
     at = job.status_at[job.status]
     delivery_id = hashed_delivery_id(job.job_id, job.status_entry, subscription.endpoint_id)
     return WebhookDelivery(
