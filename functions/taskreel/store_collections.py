@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.job import Job
-from taskreel.ports import Collection
+from taskreel.ports import Collection, undecoded_collection
 
 if TYPE_CHECKING:
     from taskreel.domain.alerts import AlertState
@@ -117,4 +117,4 @@ STORED: tuple[Collection[Any], ...] = (
     ERASURES,
 )
 #: Nothing is stored in it: a health check reads it.
-HEALTH: Collection[Mapping[str, Any]] = Collection("health", dict, dict)
+HEALTH = undecoded_collection("health")

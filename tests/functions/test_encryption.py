@@ -27,7 +27,7 @@ from taskreel.domain.errors import EncryptionKeyError, StoreError, UnreadableDoc
 from taskreel.domain.health import Health, MachineFacts
 from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import Value
-from taskreel.ports import Collection, Query, Transaction
+from taskreel.ports import Query, Transaction, undecoded_collection
 from taskreel.ports.store import SEALED
 from taskreel.store_collections import DATA_KEYS, JOBS, STORED
 
@@ -67,7 +67,7 @@ def encrypted(world: World) -> EncryptedStore:
 
 async def read_stored(world: World, collection: str) -> dict[str, Mapping[str, Any]]:
     """The documents as they are in the file."""
-    raw: Collection[Mapping[str, Any]] = Collection(collection, dict, dict)
+    raw = undecoded_collection(collection)
     return {row.id: row.data for row in await world.sqlite.query(Query(collection=raw))}
 
 
@@ -289,7 +289,7 @@ async def test_a_document_that_was_changed_or_moved_is_refused_and_stops_no_list
             ids[0]: sealed,  # another's
             ids[1]: sealed[:-10] + flipped + sealed[-9:],
         }
-        raw: Collection[Mapping[str, Any]] = Collection("jobs", dict, dict)
+        raw = undecoded_collection("jobs")
 
         async def tamper(tx: Transaction) -> None:
             for id_, text in changes.items():

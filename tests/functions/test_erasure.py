@@ -15,7 +15,7 @@ from taskreel.app.audit.store_audit import audit_store
 from taskreel.app.erasure import erase_user as erase_module
 from taskreel.domain.erasure import running_erasure_id
 from taskreel.domain.errors import StoreError
-from taskreel.ports import Collection, Query
+from taskreel.ports import Query, undecoded_collection
 from taskreel.store_collections import ACCOUNTS, ERASURES, LEDGER, STORED
 
 PERSON = "ada.lovelace@example.com"
@@ -70,7 +70,7 @@ async def fill_store(world: World, ada: httpx.AsyncClient, admin: httpx.AsyncCli
 async def read_everything(world: World) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for collection in STORED:
-        raw: Collection[Mapping[str, Any]] = Collection(collection.name, dict, dict)
+        raw = undecoded_collection(collection.name)
         rows = await world.services.store.query(Query(collection=raw))
         found |= {f"{collection.name}/{row.id}": row.data for row in rows}
     return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from simulation.world import token
 from taskreel import wiring
-from taskreel.ports import Collection, Query
+from taskreel.ports import Query, undecoded_collection
 from taskreel.store_collections import STORED
 
 from .deployment import Deployment
@@ -53,7 +52,7 @@ async def test_a_person_with_real_jobs_is_erased(cloud: Deployment) -> None:
 
     services = wiring.services()
     for collection in STORED:
-        raw: Collection[Mapping[str, Any]] = Collection(collection.name, dict, dict)
+        raw = undecoded_collection(collection.name)
         for row in await services.store.query(Query(collection=raw)):
             assert PERSON not in f"{row.id} {row.data}", collection.name
     files = [one async for one in services.blobs.list_paths("")]

@@ -19,14 +19,14 @@ from functions.test_large_documents import add_to_result
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, measure_bytes
 from taskreel.domain.errors import StoreError
-from taskreel.ports import Collection, Transaction
+from taskreel.ports import Transaction, undecoded_collection
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .deployment import Deployment, run_deployment
 
 pytestmark = pytest.mark.emulator
 
-RAW: Collection[Mapping[str, Any]] = Collection("jobs", dict, dict)
+RAW = undecoded_collection("jobs")
 #: A document may take 1 MiB, of which its name (`jobs/job_1`) takes 27 bytes and 32 are added.
 MOST_BYTES = 1_048_576 - 27 - 32
 SHAPES: dict[str, Mapping[str, Any]] = {

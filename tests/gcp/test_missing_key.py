@@ -15,7 +15,7 @@ from taskreel.adapters.encryption.encrypted_store import EncryptedStore
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.local.key_file import KEY_BYTES, LocalKey
 from taskreel.domain.errors import EncryptionKeyError
-from taskreel.ports import Collection, Query, Transaction
+from taskreel.ports import Collection, Query, Transaction, undecoded_collection
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .deployment import run_deployment
@@ -24,7 +24,7 @@ from .test_operation_budget import PLAIN
 pytestmark = pytest.mark.emulator
 
 TEMPLATES: Collection[Mapping[str, Any]] = Collection("job_templates", dict, dict)
-STORED_JOBS: Collection[Mapping[str, Any]] = Collection("jobs", dict, dict)
+STORED_JOBS = undecoded_collection("jobs")
 
 
 async def encrypt_template(store: FirestoreStore) -> None:

@@ -15,12 +15,18 @@ from firestore_indexes import shard_indexes
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.sharded_indexes import is_sharded, split_query
 from taskreel.app.indexes import FIRESTORE_INDEXES
-from taskreel.ports import Collection, Condition, Direction, Query, Transaction
+from taskreel.ports import (
+    Condition,
+    Direction,
+    Query,
+    Transaction,
+    undecoded_collection,
+)
 
 from .calls import CountedStreams
 
 NewStore = Callable[..., FirestoreStore]
-JOBS: Collection[Any] = Collection("jobs", dict, dict)
+JOBS = undecoded_collection("jobs")
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 TYPES, STATUSES = ("a", "b", "c"), ("QUEUED", "FAILED", "COMPLETED")
 SHARDS = 30

@@ -54,6 +54,7 @@ from taskreel.ports.store import (
     Store,
     Transaction,
     select_fields,
+    undecoded_collection,
 )
 
 __all__ = [
@@ -95,4 +96,5 @@ __all__ = [
     "WorkDirs",
     "WorkRequest",
     "select_fields",
+    "undecoded_collection",
 ]

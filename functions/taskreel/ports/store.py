@@ -60,6 +60,11 @@ class Collection(Record, Generic[V]):
             ) from error
 
 
+def undecoded_collection(name: str) -> Collection[Mapping[str, Any]]:
+    """The collection of that name with the documents themselves, as they are stored, as values."""
+    return Collection(name, dict, dict)
+
+
 class Row(Record, Generic[V]):
     """A document that a query found; `data` is what is stored.
 

@@ -10,11 +10,11 @@ import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app import recent_jobs
-from taskreel.app.erasure.all_documents import uncoded
 from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.ports import undecoded_collection
 from taskreel.store_collections import JOBS
 from unit.domain.samples import NOW, SECOND, job
 
@@ -62,7 +62,7 @@ async def test_times_of_recent_jobs_are_read_again_after_two_minutes(store: Sqli
 
 async def test_a_job_that_never_ran_and_an_unreadable_one_are_omitted(store: SqliteStore) -> None:
     await put_jobs(store, completed(1, None), completed(2, 3.0), completed(3, 5.0))
-    raw = uncoded(JOBS)
+    raw = undecoded_collection(JOBS.name)
 
     async def damage(tx: Any) -> None:
         tx.update(raw, "job_003", {"units": "none"})

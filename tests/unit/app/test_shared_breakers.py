@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.app.erasure.all_documents import uncoded
 from taskreel.app.providers.circuit_breakers import MAX_VIEW_AGE, CircuitBreakers, breaker_id
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
+from taskreel.ports import undecoded_collection
 from taskreel.store_collections import BREAKERS
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -262,7 +262,7 @@ async def test_a_breaker_that_cannot_be_read_counts_as_closed_and_is_reported(
     other = breaker_id("bfl", "flux")
 
     async def damage(tx: Any) -> None:
-        tx.set(uncoded(BREAKERS), ID, {"openings": "many"})
+        tx.set(undecoded_collection(BREAKERS.name), ID, {"openings": "many"})
         tx.set(BREAKERS, other, Breaker())
 
     await store.transaction(damage)

@@ -28,6 +28,7 @@ from taskreel.ports import (
     Store,
     Transaction,
     select_fields,
+    undecoded_collection,
 )
 from taskreel.ports.store import SEALED
 
@@ -54,7 +55,7 @@ class EncryptedStore:
     async def get_all(self, collection: Collection[V], ids: Sequence[str], /) -> list[V | None]:
         if collection.name not in self._protected:
             return await self.inner.get_all(collection, ids)
-        documents: Collection[Mapping[str, Any]] = Collection(collection.name, dict, dict)
+        documents = undecoded_collection(collection.name)
         found = await self.inner.get_all(documents, ids)
 
         async def read(id_: str, data: Mapping[str, Any]) -> V:
@@ -224,7 +225,7 @@ class _SealingTransaction:
             )
         # The whole document: one from before encryption has these fields in clear as well.
         whole = {**seen[0].encode(seen[1]), **every}
-        documents: Collection[Mapping[str, Any]] = Collection(name, dict, dict)
+        documents = undecoded_collection(name)
         self.set(documents, id_, whole)
 
     def _note_whole(self, collection: Collection[V], id_: str, value: V) -> None:

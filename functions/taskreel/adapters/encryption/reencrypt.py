@@ -15,7 +15,7 @@ from taskreel.adapters.encryption.protected_fields import PROTECTED_FIELDS
 from taskreel.adapters.encryption.sealed_fields import find_key_id
 from taskreel.app.query_pages import read_pages
 from taskreel.domain.errors import UnreadableDocumentError
-from taskreel.ports import Collection, Query, Transaction
+from taskreel.ports import Collection, Query, Transaction, undecoded_collection
 from taskreel.ports.store import SEALED
 
 _PAGE = 200
@@ -30,7 +30,7 @@ async def reencrypt_documents(store: EncryptedStore) -> Counter[str]:
     await store.keys.open_current()
     counts: Counter[str] = Counter()
     for name, protected in PROTECTED_FIELDS.items():
-        documents: Documents = Collection(name, dict, dict)
+        documents = undecoded_collection(name)
         async for rows in read_pages(store.inner, Query(collection=documents, limit=_PAGE)):
             key_id, _ = store.keys.find_current()
             for row in rows:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskreel.app.services import Services
-from taskreel.ports import Collection, Query, Row
+from taskreel.ports import Collection, Query, Row, undecoded_collection
 
 
 async def read_page(
@@ -14,10 +14,5 @@ async def read_page(
 ) -> list[Row[Mapping[str, Any]]]:
     """Read the next documents in the order of their ids, which needs no index."""
     place = (after,) if after else None
-    query = Query(collection=uncoded(collection), limit=limit, after=place)
+    query = Query(collection=undecoded_collection(collection.name), limit=limit, after=place)
     return await services.store.query(query)
-
-
-def uncoded(collection: Collection[Any]) -> Collection[Mapping[str, Any]]:
-    """The collection of the same name whose values are the documents themselves."""
-    return Collection(collection.name, dict, dict)

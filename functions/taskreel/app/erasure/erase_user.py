@@ -14,7 +14,7 @@ from typing import Any
 from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import check_user_id
-from taskreel.app.erasure.all_documents import read_page, uncoded
+from taskreel.app.erasure.all_documents import read_page
 from taskreel.app.erasure.erase_jobs import cancel_jobs, is_job_over, remove_jobs
 from taskreel.app.erasure.erasure_forecast import require_named
 from taskreel.app.erasure.move_account import move_account
@@ -31,7 +31,7 @@ from taskreel.domain.erasure import (
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_id
 from taskreel.domain.upload import find_upload_folder
-from taskreel.ports import Collection, Query, Row, Transaction
+from taskreel.ports import Collection, Query, Row, Transaction, undecoded_collection
 from taskreel.store_collections import (
     ACCOUNTS,
     AUDIT,
@@ -309,7 +309,7 @@ async def _commit(
 async def _may_delete(tx: Transaction, collection: Collection[Any], id_: str) -> bool:
     if collection.name == JOBS.name:
         return await is_job_over(tx, id_)
-    return await tx.get(uncoded(collection), id_) is not None
+    return await tx.get(undecoded_collection(collection.name), id_) is not None
 
 
 async def _go_on(

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskreel.app.credits.grants import check_user_id
-from taskreel.app.erasure.all_documents import read_page, uncoded
+from taskreel.app.erasure.all_documents import read_page
 from taskreel.app.erasure.traces import Traces
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.erasure import running_erasure_id
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.upload import find_upload_folder
-from taskreel.ports import Collection, Row
+from taskreel.ports import Collection, Row, undecoded_collection
 from taskreel.store_collections import (
     ACCOUNTS,
     ERASURES,
@@ -66,7 +66,7 @@ async def forecast_erasure(services: Services, user_id: str) -> Forecast:
 
 async def require_named(services: Services, user_id: str) -> None:
     """Raise NotFoundError if nothing names the user: a proof for a mistyped id proves nothing."""
-    if await services.store.get(uncoded(ACCOUNTS), user_id) is not None:
+    if await services.store.get(undecoded_collection(ACCOUNTS.name), user_id) is not None:
         return
     async for _ in _find_named(services, Traces(user_id, "")):
         return

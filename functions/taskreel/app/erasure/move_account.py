@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from taskreel.app.erasure.all_documents import uncoded
 from taskreel.app.erasure.erase_jobs import has_jobs
 from taskreel.app.erasure.progress import load_running
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.erasure import running_erasure_id
 from taskreel.domain.ids import shard_account_id
-from taskreel.ports import Transaction
+from taskreel.ports import Transaction, undecoded_collection
 from taskreel.store_collections import ACCOUNTS, ERASURES
 
 #: The numbers of an account that go on under the pseudonym, and the beginnings of its fields with
@@ -27,7 +26,7 @@ async def move_account(services: Services, user_id: str) -> bool:
 
     A sharded account is moved with all of its documents, to one.
     """
-    raw = uncoded(ACCOUNTS)
+    raw = undecoded_collection(ACCOUNTS.name)
     first = await services.store.get(raw, user_id)
     documents = _count_documents(first)
     ids = [shard_account_id(user_id, number) for number in range(documents)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -14,7 +13,7 @@ from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.job_fields import WaitsFor
-from taskreel.ports import Collection, Query, Transaction
+from taskreel.ports import Query, Transaction, undecoded_collection
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 _PAGE = 300
 #: Of a waiting job these fields alone are read.
 _FIELDS = ("accountShard", "rank")
-_WAITING: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
+_WAITING = undecoded_collection(JOBS.name)
 
 
 async def recount_account(services: Services, user_id: str) -> bool:

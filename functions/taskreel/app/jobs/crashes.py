@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
@@ -31,7 +30,7 @@ from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.job_status import Status
 from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun
-from taskreel.ports import Collection, Transaction
+from taskreel.ports import Transaction, undecoded_collection
 from taskreel.store_collections import JOBS
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ _FIRST_WAIT = timedelta(seconds=30)
 #: When the sweep comes back to a document that cannot be read at all.
 _UNREADABLE_WAIT = timedelta(hours=1)
 #: The jobs as they are stored.
-_UNDECODED_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
+_UNDECODED_JOBS = undecoded_collection(JOBS.name)
 #: A crash leaves the status and the start of these as they are.
 _WAITING = frozenset({Status.BLOCKED, Status.SCHEDULED, Status.THROTTLED})
 

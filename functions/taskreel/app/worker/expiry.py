@@ -20,7 +20,7 @@ from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.upload import find_upload_folder
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.ports import MOST_IN, Collection, Query, Row, Transaction
+from taskreel.ports import MOST_IN, Query, Row, Transaction, undecoded_collection
 from taskreel.store_collections import (
     DEAD_LETTERS,
     JOBS,
@@ -59,7 +59,7 @@ async def remove_expired(services: Services) -> dict[str, int]:
                 removed[JOBS.name] += await _remove_steps(services, gone, now)
     for name in EXPIRING:
         query = Query(
-            collection=_raw(name),
+            collection=undecoded_collection(name),
             where=(("expireAt", "<=", now),),
             order=(("expireAt", "asc"),),
             limit=_PAGE,
@@ -100,7 +100,7 @@ async def _remove_steps(
     removed = 0
     for start in range(0, len(parents), MOST_IN):
         some = parents[start : start + MOST_IN]
-        steps = Query(collection=_raw(JOBS.name), where=(("parentId", "in", some),))
+        steps = Query(collection=undecoded_collection(JOBS.name), where=(("parentId", "in", some),))
         rows = await services.store.query(steps)
         expired = [row for row in rows if _is_expired(row.data, now)]
         gone = await _remove_jobs(services, expired, now)
@@ -115,7 +115,7 @@ def _query_old_jobs(job_type: str, until: datetime) -> Query[_Document]:
     An index on `expireAt` would be one more write of every job, for one query an hour.
     """
     return Query(
-        collection=_raw(JOBS.name),
+        collection=undecoded_collection(JOBS.name),
         where=(("jobType", "==", job_type), ("updatedAt", "<=", until)),
         order=(("updatedAt", "asc"),),
         limit=_PAGE,
@@ -142,7 +142,7 @@ async def _is_replayed(services: Services, row: Row[_Document]) -> bool:
         if parent_id is None:
             return False
         job_id = str(parent_id)
-        data = await services.store.get(_raw(JOBS.name), job_id) or {}
+        data = await services.store.get(undecoded_collection(JOBS.name), job_id) or {}
     return True
 
 
@@ -150,7 +150,7 @@ async def _delete_expired(
     services: Services, name: str, ids: Sequence[str], now: datetime
 ) -> dict[str, _Document]:
     """Delete those of the documents that are expired still; what they were."""
-    collection = _raw(name)
+    collection = undecoded_collection(name)
 
     async def write(tx: Transaction) -> dict[str, _Document]:
         found: dict[str, _Document] = {}
@@ -167,7 +167,3 @@ async def _delete_expired(
 def _is_expired(data: _Document, now: datetime) -> bool:
     expire_at = data.get("expireAt")
     return isinstance(expire_at, datetime) and expire_at <= now
-
-
-def _raw(name: str) -> Collection[_Document]:
-    return Collection(name, dict, dict)

@@ -27,7 +27,7 @@ from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.ports import Collection, Query, Row, Transaction
+from taskreel.ports import Query, Row, Transaction, undecoded_collection
 from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ _TASK_FIELDS = (
 )
 _read_task_fields = itemgetter(*_TASK_FIELDS)
 #: Jobs of which these fields alone are read: at a start there may be 100,000.
-_PARTS_OF_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
+_PARTS_OF_JOBS = undecoded_collection(JOBS.name)
 
 
 async def recover_jobs(services: Services, started_at: datetime) -> int:
