@@ -352,5 +352,5 @@ def _has_origin(url: str) -> bool:
 
 
 def _split_list(text: str) -> list[str]:
-    """The parts of a text between commas, without spaces; empty parts are left out."""
+    """The parts of a text between commas, without spaces; empty parts are omitted."""
     return [part.strip() for part in text.split(",") if part.strip()]

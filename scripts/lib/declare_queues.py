@@ -2,7 +2,7 @@
 """Write the queue of every job type, and their services, into infra/queues.yaml.
 
 The limits are those that each job type declares (`JobType.queue`); a limit that equals the default
-is left out. The head of the file, with the defaults, stays as it is.
+is omitted. The head of the file, with the defaults, stays as it is.
 """
 
 from __future__ import annotations

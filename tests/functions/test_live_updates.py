@@ -266,7 +266,7 @@ async def test_a_job_that_cannot_be_read_is_omitted_and_logged(
         await store_documents(world, {"jobs": {"job_bad": {**row.data, "units": "none"}}})
         await show_progress(world, job, 10)
         assert (await next_change(reader)).job.job_id == job.job_id
-    assert "left out of live updates" in caplog.text
+    assert "omitted from live updates" in caplog.text
 
 
 class BreakableWatches:

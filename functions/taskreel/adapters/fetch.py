@@ -199,6 +199,6 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def _without_query(url: str) -> str:
-    """The URL for an error text. Its query may contain a signature, so it is left out."""
+    """The URL for an error text. Its query may contain a signature, so it is omitted."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"[:200]

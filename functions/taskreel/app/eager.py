@@ -28,7 +28,7 @@ class EagerWork(Generic[T]):
             self._result: T = end.value
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Go on from the wait at which the work was left."""
+        """Go on from the wait at which the work stopped."""
         if self.done:
             return self._result
         while True:

@@ -50,7 +50,7 @@ export function MatchingDialog({ filters, close, done }) {
     ${!forecast ? !error && html`<${Loading} lines=${2} />` : forecast.eligible === 0 ? html`<p>None of ${countOf(forecast.seen, "matching job")} can be changed so.</p>` : html`
       <p><strong>${forecast.complete ? "" : "At least "}${countOf(forecast.eligible, "job")}</strong> ${effect} ${(action === "retry" || action === "replay") && html`<strong>${formatCredits(forecast.cost)}</strong> will be held.`}</p>
       ${!forecast.complete && html`<p class="hint">The dry run has checked the newest ${forecast.seen.toLocaleString()} of them; all that match are changed, up to ${MOST.toLocaleString()}.</p>`}`}
-    ${forecast?.refused > 0 && html`<p class="hint">${countOf(forecast.refused, "job")} will be left as they are: ${Object.entries(forecast.reasons).map(([text, number]) => `${text} (${number})`).join("; ")}</p>`}
+    ${forecast?.refused > 0 && html`<p class="hint">${countOf(forecast.refused, "job")} will stay as they are: ${Object.entries(forecast.reasons).map(([text, number]) => `${text} (${number})`).join("; ")}</p>`}
     <label>Reason, for the audit log<input maxlength="500" value=${reason} onInput=${(/** @type {any} */ event) => setReason(event.target.value)} /></label>
     <div class="buttons"><button onClick=${leave}>Back</button><button class=${action === "cancel" || action === "delete" ? "danger" : "primary"} disabled=${!forecast?.eligible} onClick=${run}>${verb} all</button></div>
   </${Dialog}>`;

@@ -163,7 +163,7 @@ def _end_after_lost_run(job: Job) -> Claim:
     return _end_claim(
         Status.FAILED,
         "worker_lost",
-        "The worker died too often while it ran this job, and no attempt is left.",
+        "The worker died too often while it ran this job, and no attempt remains.",
     )
 
 

@@ -194,7 +194,7 @@ class WebhookAnswer(Value):
         return self.status == _GONE
 
     def find_rest(self) -> timedelta | None:
-        """The time for which the endpoint asks to be left alone; None when it does not ask."""
+        """The time for which the endpoint asks for no further tries; None when it does not ask."""
         if self.succeeded or self.is_gone:
             return None
         if self.retry_after is not None:

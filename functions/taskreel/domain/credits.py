@@ -59,7 +59,7 @@ class CreditGrant(StoredValue):
 
     @property
     def left_field(self) -> str:
-        """The field of the account with the credits that are left."""
+        """The field of the account with the credits that remain."""
         return name_left(self.grant_id)
 
     @property
@@ -346,7 +346,7 @@ class Account(CappedSpend):
         return self.without_stale_spend(at).apply(movement, **fields)
 
     def count_grant(self, grant: CreditGrant) -> tuple[int, int]:
-        """The credits that are left of a grant, and those that holds have of it."""
+        """The credits that remain of a grant, and those that holds have of it."""
         return self.read_count(grant.left_field), self.read_count(grant.held_field)
 
 
@@ -365,7 +365,7 @@ class _Numbers(TypedDict):
 
 
 def name_left(grant_id: str) -> str:
-    """The field of an account with the credits that are left of a grant."""
+    """The field of an account with the credits that remain of a grant."""
     return f"grantLeft_{grant_id}"
 
 

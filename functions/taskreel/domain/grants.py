@@ -44,7 +44,7 @@ def open_grant(account: Account, grant: CreditGrant, wake_shard: int) -> Account
 
 
 def expire_grants(account: Account, at: datetime) -> tuple[Account, dict[str, int]]:
-    """The account without what is left of grants that have ended; the amounts by grant.
+    """The account without the rest of grants that have ended; the amounts by grant.
 
     A grant that is used up, or has ended, and of which no hold has a part, is dropped.
     """

@@ -55,7 +55,7 @@ class Verdict(Record):
 
     @classmethod
     def of(cls, *found: tuple[Health, str]) -> Verdict:
-        """The worst of several judgements; the reason of a healthy one is left out."""
+        """The worst of several judgements; the reason of a healthy one is omitted."""
         bad = [(health, reason) for health, reason in found if health is not Health.HEALTHY]
         return cls(
             status=find_worst(health for health, _ in bad),

@@ -279,13 +279,13 @@ class Job(JobFields):
 
     @property
     def is_over(self) -> bool:
-        """True when it has ended, and at most files are left to renew: it may be removed."""
+        """True when it has ended, and at most has files to renew: it may be removed."""
         only_files = not self.needs_clean_up and not self.maybe_bought and self.has_earlier_files
         return self.status.final and (self.wake_at is None or only_files)
 
     @property
     def awaits_clean_up(self) -> bool:
-        """True when it has ended, and a delivery has something left to do for it."""
+        """True when it has ended, and a delivery still has something to do for it."""
         return self.needs_clean_up or (
             self.status.final and self.wake_at is not None and self.has_earlier_files
         )

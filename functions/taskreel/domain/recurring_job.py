@@ -18,7 +18,7 @@ MOST_RUNS = 20
 class Overlap(StrEnum):
     """The rule for a run that is due while the job of an earlier one has not ended."""
 
-    #: The run is left out.
+    #: The run is omitted.
     SKIP = "skip"
     #: It waits for the job's end; further runs that become due meanwhile are one with it.
     QUEUE = "queue"
@@ -46,7 +46,7 @@ class RunResult(StrEnum):
 class RecurringRun(StoredValue):
     """One run: the time that it was due, the time that it was made, and its result.
 
-    `job_id` names the job of a submitted run, or the one because of which the run was left out.
+    `job_id` names the job of a submitted run, or the one because of which the run was omitted.
     """
 
     due_at: datetime

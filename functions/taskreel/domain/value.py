@@ -87,8 +87,8 @@ class Value(BaseModel):
         for name, stored_name in layout.nested:
             if own[name] and stored_name in stored:
                 stored[stored_name] = _to_stored(own[name])
-        for name, stored_name, is_left_out in layout.conditions:
-            if stored_name in stored and is_left_out(own[name]):
+        for name, stored_name, is_omitted in layout.conditions:
+            if stored_name in stored and is_omitted(own[name]):
                 del stored[stored_name]
         extra = self.__pydantic_extra__
         if extra:
@@ -100,7 +100,7 @@ class Value(BaseModel):
 
 
 class _Layout:
-    """The names under which the fields of a class are stored, and when some are left out."""
+    """The names under which the fields of a class are stored, and when some are omitted."""
 
     def __init__(self, kind: type[Value]) -> None:
         fields = kind.model_fields
@@ -108,7 +108,7 @@ class _Layout:
             name: field.serialization_alias or field.alias or name for name, field in fields.items()
         }
         omitted: dict[str, Any] = dict.fromkeys(fields)
-        #: The fields, each with its stored name, that are left out on a condition.
+        #: The fields, each with its stored name, that are omitted on a condition.
         self.conditions: list[tuple[str, str, Callable[[Any], bool]]] = []
         for name, field in fields.items():
             by_identity = field.exclude_if and _is_compared_by_identity(field.default)

@@ -106,8 +106,8 @@ class Unit(Record, kw_only=True):
     name: str = "result"
     #: Fixed provider, whatever the job names.
     provider: str | None = None
-    #: If no paid provider can do it: imitated, refused, or left out and not charged. Only the last
-    #: units of a job may be left out.
+    #: If no paid provider can do it: imitated, refused, or omitted and not charged. Only the last
+    #: units of a job may be omitted.
     when_unserved: Literal["imitate", "refuse", "leave out"] = "imitate"
     #: Extra fields merged into the result.
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -64,7 +64,7 @@ class Blobs(Protocol):
     async def renew(self, paths: Sequence[str], at: datetime, /) -> None:
         """Let files that exist be removed by their age as if they had been stored at `at`.
 
-        What is gone already is left out.
+        What is gone already is omitted.
         """
 
     def list_paths(self, prefix: str, /) -> AsyncIterator[str]:

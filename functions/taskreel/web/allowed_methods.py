@@ -39,7 +39,7 @@ class AllowedMethods:
 
         Args:
             app: The application that has the routes.
-            routes: Its routes. Those with a path of any length are left to the router.
+            routes: Its routes. Those with a path of any length are for the router.
             more: Methods and paths that the routes accept, but do not name.
         """
         self._app = app

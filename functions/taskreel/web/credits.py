@@ -54,7 +54,7 @@ def build_grant_order(request: Request, giver: Caller, grant: Grant) -> GrantOrd
 
 
 class GrantView(View):
-    """A grant with a priority or an end of its own: what is left of it and what jobs hold of it."""
+    """A grant with a priority or an end of its own: what remains of it and what jobs hold of it."""
 
     grant_id: str
     amount: int

@@ -38,7 +38,7 @@ def spread_fields(
         else:
             dropped.append(f"{at}.{name}" if at else name)
     given = request.get("options", {})
-    # Options that are not an object are left as they are: the model refuses them.
+    # Options that are not an object stay as they are: the model refuses them.
     if options and isinstance(given, Mapping):
         request["options"] = {**options, **given}
     return request, dropped

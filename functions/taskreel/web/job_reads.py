@@ -156,7 +156,7 @@ class JobsQuery(Value):
 
     `cursor` is the page before's `nextCursor`, or the id of a job: the page begins after it.
     `status` may be given several times, or with commas. `provider` served the job; `text` is a part
-    of its prompt. The jobs of pipelines are left out but for those of `parentId`, or with
+    of its prompt. The jobs of pipelines are omitted but for those of `parentId`, or with
     `includeChildren`. `summary` adds to each row its title and a signed preview, so that a page of
     pictures needs no request a row. `userId` is for admins, and for members of
     `projectId`: they see the jobs of all members.

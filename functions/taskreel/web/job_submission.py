@@ -164,7 +164,7 @@ def parse_submission(raw: bytes, job_type: JobType[Any]) -> SubmissionBody:
 def validate_submission(
     fields: Mapping[str, Any], job_type: JobType[Any], dropped: list[str]
 ) -> SubmissionBody:
-    """The fields as the type's request; `dropped` are those that were left out before."""
+    """The fields as the type's request; `dropped` are those that were omitted before."""
     submission: Submission = validate_fields(fields, job_type.submission)
     return _complete(submission, dropped)
 

@@ -41,7 +41,7 @@ class HistogramFamily:
 
 
 def write_families(families: Iterable[Family | HistogramFamily]) -> str:
-    """The families as text. One without samples is left out."""
+    """The families as text. One without samples is omitted."""
     lines: list[str] = []
     for family in families:
         samples = (

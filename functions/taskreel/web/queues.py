@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api/jobs/queues", tags=["queues"])
 
 
 class QueueOrder(Value):
-    """The reason, for the audit log. The body may be left out."""
+    """The reason, for the audit log. The body may be omitted."""
 
     reason: str = Field(default="", max_length=500)
 

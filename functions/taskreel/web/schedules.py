@@ -340,7 +340,7 @@ async def pause_recurring_job(
 async def resume_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
 ) -> Response:
-    """Runs that it missed while it was paused are left out. Safe to repeat."""
+    """Runs that it missed while it was paused are omitted. Safe to repeat."""
     return await _respond_after(use_cases.resume_recurring_job, request, context, recurring_job_id)
 
 

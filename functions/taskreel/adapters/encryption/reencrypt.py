@@ -19,7 +19,7 @@ from taskreel.ports import Collection, Query, Transaction, undecoded_collection
 from taskreel.ports.store import SEALED
 
 _PAGE = 200
-#: In the counts: documents that could not be decrypted, which are left as they are.
+#: In the counts: documents that could not be decrypted, which stay as they are.
 UNREADABLE = "unreadable"
 
 Documents = Collection[Mapping[str, Any]]

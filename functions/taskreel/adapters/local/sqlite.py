@@ -272,7 +272,7 @@ class SqliteStore:
         return self._dirty.get(key)
 
     def find_document(self, key: Key) -> StoredDocument | None:
-        """The document as the last transaction left it, deleted perhaps; None if there is none."""
+        """The document as the last transaction wrote it, deleted perhaps; None if there is none."""
         if key in self._dirty:
             return self._dirty[key]
         document = self._cache.find(key)
@@ -292,7 +292,7 @@ class SqliteStore:
     ) -> list[Row[Any]]:
         """The documents with that value that were written after a version, in their order.
 
-        Those whose `updatedAt` is before `since` are left out.
+        Those whose `updatedAt` is before `since` are omitted.
         """
         self.commit()
         table = self.file.open_table(collection.name)

@@ -22,7 +22,7 @@ class WatchedStore(Protocol):
     """The parts of the SQLite store that watches use."""
 
     def find_document(self, key: Key) -> StoredDocument | None:
-        """The document as the last transaction left it, deleted perhaps; None if there is none."""
+        """The document as the last transaction wrote it, deleted perhaps; None if there is none."""
 
     def read_value(
         self, collection: Collection[V], id_: str, document: StoredDocument | None

@@ -250,8 +250,8 @@ def _collect_notes(
         notes.append(_explain_unheard(params, unheard, len(scenes)))
     if made.undrawn:
         notes.append(
-            f"The font of their text lacks {made.undrawn[:40]}: left out of the pictures. Subtitles"
-            " have them: captions `soft`, or subtitleFile."
+            f"The font of their text lacks {made.undrawn[:40]}: omitted from the pictures. "
+            "Subtitles have them: captions `soft`, or subtitleFile."
         )
     if params.get("subtitleFile") and not made.cues:
         notes.append("There is no subtitle file: no scene has a narration.")

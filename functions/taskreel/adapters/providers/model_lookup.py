@@ -68,7 +68,7 @@ def list_candidates(
 ) -> list[ModelRow]:
     """The row by which each provider would serve a request, in the order of `providers`.
 
-    A provider that cannot serve it is left out. Without a model, a provider gives its default, or
+    A provider that cannot serve it is omitted. Without a model, a provider gives its default, or
     with `every` all of its models but those that retire soon.
     """
     found: list[ModelRow] = []

@@ -48,7 +48,7 @@ class Rule(StrEnum):
     LIMIT = "limit"
     #: A status that a webhook wants has its delivery, and a delivery that is pending a wake time.
     EVENTS = "events"
-    #: Nothing that was due is left undone for longer than a lease and two sweeps.
+    #: Nothing that was due stays undone for longer than a lease and two sweeps.
     OVERDUE = "overdue"
     #: The bucket has each file that a job names, whole.
     FILES = "files"

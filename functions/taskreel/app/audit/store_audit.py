@@ -93,7 +93,7 @@ class PayerLedgers:
 async def audit_store(
     services: Services, *, with_files: bool = False, with_repair: bool = False
 ) -> AuditReport:
-    """Check every rule; with `with_repair`, repair what can be, and report what is left.
+    """Check every rule; with `with_repair`, repair what can be, and report the rest.
 
     `with_files` also compares each artifact with the bucket: a call for each file. Raises
     StoreError.

@@ -96,9 +96,9 @@ async def open_account(services: Services, tx: Transaction, user_id: str, at: da
 
 
 def write_expiry(tx: Transaction, account: Account, at: datetime) -> Account:
-    """Take what is left of ended grants out of the account, with ledger entries.
+    """Take the rest of ended grants out of the account, with ledger entries.
 
-    The account, which the caller writes in `tx`, has nothing left of them: it happens once.
+    The account, which the caller writes in `tx`, has nothing of them any more: it happens once.
     """
     from taskreel.domain.grants import expire_grants  # with such grants alone: cold start
 

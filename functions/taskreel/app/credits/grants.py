@@ -145,7 +145,7 @@ def _describe_grant(entry: LedgerEntry) -> tuple[object, ...]:
 
 
 async def expire_due_grants(services: Services) -> dict[str, int]:
-    """Expire what is left of grants that have ended; returns the number of accounts by action.
+    """Expire the rest of grants that have ended; returns the number of accounts by action.
 
     No account stops the others.
     """

@@ -31,9 +31,9 @@ async def cancel_jobs(services: Services, caller: Caller, user_id: str) -> None:
 async def remove_jobs(
     services: Services, user_id: str
 ) -> AsyncIterator[tuple[list[str], int, int]]:
-    """Remove the files of jobs that are over, by pages: their ids, the files, and the jobs left.
+    """Remove the files of jobs that are over, by pages: their ids, the files, and the other jobs.
 
-    Files go before documents: after a crash a document that is left leads to the rest. A job
+    Files go before documents: after a crash a remaining document leads to the rest. A job
     whose work at a provider is being cancelled is left, for its credits are not settled yet.
     """
     async for rows in read_pages(services.store, _query_jobs(user_id)):

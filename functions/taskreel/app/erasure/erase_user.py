@@ -176,7 +176,7 @@ async def _erase_page(services: Services, user_id: str, erasure: Erasure) -> Era
                 return await _begin_again(services, user_id)
             files = 0
             if collection.name == UPLOADS.name:
-                # The file first: a document that is left leads to it.
+                # The file first: a remaining document leads to it.
                 files = await services.blobs.delete(find_upload_folder(str(row.data["path"])))
             await _commit(services, user_id, collection, [row.id], files=files)
         elif traces.are_in(row):

@@ -15,7 +15,7 @@ from taskreel.ports import Transaction, undecoded_collection
 from taskreel.store_collections import ACCOUNTS, ERASURES
 
 #: The numbers of an account that go on under the pseudonym, and the beginnings of its fields with
-#: what is left of grants.
+#: the rest of grants.
 _ADDED = ("available", "held", "captured", "expired", "granted", "grants")
 _SUMS = (*_ADDED, "wakeAt", "wakeShard")
 _GRANTS = ("grantLeft_", "grantHeld_")

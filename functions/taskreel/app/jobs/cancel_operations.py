@@ -86,7 +86,7 @@ async def resolve_purchases(
 ) -> None:
     """Resolve the purchases of a run that lost its job: no other run knows their answers.
 
-    `fence` is the run's, and `units` are as it left them. Where the job has ended, it is stored
+    `fence` is the run's, and `units` are as it had them last. Where the job has ended, it is stored
     with the answers first, so that the sweep goes on cancelling an operation that cannot be
     cancelled now. Where another run has the job, or it was removed, the operations are cancelled
     here, and one that cannot be is logged for an operator. Never raises StoreError.

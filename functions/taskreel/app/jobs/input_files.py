@@ -129,7 +129,7 @@ class InputFiles:
         self._reserved += missing
 
     async def _measure_file(self, fetched: Input, *, by_length: bool) -> None:
-        """Count the pixels and seconds of a file; one that is unreadable is left to its use."""
+        """Count the pixels and seconds of a file; one that is unreadable fails at its use."""
         try:
             facts = await self._services.probe_file(fetched.path, every_packet=by_length)
         except PermanentError:

@@ -138,7 +138,7 @@ async def _mark_some(
         _require_ended(job)
         _require_unchanged(job, seen_at[job.job_id])
         updated_at = marked[job.job_id] = find_next_update(job, services.clock.now())
-        # Should this process die, the store removes what is left.
+        # Should this process die, the store removes the rest.
         tx.update(JOBS, job.job_id, {"expireAt": job.created_at, "updatedAt": updated_at})
     return marked
 

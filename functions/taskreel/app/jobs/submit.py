@@ -155,7 +155,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
         return Submitted(ready or stored, repeated=False)
     if stored.status is Status.THROTTLED:
         if new.may_start:
-            # Room that came free while it was being stored is not left to the sweep.
+            # Room that came free while it was being stored does not wait for the sweep.
             await admit_next(services, stored)
         return Submitted(stored, repeated=False, rate=rate)
     if is_small:

@@ -246,9 +246,9 @@ class UnitRunner:
         if not self._is_paid() or len(results) <= most:
             return outputs
         log.warning(
-            "a provider made more results than were bought; the others are left out",
+            "a provider made more results than were bought; the others are omitted",
             extra={
-                "action": "results_left_out",
+                "action": "results_omitted",
                 "job_id": self._job.job_id,
                 "unit": self._index,
                 "provider": self.unit.provider,

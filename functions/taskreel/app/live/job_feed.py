@@ -34,7 +34,7 @@ _MOST_SHOWN = 1024
 
 @dataclass(frozen=True, slots=True)
 class JobChange:
-    """A job as one commit left it, and the place of that commit.
+    """A job as one commit wrote it, and the place of that commit.
 
     `is_snapshot` says that changes before it were not sent one by one: this is the job's state now.
     `is_reset` says so of a reader's whole stream, which could not go on from its position.
@@ -245,13 +245,13 @@ def _as_store_error(error: Exception) -> StoreError:
 
 
 def decode_rows(rows: Iterable[Row[Job]]) -> Iterator[JobChange]:
-    """Yield the jobs; one that cannot be read is left out and logged."""
+    """Yield the jobs; one that cannot be read is omitted and logged."""
     for row in rows:
         try:
             job = row.value
         except UnreadableDocumentError:
             log.exception(
-                "a stored job cannot be read and is left out of live updates",
+                "a stored job cannot be read and is omitted from live updates",
                 extra={"action": "document_unreadable", "document_id": row.id},
             )
             continue

@@ -214,7 +214,7 @@ class JobReader:
             raise
 
     async def _read_current(self, opened: OpenScope) -> None:
-        """Begin with the job of a scope as it is now; pushed changes that it has are left out."""
+        """Begin with the job of a scope as it is now; pushed changes that it has are omitted."""
         if opened.scope.kind is not ScopeKind.JOB:
             return
         job = await load_job(self._feed.services.store, opened.scope.name)

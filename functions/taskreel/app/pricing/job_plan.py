@@ -48,7 +48,7 @@ class JobPlan(Record):
 
     `not_before` is set while no chosen provider admits work. `usd` is None when a price is not
     known. A pipeline has no units; `steps` has the plan of each step. `unit_credits` are the
-    prices of all units of its own, also of those that are left out because no provider does them.
+    prices of all units of its own, also of those that are omitted because no provider does them.
     """
 
     units: tuple[UnitRun, ...] = ()
@@ -144,7 +144,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
 async def _choose_for_units(
     services: Services, units: Mapping[str, Unit], preference: ProviderPreference
 ) -> Mapping[str, ProviderChoice | None]:
-    """The providers of each of these units, by `_choice_key`; None for one that is left out.
+    """The providers of each of these units, by `_choice_key`; None for one that is omitted.
 
     A choice without paid providers is the same until the day ends, on which models may retire: it
     depends on no breaker. It is remembered for the next job of that kind.

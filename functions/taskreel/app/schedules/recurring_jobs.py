@@ -158,7 +158,7 @@ async def pause_recurring_job(services: Services, caller: Caller, id_: str) -> R
 
 
 async def resume_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
-    """Make runs again, from its next time on; those that it missed are left out. Safe to repeat.
+    """Make runs again, from its next time on; those that it missed are omitted. Safe to repeat.
 
     Raises ConflictError when its `endAt` has passed, or its API key was revoked or has expired.
     """

@@ -72,7 +72,7 @@ _SIDES: Mapping[str, int] = {
     "2 MP": 1440,
     "4 MP": 2048,
 }
-#: Words for a shape that is left to the model. No set: a client may send a value without a hash.
+#: Words for a shape that the model chooses. No set: a client may send a value without a hash.
 _OPEN_SHAPES = ("auto", "match_input_image")
 
 
@@ -166,7 +166,7 @@ def _find_given_name(given: Mapping[str, Any], path: str) -> str:
 def _build_task(
     submission: type[Submission], task: str, fields: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """A request of ai-processing, which passes unknown parameters on: they are left out here."""
+    """A request of ai-processing, which passes unknown parameters on: they are omitted here."""
     own_names, options = list_names(submission), list_names(MusicParameters)
     request = {name: value for name, value in fields.items() if name in own_names}
     parameters = {name: value for name, value in fields.items() if name in options}
@@ -180,7 +180,7 @@ def _rename(name: str) -> str:
 
 
 def _rename_fields(named: NamedModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The input under our names. A value of null is left out: the clients send it for no value."""
+    """The input under our names. A value of null is omitted: the clients send it for no value."""
     given = {name: value for name, value in given.items() if value is not None}
     fields: dict[str, Any] = {}
     if named.job_type == "audio-synthesis":
@@ -270,7 +270,7 @@ def _group_voice(fields: Mapping[str, Any]) -> dict[str, Any]:
     known = list_names(VoiceSettings)
     settings = {name: request.pop(name) for name in fields if name in known}
     given = request.get("settings", {})
-    # Settings that are not an object are left as they are: the model refuses them.
+    # Settings that are not an object stay as they are: the model refuses them.
     if settings and isinstance(given, Mapping):
         request["settings"] = {**settings, **given}
     if "prompt" in request:

@@ -1,6 +1,6 @@
 """The callers of the benchmarks: prepared requests over gRPC and REST.
 
-Google's client would be most of what is measured, so it is left out.
+Google's client would be most of what is measured, so it is omitted.
 """
 
 from __future__ import annotations

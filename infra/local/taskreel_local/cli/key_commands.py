@@ -112,7 +112,7 @@ def rotate_key(
                 click.echo(f"{name}: {count:,} encrypted")
         if unreadable:
             raise click.ClickException(
-                f"{unreadable:,} documents could not be decrypted and were left as they are: their "
+                f"{unreadable:,} documents could not be decrypted and stayed as they are: their "
                 "encrypted fields were changed. Restore them from a backup."
             )
 

@@ -68,7 +68,7 @@ class LoadReport:
 def list_figures(
     samples: Samples, seconds: float, until: float | None = None
 ) -> list[tuple[str, str]]:
-    """The figures as text, and the errors by code; what was not measured is left out."""
+    """The figures as text, and the errors by code; what was not measured is omitted."""
     figures = find_figures(samples, seconds, until)
     rows = [
         (name, f"{figures[field]:,.6g}{unit}")

@@ -106,7 +106,7 @@ class Database:
         )
 
     async def get_documents(self, keys: Sequence[Key]) -> dict[Key, Document]:
-        """Read several documents in one call; absent ones are left out. One read a key."""
+        """Read several documents in one call; absent ones are omitted. One read a key."""
         if not keys:
             return {}
         message = _BatchGet(

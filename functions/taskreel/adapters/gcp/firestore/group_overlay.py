@@ -62,7 +62,7 @@ class EncodedWrite:
 
 @dataclass(frozen=True, slots=True)
 class KnownResult:
-    """A document as a commit of this process left it."""
+    """A document as a commit of this process wrote it."""
 
     encoded: EncodedWrite
     base: Document | None

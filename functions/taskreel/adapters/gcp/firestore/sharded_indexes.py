@@ -123,7 +123,7 @@ async def _merge_parts(query: Query[V], parts: list[_Part]) -> list[Row[V]]:
         heads = [part for part in parts if part.rows]
         if not heads:
             break
-        # The next row may be of any part, so all of them have one, or none left.
+        # The next row may be of any part, so all of them have one, or no further one.
         choose = max if is_descending else min
         part = choose(heads, key=lambda one: _place_of(one.rows[0], fields))
         found.append(part.rows.pop(0))
