@@ -56,6 +56,10 @@ new PerformanceObserver((list) => {
   for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts += one.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
+#: Boxes with a content that is wider than they are: cut off, or scrolled sideways.
+NARROW = """[...document.querySelectorAll("main :is(.table-wrap, .panel, .work, details)")]
+  .filter((box) => box.scrollWidth > box.clientWidth + 1)
+  .map((box) => `${box.scrollWidth - box.clientWidth} px: ${box.textContent.slice(0, 80)}`)"""
 VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
   .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)}`))"""
 
@@ -131,6 +135,7 @@ def test_a_page_does_not_jump_fits_a_phone_and_axe_finds_nothing_in_light_dark_o
         page.emulate_media(color_scheme="light")
         store_page(page, path, "phone")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert page.evaluate(NARROW) == []
         assert page.evaluate(VIOLATIONS) == [], "phone"
 
 

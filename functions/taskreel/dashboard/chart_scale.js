@@ -1,14 +1,15 @@
 /** Where a chart's values and its rules stand. Pure. */
 
 /**
- * The top of an axis from 0, a round number, and the rules to draw.
+ * The top of an axis from 0, a round number, and the rules to draw; of whole numbers at none between two.
  * @param {number} most @returns {{top: number, ticks: number[]}}
  */
 export function findScale(most) {
   if (!(most > 0)) return { top: 1, ticks: [0] };
   const power = 10 ** Math.floor(Math.log10(most));
   const top = power * ([1, 2, 2.5, 5, 10].find((step) => step * power >= most) ?? 10);
-  return { top, ticks: [0, top / 2, top] };
+  const half = Number.isInteger(most) && !Number.isInteger(top / 2) ? [] : [top / 2];
+  return { top, ticks: [0, ...half, top] };
 }
 
 /**

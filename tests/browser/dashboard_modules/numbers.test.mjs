@@ -14,6 +14,8 @@ const NOW = Date.parse("2026-11-27T12:00:00Z");
 test("an axis ends at a round number that is not below the values", () => {
   assert.deepEqual([0, 0.03, 7, 12, 24, 26, 99, 1000].map((most) => findScale(most).top), [1, 0.05, 10, 20, 25, 50, 100, 1000]);
   assert.deepEqual(findScale(7).ticks, [0, 5, 10]);
+  // There is no half of a job.
+  assert.deepEqual([findScale(3).ticks, findScale(0.03).ticks], [[0, 5], [0, 0.025, 0.05]]);
 });
 
 test("a line has a gap where a value is absent", () => {

@@ -113,6 +113,8 @@ function isBusy({ queue, performance }, health) {
 function TypeRow({ row, most, health }) {
   const { queue, performance } = row;
   const zero = html`<span class="zero">0</span>`;
+  // The pill says that it is paused, at once: health is measured now and then.
+  const reasons = (health?.reasons ?? []).filter((/** @type {string} */ reason) => reason !== "it is paused");
   const cell = (/** @type {number} */ count, /** @type {string} */ status) => (count ? html`<a href=${`${ROOT}/jobs?status=${status}&type=${row.jobType}&children=1`}>${count.toLocaleString()}${count >= most ? "+" : ""}</a>` : zero);
   return html`<tr><th scope="row"><a href=${`${ROOT}/jobs?type=${row.jobType}`}>${formatType(row.jobType)}</a></th>
     <td class="number">${cell(queue.waiting, "QUEUED,THROTTLED")}</td><td class="number">${cell(queue.active, String(ACTIVE))}</td>
@@ -120,7 +122,7 @@ function TypeRow({ row, most, health }) {
     <td class="wide-only"><${Sparkline} tone="warn" values=${performance.waits} label=${`Mean wait of the jobs that started in each ten minutes of the last two hours: ${performance.waits.map((/** @type {number | null} */ wait) => (wait === null ? "–" : formatMs(wait))).join(", ")}`} /></td>
     <td class="number wide-only">${performance.avgWaitTime === null ? html`<span class="zero">–</span>` : formatMs(performance.avgWaitTime)}</td>
     <td class="number wide-only">${health?.oldestSeconds ? formatSeconds(health.oldestSeconds) : html`<span class="zero">–</span>`}</td>
-    <td>${health && html`<${Pill} text=${queue.paused ? "paused" : health.status} tone=${TONES[health.status]} />${health.reasons.length > 0 && html`<small class="why">${health.reasons.join("; ")}</small>`}`}</td></tr>`;
+    <td>${health && html`<${Pill} text=${queue.paused ? "paused" : health.status} tone=${queue.paused ? "warn" : TONES[health.status]} />${reasons.length > 0 && html`<small class="why">${reasons.join("; ")}</small>`}`}</td></tr>`;
 }
 
 /** @param {{job: any, now: number}} props */
