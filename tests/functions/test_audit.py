@@ -283,7 +283,7 @@ async def test_a_missing_file_is_found_where_files_are_compared(
         report = await audit(world, with_files=True)
         assert [one.rule for one in report.violations] == [Rule.FILES]
         # A removal that broke off: its files go before its document.
-        await change_job(world, ended, expire_at=ended.created_at)
+        await change_job(world, ended, expire_at=ended.created_at, wake_at=world.now())
         assert (await audit(world, with_files=True)).violations == []
 
 

@@ -19,7 +19,6 @@ from functions.job_requests import (
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.jobs import remove as remove_module
-from taskreel.domain.errors import StoreError
 from taskreel.domain.job_history import RunAnswers
 from taskreel.ports import Query
 from taskreel.store_collections import JOBS, RUN_ANSWERS
@@ -209,28 +208,3 @@ async def test_a_job_that_is_made_again_under_its_key_retains_its_files(
     await world.advance(5)
     assert (await read_job(ada, again))["status"] == "COMPLETED"
     assert len(await list_files(world, again)) == 1
-
-
-async def test_a_job_whose_removal_was_interrupted_is_not_done_again(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failing = {**STEPS["steps"], "two": {**STEPS["steps"]["two"], "payload": FAILING}}
-    key = {"idempotency-key": "order-18"}
-    job = (await ada.post(PIPELINE, json={"steps": failing}, headers=key)).json()
-    await world.advance(60)
-
-    async def fail(*_: Any) -> None:
-        raise StoreError("the store is away")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(remove_module, "_delete_documents", fail)
-        expect_problem(await remove(ada, job), 503, "store_unavailable")
-    # The files of its finished step are gone: a further round would show them.
-    expect_problem(await ada.post(job["urls"]["retry"]), 404, "not_found")
-    expect_problem(await ada.post(f"{job['urls']['self']}/replay", json={}), 404, "not_found")
-    assert (await read_balance(ada))["held"] == 0
-    assert (await remove(ada, job)).status_code == 204
-    assert not await world.services.store.query(Query(collection=JOBS))
-    again = (await ada.post(PIPELINE, json={"steps": failing}, headers=key)).json()
-    assert (again["jobId"], again["status"]) == (job["jobId"], "QUEUED")
-    await world.advance(60)

@@ -245,6 +245,9 @@ class StoreWatch:
         while root.parent_id is not None and root.parent_id in self.jobs:
             root = self.jobs[root.parent_id]
         self.removed_with.setdefault(root.job_id, set()).add(job_id)
+        if job.needs_clean_up or job.maybe_bought:
+            text = "was removed while its work went on at its provider"
+            self._found.append(f"nothing-bought-and-dropped: job {job_id} {text}")
         if root.job_id not in self.may_be_removed:
             self._found.append(f"no-job-lost: job {job_id} ({job.status}) disappeared")
 

@@ -12,7 +12,6 @@ from simulation.invariant_watch import ViolationError
 from simulation.simulated_cloud import SimulatedCloud
 from simulation.simulated_ports import EPOCH
 from simulation.simulated_provider import Sale, SaleState
-from taskreel.app.jobs.removal_marks import is_being_removed
 from taskreel.domain.client_webhook import DeliveryState
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import AMBIGUOUS, UNSURE
@@ -142,29 +141,16 @@ def _is_accounted_for(sale: Sale, job: Job) -> bool:
 
 
 def _check_files(cloud: SimulatedCloud) -> Iterator[str]:
-    """Every file of an artifact exists, and something refers to every file."""
+    """Every file of an artifact exists, and something refers to every file.
+
+    No job is half removed by now: the sweep has had the rest of each done.
+    """
     for job in cloud.watch.jobs.values():
-        if _is_half_removed(cloud, job):
-            continue
         for artifact in job.artifacts:
             if artifact.path not in cloud.files.paths:
                 yield f"files: {artifact.path} of job {job.job_id} is missing"
     for path in cloud.files.list_left(cloud.watch.was_removed):
         yield f"{NO_FILE_OUTLIVES}: nothing refers to {path}"
-
-
-def _is_half_removed(cloud: SimulatedCloud, job: Job | None) -> bool:
-    """True for a job whose removal has begun and broke off, or that of a pipeline above it.
-
-    Its files may be gone: those of a fixed id go before the document, lest they be those of the
-    job that the same request makes again. The user was answered no success, a further DELETE does
-    the rest, and nothing takes over its work: a job that had would be found here.
-    """
-    while job is not None:
-        if is_being_removed(job):
-            return True
-        job = cloud.watch.jobs.get(job.parent_id or "")
-    return False
 
 
 def _check_webhooks(cloud: SimulatedCloud) -> Iterator[str]:

@@ -149,7 +149,7 @@ class Job(JobFields):
         """Copy the ended job without these operations; without any it needs no wake time.
 
         It needs one while a unit may have been bought, which the sweep then reports, and while its
-        earlier files are not renewed.
+        earlier files are not renewed, or its removal has begun.
         """
         units = tuple(
             unit.with_changes(state=UnitState.FAILED, operation=None)
@@ -158,7 +158,7 @@ class Job(JobFields):
             for unit in self.units
         )
         cleaned = self.with_changes(at, units=units)
-        if cleaned.needs_clean_up or cleaned.maybe_bought or cleaned.has_earlier_files:
+        if cleaned.needs_clean_up or cleaned.maybe_bought or cleaned.has_file_work:
             return cleaned
         return cleaned.with_changes(at, wake_at=None)
 
@@ -278,16 +278,26 @@ class Job(JobFields):
         )
 
     @property
+    def is_being_removed(self) -> bool:
+        """True once its removal has begun: no job expires by its age when it is made."""
+        return self.expire_at is not None and self.expire_at <= self.created_at
+
+    @property
+    def has_file_work(self) -> bool:
+        """True when it has files to renew, or to remove with the rest of the job."""
+        return self.has_earlier_files or self.is_being_removed
+
+    @property
     def is_over(self) -> bool:
-        """True when it has ended, and at most has files to renew: it may be removed."""
-        only_files = not self.needs_clean_up and not self.maybe_bought and self.has_earlier_files
+        """True when it has ended, and at most has files to renew or to remove: it may be removed."""
+        only_files = not self.needs_clean_up and not self.maybe_bought and self.has_file_work
         return self.status.final and (self.wake_at is None or only_files)
 
     @property
     def awaits_clean_up(self) -> bool:
         """True when it has ended, and a delivery still has something to do for it."""
         return self.needs_clean_up or (
-            self.status.final and self.wake_at is not None and self.has_earlier_files
+            self.status.final and self.wake_at is not None and self.has_file_work
         )
 
     @property

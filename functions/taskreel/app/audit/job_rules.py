@@ -76,11 +76,14 @@ def has_right_wake_time(job: Job) -> bool:
     """True where the sweep checks an open job, and none that is over.
 
     One that ended during a purchase may be checked once more, to report it; one that shows files
-    made before it, to renew those.
+    made before it, to renew those. One whose removal has begun is checked until it is gone, and
+    what is below it goes with it.
     """
     is_over = job.status.final and not job.needs_clean_up
-    may_wake = job.maybe_bought or job.has_earlier_files
-    return is_over is (job.wake_at is None) or (is_over and may_wake)
+    must_wake = not is_over or (job.is_being_removed and job.parent_id is None)
+    if job.wake_at is None:
+        return not must_wake
+    return must_wake or job.maybe_bought or job.has_file_work
 
 
 def check_job(job: Job) -> Iterator[Violation]:

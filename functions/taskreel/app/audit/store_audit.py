@@ -18,7 +18,6 @@ from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.credits.account_shards import read_shards
 from taskreel.app.flow.slots import active_limit
 from taskreel.app.jobs.job_store import load_job
-from taskreel.app.jobs.removal_marks import is_being_removed
 from taskreel.app.query_pages import MOST_WAKE_SHARDS, build_due_query, read_pages
 from taskreel.app.services import Services
 from taskreel.domain.account_shards import merge_shards
@@ -234,9 +233,9 @@ async def _check_files(services: Services, user_id: str, report: AuditReport) ->
 async def _is_half_removed(services: Services, job: Job | None) -> bool:
     """True where the removal of the job, or of a pipeline above it, has begun and broke off.
 
-    The files of a fixed id go before its document. A further DELETE does the rest, or expiry.
+    The files of a fixed id go before its document. The next sweep has the rest done, or a DELETE.
     """
-    while job is not None and not is_being_removed(job):
+    while job is not None and not job.is_being_removed:
         job = await load_job(services.store, job.parent_id) if job.parent_id else None
     return job is not None
 

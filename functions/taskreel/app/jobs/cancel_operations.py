@@ -134,7 +134,7 @@ def _store_answers(services: Services, job: Job, units: Sequence[UnitRun]) -> Jo
 
 def _find_last_wake(job: Job, now: datetime) -> datetime | None:
     """The wake time of an ended job whose purchases are resolved."""
-    return now + CLEAN_UP_AFTER if job.has_earlier_files else None
+    return now + CLEAN_UP_AFTER if job.has_file_work else None
 
 
 def _store_answer(stored: UnitRun, own: UnitRun) -> UnitRun:

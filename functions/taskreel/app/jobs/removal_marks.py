@@ -19,14 +19,9 @@ async def take_from_original(tx: Transaction, original_id: str, now: datetime) -
     what a commit is checked against.
     """
     original = await load_job(tx, original_id)
-    if original is None or is_being_removed(original):
+    if original is None or original.is_being_removed:
         raise NotFoundError(f"There is no job {original_id} any more: it has just been deleted.")
     tx.update(JOBS, original_id, {"updatedAt": find_next_update(original, now)})
-
-
-def is_being_removed(job: Job) -> bool:
-    """True for a job whose removal has begun: no job expires by its age when it is made."""
-    return job.expire_at is not None and job.expire_at <= job.created_at
 
 
 def find_next_update(job: Job, now: datetime) -> datetime:

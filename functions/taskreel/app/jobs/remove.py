@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.removal_marks import find_next_update
-from taskreel.app.query_pages import read_pages
+from taskreel.app.query_pages import read_pages, read_value
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.errors import ConflictError
 from taskreel.domain.job import Job
+from taskreel.domain.record import Record
 from taskreel.ports import MOST_IN, Collection, Query, Transaction
 from taskreel.store_collections import JOBS, RUN_ANSWERS
 
@@ -24,53 +25,69 @@ log = logging.getLogger(__name__)
 
 #: Firestore commits 500 writes at most.
 _REMOVED_AT_ONCE = 400
+#: No request takes so long: a removal that began before has broken off. One that went on beside the
+#: rest of itself could delete files of the job that the same request makes next.
+RESUMED_AFTER = timedelta(minutes=5)
+
+
+class _Descendant(Record):
+    """A job below the one that is removed, as it was when it was read."""
+
+    updated_at: datetime
+    #: The cache may give its work to others.
+    is_cached: bool
 
 
 async def remove_job(services: Services, job: Job) -> None:
     """Remove an ended job and its files. What it has cost stays in the ledger.
 
-    Raises ConflictError while its work at a provider is being cancelled, while a pipeline shows it,
-    or while a replay of it uses its files.
+    Raises ConflictError while its work, or that of a job below it, is being cancelled at a
+    provider, while a pipeline shows it, or while a replay of it uses its files.
     """
     await _require_unused(services, job)
     descendants = await _list_descendants(services, job.job_id)
     await _require_unshared(services, job, descendants)
     removed = [job.job_id, *descendants]
     await delete_answers(services, removed)
-    # The job goes last: until then a repeated request finds the rest.
+    # The job goes last: until then a repeated request, and the sweep, find the rest.
     last, children = removed[:1], removed[1:]
-    seen_at = job.updated_at
-    # The same request may make a job of this id again, with files at the same paths.
+    # The same request may make a job of a fixed id again, with files at the same paths.
     is_id_fixed = job.request_hash is not None
-    if is_id_fixed or len(children) > _REMOVED_AT_ONCE:
-        # Several steps: no replay may begin between them.
-        seen = {job.job_id: seen_at, **(_find_cached(descendants) if is_id_fixed else {})}
-        descendants |= await _mark_removals(services, seen)
-        seen_at = descendants.pop(job.job_id, None) or seen_at
-    if is_id_fixed:
-        # Before the documents: afterwards they may be another job's.
+    in_steps = is_id_fixed or len(children) > _REMOVED_AT_ONCE
+    seen_at = _list_seen(job, descendants, cached_alone=not in_steps)
+    if in_steps:
+        # Nothing takes over their work from now on, so the files may go before the documents: after
+        # those they may be another job's, and nothing would tell where those of a batch are.
+        seen_at = await _mark_removals(services, job.job_id, seen_at)
         await _delete_files(services, removed)
     while len(children) > _REMOVED_AT_ONCE:
         batch, children = children[-_REMOVED_AT_ONCE:], children[:-_REMOVED_AT_ONCE]
-        await services.store.transaction(partial(_delete_documents, ids=batch, seen_at=descendants))
-
-    async def delete_all(tx: Transaction) -> None:
-        # A retry may have opened another round meanwhile: then the job is not ended any more.
-        found = await load_job(tx, job.job_id)
-        if found is not None:
-            _require_ended(found)
-            _require_unchanged(found, seen_at)
-        await _delete_documents(tx, [*children, *last], descendants)
-
-    await services.store.transaction(delete_all)
+        await services.store.transaction(partial(_delete_documents, batch, seen_at))
+    await services.store.transaction(partial(_delete_documents, [*children, *last], seen_at))
     log.info(
         "job removed",
         extra={"action": "job_removed", "job_id": job.job_id, "children": len(removed) - 1},
     )
-    if not is_id_fixed:
+    if not in_steps:
         # Files after documents: a document never names a file that is gone. Files that are left by
         # a crash here are deleted with the others of their age.
         await _delete_files(services, removed)
+
+
+async def resume_removal(services: Services, job: Job) -> None:
+    """Do the rest of a removal that broke off; the sweep tries again if something is in its way.
+
+    That is another removal of the job at the same time, or a step of another pipeline that has
+    found work of this one in the cache before all of its jobs were marked.
+    """
+    try:
+        await remove_job(services, job)
+    except ConflictError as error:
+        log.warning(
+            "the rest of a job cannot be removed yet, and the sweep tries again: %s",
+            error.message,
+            extra={"action": "removal_waits", "job_id": job.job_id},
+        )
 
 
 async def _delete_files(services: Services, ids: Sequence[str]) -> None:
@@ -96,25 +113,25 @@ async def _delete_from(collection: Collection[Any], ids: Sequence[str], tx: Tran
 
 
 async def _delete_documents(
-    tx: Transaction, ids: list[str], seen_at: Mapping[str, datetime | None]
+    ids: Sequence[str], seen_at: Mapping[str, datetime], tx: Transaction
 ) -> None:
-    """Delete jobs. Raises ConflictError where a step has taken over the work of one meanwhile.
+    """Delete jobs. Raises ConflictError where one has changed since it was seen.
 
-    Such a step writes the job that it takes from: either that write is seen here, or it conflicts
-    with this transaction, or it finds the job gone.
+    A retry may have opened another round, or a step have taken over the work of one, which writes
+    it: either that write is seen here, or it conflicts with this transaction, or it finds the job
+    gone.
     """
     for job_id in ids:
-        seen = seen_at.get(job_id)
-        if seen is not None:
+        if job_id in seen_at:
             found = await load_job(tx, job_id)
             if found is not None:
-                _require_unchanged(found, seen)
+                _require_unchanged(found, seen_at[job_id])
     for job_id in ids:
         tx.delete(JOBS, job_id)
 
 
 async def _mark_removals(
-    services: Services, seen_at: Mapping[str, datetime]
+    services: Services, root_id: str, seen_at: Mapping[str, datetime]
 ) -> dict[str, datetime]:
     """Mark the jobs whose removal begins, the outermost first; the times of those changes.
 
@@ -125,21 +142,24 @@ async def _mark_removals(
     marked: dict[str, datetime] = {}
     for start in range(0, len(ids), _REMOVED_AT_ONCE):
         some = {id_: seen_at[id_] for id_ in ids[start : start + _REMOVED_AT_ONCE]}
-        marked |= await services.store.transaction(partial(_mark_some, services, some))
+        marked |= await services.store.transaction(partial(_mark_some, services, root_id, some))
     return marked
 
 
 async def _mark_some(
-    services: Services, seen_at: Mapping[str, datetime], tx: Transaction
+    services: Services, root_id: str, seen_at: Mapping[str, datetime], tx: Transaction
 ) -> dict[str, datetime]:
     found = [job for job in [await load_job(tx, id_) for id_ in seen_at] if job is not None]
     marked: dict[str, datetime] = {}
     for job in found:
-        _require_ended(job)
         _require_unchanged(job, seen_at[job.job_id])
         updated_at = marked[job.job_id] = find_next_update(job, services.clock.now())
-        # Should this process die, the store removes the rest.
-        tx.update(JOBS, job.job_id, {"expireAt": job.created_at, "updatedAt": updated_at})
+        changes = {"expireAt": job.created_at, "updatedAt": updated_at}
+        if job.job_id == root_id:
+            # Should this process die, the sweep has the rest removed. A time to live may come first
+            # and remove the documents alone, so all of them have it: none outlives its pipeline.
+            changes["wakeAt"] = updated_at + RESUMED_AFTER
+        tx.update(JOBS, job.job_id, changes)
     return marked
 
 
@@ -148,6 +168,7 @@ def _require_unchanged(found: Job, seen_at: datetime) -> None:
 
     What takes over its work writes it: that may have begun meanwhile.
     """
+    _require_ended(found)
     if found.updated_at == seen_at:
         return
     if found.parent_id is not None:
@@ -180,11 +201,11 @@ async def _require_unused(services: Services, job: Job) -> None:
 
 
 async def _require_unshared(
-    services: Services, job: Job, descendants: Mapping[str, datetime | None]
+    services: Services, job: Job, descendants: Mapping[str, _Descendant | None]
 ) -> None:
     """Raise ConflictError while a step of another pipeline uses the files of one of this one."""
-    for id_, seen_at in descendants.items():
-        if seen_at is None:
+    for id_, one in descendants.items():
+        if one is None or not one.is_cached:
             continue
         for user in await services.store.query(_query_replays(job.user_id, id_)):
             if user.id not in descendants:
@@ -209,25 +230,34 @@ async def find_replay(services: Services, user_id: str, job_id: str) -> str | No
     return rows[0].id if rows else None
 
 
-def _require_ended(job: Job) -> None:
+def _require_ended(job: Job, label: str = "The job") -> None:
     if not job.is_over:
         raise ConflictError(
-            f"The job is {job.status} and its work is not over yet. Delete it again in a minute.",
+            f"{label} is {job.status} and its work is not over yet. Delete it again in a minute.",
             jobStatus=job.status,
         )
 
 
-def _find_cached(descendants: Mapping[str, datetime | None]) -> dict[str, datetime]:
-    """Those whose work the cache may give to others, with the time of their last change."""
-    return {id_: seen_at for id_, seen_at in descendants.items() if seen_at is not None}
+def _list_seen(
+    job: Job, descendants: Mapping[str, _Descendant | None], *, cached_alone: bool
+) -> dict[str, datetime]:
+    """The last changes that were seen: of the job, and of those below it that can be read.
 
-
-async def _list_descendants(services: Services, job_id: str) -> dict[str, datetime | None]:
-    """The ids of the job's child jobs, and of theirs.
-
-    With the time of the last change of those that the cache may give to others, else None.
+    With `cached_alone`, of those whose work others may take over.
     """
-    found: dict[str, datetime | None] = {}
+    seen_at = {job.job_id: job.updated_at}
+    for id_, one in descendants.items():
+        if one is not None and (one.is_cached or not cached_alone):
+            seen_at[id_] = one.updated_at
+    return seen_at
+
+
+async def _list_descendants(services: Services, job_id: str) -> dict[str, _Descendant | None]:
+    """The job's child jobs, and theirs; None for one that cannot be read.
+
+    Raises ConflictError while the work of one is not over: nobody would cancel it any more.
+    """
+    found: dict[str, _Descendant | None] = {}
     query = Query(
         collection=JOBS,
         where=(("parentId", "==", job_id),),
@@ -236,7 +266,11 @@ async def _list_descendants(services: Services, job_id: str) -> dict[str, dateti
     )
     async for rows in read_pages(services.store, query):
         for row in rows:
-            is_cached = row.data.get("cacheKey") is not None
-            found[row.id] = row.value.updated_at if is_cached else None
+            child = read_value(row)
+            if child is None:
+                found[row.id] = None
+            else:
+                _require_ended(child, f"Job {row.id}, a part of it,")
+                found[row.id] = _Descendant(child.updated_at, child.cache_key is not None)
             found |= await _list_descendants(services, row.id)
     return found

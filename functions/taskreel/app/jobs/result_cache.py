@@ -138,8 +138,7 @@ def _is_recent(job: Job, submission: Submission, now: datetime) -> bool:
     """True for a job that is still under way, or was completed so lately and is retained."""
     if job.status is not Status.COMPLETED:
         return not job.status.final and job.ending is None
-    # A removal that has begun has set it to the time of the creation, of a clock that may be ahead.
-    if job.expire_at is not None and job.expire_at <= max(now, job.created_at):
+    if job.is_being_removed or (job.expire_at is not None and job.expire_at <= now):
         return False
     longest = timedelta(seconds=submission.cache_seconds or 0)
     # A job that was retried may show units that were done in its first round.

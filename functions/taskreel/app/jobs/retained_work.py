@@ -43,8 +43,10 @@ async def renew_earlier_files(services: Services, job: Job) -> None:
 
     async def write(tx: Transaction) -> None:
         ended = await load_job(tx, job.job_id)
-        # A retry may have opened another round, and an operation still needs its wake time.
-        if ended is not None and ended.is_over and ended.wake_at is not None:
+        # A retry may have opened another round; an operation, or a removal, needs its wake time.
+        if ended is None or not ended.is_over or ended.is_being_removed:
+            return
+        if ended.wake_at is not None:
             store_job(tx, ended.with_changes(services.clock.now(), wake_at=None))
 
     await services.store.transaction(write)

@@ -14,7 +14,6 @@ from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.enqueue import admit_next, enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job_to_change
-from taskreel.app.jobs.removal_marks import is_being_removed
 from taskreel.app.messages.spend_alerts import (
     SpendAlerts,
     announce_spend_alerts,
@@ -158,7 +157,7 @@ async def _open_next_round(  # noqa: PLR0913 - the lambda above gives them all
     choice: ShardChoice | None,
 ) -> tuple[Job, list[SpendAlerts]]:
     job = await load_job(tx, job_id)
-    if job is None or is_being_removed(job):
+    if job is None or job.is_being_removed:
         raise NotFoundError(f"There is no job {job_id}.")
     require_retryable(job)
 

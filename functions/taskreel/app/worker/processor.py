@@ -184,7 +184,15 @@ class Processor:
 
 
 async def _clean_up(services: Services, job: Job) -> None:
-    """Do what an ended job still needs: its earlier files renewed, its operations cancelled."""
+    """Do what an ended job still needs.
+
+    Its earlier files are renewed, its operations cancelled, and a removal that broke off is done.
+    """
+    if job.is_being_removed and not job.needs_clean_up:
+        from taskreel.app.jobs.remove import resume_removal  # of few jobs: cold start
+
+        await resume_removal(services, job)
+        return
     if job.has_earlier_files:
         from taskreel.app.jobs.retained_work import renew_earlier_files  # of few jobs: cold start
 
