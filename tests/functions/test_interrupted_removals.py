@@ -1,4 +1,4 @@
-"""A removal that broke off: nothing uses what is left of the job, and the sweep has it removed."""
+"""A removal that broke off: nothing uses the rest of the job, and the sweep has it removed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from functions.fake_providers import KITE, StartProviders
 from functions.job_requests import (
     IMAGE,
+    NOOP,
     expect_problem,
     read_balance,
     submit_job,
@@ -23,7 +24,9 @@ from functions.test_remove import FAILING, PICTURE, PIPELINE, STEPS, remove
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.audit.job_rules import Rule
+from taskreel.app.jobs import earlier_requests
 from taskreel.app.jobs import remove as remove_module
+from taskreel.app.jobs.result_cache import look_up_result
 from taskreel.domain.errors import StoreError
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Query
@@ -113,6 +116,64 @@ async def test_a_removal_that_broke_off_waits_for_another_one_that_goes_on(
     await world.sweep()
     await world.advance(5)
     expect_problem(await ada.get(job["urls"]["self"]), 404, "not_found")
+
+
+async def test_a_job_that_is_being_removed_answers_no_request_of_its_key(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    key = {"idempotency-key": "order-21"}
+    job = (await ada.post(IMAGE, json=PICTURE, headers=key)).json()
+    await world.advance(5)
+    await break_off_removal(ada, job)
+    for body in (PICTURE, {**PICTURE, "cacheSeconds": 60}, NOOP):
+        refused = expect_problem(await ada.post(IMAGE, json=body, headers=key), 409, "conflict")
+        assert refused["jobId"] == job["jobId"]
+    assert (await read_balance(ada))["held"] == 0
+    await sweep_once(world)
+    made = await ada.post(IMAGE, json=NOOP, headers=key)
+    assert (made.status_code, made.json()["jobId"]) == (202, job["jobId"])
+    await world.advance(5)
+
+
+@pytest.mark.parametrize(
+    "body", [PICTURE, {**PICTURE, "cacheSeconds": 600}], ids=["plain", "asking"]
+)
+async def test_a_cached_job_that_is_being_removed_answers_no_key_any_more(
+    world: World, ada: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    asked, key = {**PICTURE, "cacheSeconds": 600}, {"idempotency-key": "order-22"}
+    job = (await ada.post(IMAGE, json=asked)).json()
+    await world.advance(5)
+    hit = await ada.post(IMAGE, json=asked, headers=key)
+    assert hit.json()["jobId"] == job["jobId"]
+    await break_off_removal(ada, job)
+    made = await ada.post(IMAGE, json=body, headers=key)
+    assert made.status_code == 202
+    assert made.json()["jobId"] != job["jobId"]
+    await world.advance(5)
+    assert (await ada.post(IMAGE, json=body, headers=key)).json()["jobId"] == made.json()["jobId"]
+    assert (await read_balance(ada))["captured"] == 2
+
+
+async def test_an_equal_request_does_not_answer_with_a_job_that_is_being_removed(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has looked the id up before another one made that job, and the job was removed since."""
+    asked = {**PICTURE, "cacheSeconds": 600}
+
+    async def make_meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(earlier_requests, "look_up_result", look_up_result)
+        found = await look_up_result(*given)
+        job = (await ada.post(IMAGE, json=asked)).json()
+        await world.advance(5)
+        await break_off_removal(ada, job)
+        return found
+
+    monkeypatch.setattr(earlier_requests, "look_up_result", make_meanwhile)
+    expect_problem(await ada.post(IMAGE, json=asked), 409, "conflict")
+    made = await ada.post(IMAGE, json=asked)
+    assert (made.status_code, "cachedSeconds" in made.json()) == (202, False)
+    await world.advance(5)
 
 
 async def test_a_pipeline_is_not_removed_while_an_operation_of_a_step_is_being_cancelled(

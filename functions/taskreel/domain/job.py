@@ -289,7 +289,7 @@ class Job(JobFields):
 
     @property
     def is_over(self) -> bool:
-        """True when it has ended, and at most has files to renew or to remove: it may be removed."""
+        """True when it has ended, and at most has files to renew or remove: it may be removed."""
         only_files = not self.needs_clean_up and not self.maybe_bought and self.has_file_work
         return self.status.final and (self.wake_at is None or only_files)
 

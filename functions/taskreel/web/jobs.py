@@ -93,7 +93,7 @@ async def retry_job(
     "/{job_type}/{job_id}/replay",
     status_code=202,
     summary="Create a new job from an ended one, reusing its finished work",
-    responses={**document_created("JobView"), **document_problems("conflict")},
+    responses=document_created("JobView"),
     openapi_extra=document_submission(
         Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}, required=False
     ),

@@ -133,6 +133,8 @@ OF_SUBMISSIONS = (
     "spend_cap_reached",
     "forbidden",
     "idempotency_key_reused",
+    #: The job that the same request made before is being removed.
+    "conflict",
 )
 
 

@@ -17,12 +17,12 @@ from taskreel.app.jobs.answered_requests import KEYED, AnsweredRequest
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.result_cache import CacheLookup, look_up_result
 from taskreel.app.services import Services
-from taskreel.domain.errors import IdempotencyMismatchError
+from taskreel.domain.errors import ConflictError, IdempotencyMismatchError
 from taskreel.domain.ids import keyed_job_id
 from taskreel.domain.job import Job
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import Submission
-from taskreel.ports import Transaction
+from taskreel.ports import Store, Transaction
 
 
 class KeyedRequest(Protocol):
@@ -88,15 +88,17 @@ async def find_keyed_answer(
     """The answer to the first request of the key, or None if there was none.
 
     One read, and another for a request that the cache answered. A key whose job was removed means
-    nothing any more. Raises IdempotencyMismatchError for another request under the same key.
+    nothing any more. Raises IdempotencyMismatchError for another request under the same key, and
+    ConflictError while the job that it has made is being removed.
     """
     found = await services.store.get(KEYED, _key_id(caller, request))
     if found is None:
         return None
     if isinstance(found, Job):
+        _require_not_removed(found)
         _require_equal(request, found, found.request_hash)
         return EarlierAnswer(found, repeated=True, cached=False)
-    answering = await load_job(services.store, found.job_id)
+    answering = await _load_answering(services.store, found)
     if answering is None:
         return None
     _require_equal(request, answering, found.request_hash)
@@ -108,12 +110,16 @@ async def find_rival_job(
 ) -> EarlierAnswer | None:
     """The job that a request of the same key, or an equal one, has made under that id.
 
-    Such a job has a fixed id: the first request may have created it, and taken the credits.
+    Such a job has a fixed id: the first request may have created it, and taken the credits. Raises
+    ConflictError for one that is being removed.
     """
     if request.idempotency_key is not None:
         return await find_keyed_answer(services, caller, request)
     existing = None if request.cache is None else await load_job(services.store, job_id)
-    return None if existing is None else EarlierAnswer(existing, repeated=False, cached=True)
+    if existing is None:
+        return None
+    _require_not_removed(existing)
+    return EarlierAnswer(existing, repeated=False, cached=True)
 
 
 async def release_key(services: Services, caller: Caller, request: KeyedRequest) -> bool:
@@ -163,7 +169,26 @@ async def _remember_answer(
 async def _is_left_over(tx: Transaction, found: Job | AnsweredRequest | None) -> bool:
     if not isinstance(found, AnsweredRequest):
         return False
-    return await load_job(tx, found.job_id) is None
+    return await _load_answering(tx, found) is None
+
+
+async def _load_answering(reader: Store | Transaction, answered: AnsweredRequest) -> Job | None:
+    """The job that answered; None if it was removed, or its removal has begun."""
+    job = await load_job(reader, answered.job_id)
+    return None if job is None or job.is_being_removed else job
+
+
+def _require_not_removed(job: Job) -> None:
+    """Raise ConflictError for a job whose removal has begun: its files may be gone.
+
+    It has its id until it is gone itself.
+    """
+    if job.is_being_removed:
+        raise ConflictError(
+            "An equal request has made a job before that is being removed. Send this one again in "
+            "a few minutes: then it makes a new job.",
+            jobId=job.job_id,
+        )
 
 
 def _key_id(caller: Caller, request: KeyedRequest) -> str:
