@@ -6,16 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from taskreel.web.shared_secret_tokens import sign_token
-
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
-JWT_SECRET = "a-jwt-secret-of-this-test-is-long"
 
 #: google.cloud.functions belongs to the framework; the namespaces exist before any code runs.
 WATCHED = """
@@ -52,7 +48,7 @@ def list_modules(code: str, folder: Path) -> list[str]:
         "STORE_URL": f"sqlite:///{folder}/store.db",
         "BLOBS_URL": f"file:///{folder}/files",
         "INTERNAL_API_KEY": "an-internal-key-of-this-test",
-        "JWT_SECRET": JWT_SECRET,
+        "JWT_SECRET": "a-jwt-secret-of-this-test-is-long",
         "FILES_SECRET": "a-files-secret",
         "SCRATCH_DIR": str(folder / "scratch"),
     }
@@ -107,25 +103,6 @@ def test_the_hot_routes_are_answered_without_fastapi(
         function="jobs_api", main=FUNCTIONS / "main.py", request=request_, status=status
     )
     assert list_modules(code + FASTAPI, tmp_path) == loaded
-
-
-OF_PUBLIC_KEYS = """
-import json, sys
-print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"jwt", "cryptography"})))
-"""
-
-
-def test_a_token_of_the_shared_secret_is_verified_without_cryptography(tmp_path: Path) -> None:
-    claims = {"sub": "ada", "exp": int(time.time()) + 600}
-    token = sign_token(claims, JWT_SECRET.encode())
-    for request, status in (
-        (f'get("/api/jobs/job_of_nobody", headers={{"Authorization": "Bearer {token}"}})', 404),
-        (f'post("/api/stream-tokens", headers={{"Authorization": "Bearer {token}"}})', 201),
-    ):
-        code = FIRST_REQUEST.format(
-            function="jobs_api", main=FUNCTIONS / "main.py", request=request, status=status
-        )
-        assert list_modules(code + OF_PUBLIC_KEYS, tmp_path) == []
 
 
 ALL = """

@@ -22,16 +22,9 @@ from taskreel.domain.ids import USER_ID, find_limit_owner, is_user_id
 from taskreel.domain.record import Record
 from taskreel.web.http import find_header
 from taskreel.web.request_rates import RequestRates
-from taskreel.web.shared_secret_tokens import (
-    NO_JWT,
-    WRONG_SIGNATURE,
-    InvalidTokenError,
-    verify_token,
-)
 
 if TYPE_CHECKING:
     from jwt import PyJWKClient
-    from jwt.types import Options
 
     from taskreel.app.health import HealthMonitor
     from taskreel.app.projects.key_callers import KeyCallers
@@ -42,17 +35,6 @@ if TYPE_CHECKING:
     from taskreel.web.stream_tokens import StreamTokens
 
 _ASYMMETRIC = ["RS256", "ES256"]
-_TIMES = ("exp", "nbf", "iat")
-#: For PyJWT: claims are checked here, in one way for all keys.
-_SIGNATURE_ALONE: Options = {
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
 #: Verified tokens in memory; a client sends the same one many times.
 _MAX_CACHED_TOKENS = 2048
 #: No issuer's token is near it; a longer one is refused before it is decoded.
@@ -90,19 +72,17 @@ class Authenticator:
         #: The issuer's keys by `kid`, as they were found last, and when.
         self._known_keys: dict[str, tuple[float, Any]] = {}
         self._issuer = rules.issuer
-        self._audiences = _list_texts(rules.audience)
+        self._audience = rules.audience
         self._leeway = rules.leeway_seconds
         self._jwks_url = rules.jwks_url
         self._jwks: PyJWKClient | None = None
-        self._public_key = rules.public_key or ""
-        #: None beside a public key, which can never be taken for a shared secret.
-        self._secret: bytes | None = None
-        if rules.secret and not (rules.jwks_url or rules.public_key):
-            self._secret = rules.secret.encode()
+        self._key = rules.public_key or rules.secret
+        # A public key can never be taken for a shared secret.
+        self._algorithms = _ASYMMETRIC if rules.jwks_url or rules.public_key else ["HS256"]
         self._required_claims = ["exp", "sub"]
         if self._issuer:
             self._required_claims.append("iss")
-        if self._audiences:
+        if self._audience:
             self._required_claims.append("aud")
 
     async def authenticate(self, authorization: str | None) -> Caller:
@@ -142,57 +122,50 @@ class Authenticator:
         return await self._verify_token(_read_token(authorization))
 
     async def _verify_token(self, token: str) -> dict[str, Any]:
-        try:
-            claims = await self._verify_signature(token)
-            self._check_claims(claims)
-        except InvalidTokenError as refused:
-            raise UnauthenticatedError(f"Invalid token: {refused}.") from None
-        return claims
-
-    async def _verify_signature(self, token: str) -> dict[str, Any]:
-        """The claims that a key of ours has signed. Raises InvalidTokenError."""
-        if self._secret is not None:
-            return verify_token(token, self._secret)
-        import jwt  # not for a shared secret: it imports cryptography (cold start)
+        import jwt
 
         try:
-            key = self._public_key if self._jwks_url is None else await self._fetch_key(token)
+            key: Any = self._key if self._jwks_url is None else await self._fetch_key(token)
             claims: dict[str, Any] = jwt.decode(
-                token, key, algorithms=_ASYMMETRIC, options=_SIGNATURE_ALONE
+                token,
+                key,
+                algorithms=self._algorithms,
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=self._leeway,
+                options={
+                    "require": self._required_claims,
+                    "verify_aud": self._audience is not None,
+                },
             )
         except jwt.PyJWKClientConnectionError:
             raise UnauthenticatedError(
                 "The token cannot be verified: the issuer's keys cannot be reached."
             ) from None
         except jwt.PyJWTError as error:
-            # The library's own words are for its programmers.
-            reasons: dict[type[Exception], str] = {
-                jwt.InvalidAlgorithmError: f"it must be signed with {' or '.join(_ASYMMETRIC)}",
-                jwt.InvalidSignatureError: WRONG_SIGNATURE,
-                jwt.PyJWKClientError: "its `kid` names none of the issuer's keys",
-                jwt.DecodeError: NO_JWT,
-            }
-            other = "it cannot be verified by the keys of this deployment"
-            raise InvalidTokenError(reasons.get(type(error), other)) from None
+            raise UnauthenticatedError(f"Invalid token: {self._explain_refusal(error)}.") from None
         return claims
 
-    def _check_claims(self, claims: Mapping[str, Any]) -> None:
-        """Raise InvalidTokenError unless a signed token is ours, and of now (RFC 7519, 4.1)."""
-        for name in self._required_claims:
-            if claims.get(name) is None:
-                raise InvalidTokenError(f"it has no claim `{name}`")
-        times = {name: _read_time(claims[name]) for name in _TIMES if name in claims}
-        now = time.time()
-        if max(times.get("nbf", now), times.get("iat", now)) > now + self._leeway:
-            raise InvalidTokenError("it is not yet valid: `nbf` or `iat` is in the future")
-        if times["exp"] <= now - self._leeway:
-            raise InvalidTokenError("it has expired; send a fresh one")
-        if self._issuer and claims["iss"] != self._issuer:
-            raise InvalidTokenError(f"its `iss` must be {self._issuer}")
-        if self._audiences and not set(self._audiences) & set(_list_texts(claims["aud"])):
-            raise InvalidTokenError(f"its `aud` must be {' or '.join(self._audiences)}")
-        if not isinstance(claims["sub"], str):
-            raise InvalidTokenError("its `sub` must be a text")
+    def _explain_refusal(self, error: Exception) -> str:
+        """The reason why the library refused a token; its own words are for its programmers."""
+        import jwt
+
+        wrong_number = "its `exp`, `nbf` and `iat` must be numbers of seconds since 1970"
+        reasons: dict[type[Exception], str] = {
+            jwt.ExpiredSignatureError: "it has expired; send a fresh one",
+            jwt.ImmatureSignatureError: "it is not yet valid: `nbf` or `iat` is in the future",
+            jwt.InvalidAlgorithmError: f"it must be signed with {' or '.join(self._algorithms)}",
+            jwt.InvalidSignatureError: "its signature does not match; another key has signed it",
+            jwt.MissingRequiredClaimError: f"it has no claim `{getattr(error, 'claim', '')}`",
+            jwt.InvalidIssuerError: f"its `iss` must be {self._issuer}",
+            jwt.InvalidAudienceError: f"its `aud` must be {_name_audience(self._audience)}",
+            jwt.InvalidIssuedAtError: wrong_number,
+            jwt.exceptions.InvalidSubjectError: "its `sub` must be a text",
+            jwt.PyJWKClientError: "its `kid` names none of the issuer's keys",
+            # The library has one class for both.
+            jwt.DecodeError: wrong_number if "claim" in str(error) else "it is not a JWT",
+        }
+        return reasons.get(type(error), "it cannot be verified by the keys of this deployment")
 
     async def _fetch_key(self, token: str) -> Any:
         """The issuer's key that the token names.
@@ -252,21 +225,8 @@ def _read_roles(claims: Mapping[str, Any]) -> Mapping[str, ProjectRole] | None:
     return read_roles(claims)
 
 
-def _read_time(value: Any) -> float:
-    """The seconds since 1970 of a claim. Raises InvalidTokenError."""
-    try:
-        return float(int(value))
-    except (ValueError, TypeError, OverflowError):
-        raise InvalidTokenError(
-            "its `exp`, `nbf` and `iat` must be numbers of seconds since 1970"
-        ) from None
-
-
-def _list_texts(value: Any) -> tuple[str, ...]:
-    """The texts of a claim or a setting that may be one, several or none."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, tuple) or _is_list_of_texts(value) else ()
+def _name_audience(audience: str | tuple[str, ...] | None) -> str:
+    return " or ".join(audience) if isinstance(audience, tuple) else str(audience)
 
 
 def _is_list_of_texts(value: Any) -> bool:
