@@ -20,6 +20,8 @@ _ORIGIN = re.compile(r"https?://[\w.-]+(:(\d{1,5}|\*))?|https?://\[[0-9a-f:]+\](
 _METRICS_KEY = re.compile(r"[!-~]{16,256}")
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
 _HS256_BYTES = 32
+#: In the text of a key pair's key, in PEM, of SSH or as a JWK.
+_KEY_MARKS = ("-----BEGIN ", "ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-", '"kty"')
 
 
 class ConfigurationError(Exception):
@@ -173,11 +175,15 @@ class Settings(Value):
 
     @field_validator("jwt_secret")
     @classmethod
-    def _check_secret_length(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value().encode()) < _HS256_BYTES:
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = "" if value is None else value.get_secret_value()
+        if value is not None and len(secret.encode()) < _HS256_BYTES:
             raise ValueError(
                 f"must have at least {_HS256_BYTES} bytes; `openssl rand -hex 32` generates one"
             )
+        # Whoever knows the public key could sign as anybody.
+        if any(mark in secret for mark in _KEY_MARKS):
+            raise ValueError("is a key pair's, not a secret: set a public key as JWT_PUBLIC_KEY")
         return value
 
     @field_validator("metrics_key")
@@ -346,5 +352,5 @@ def _has_origin(url: str) -> bool:
 
 
 def _split_list(text: str) -> list[str]:
-    """The parts of a text between commas, without spaces; empty parts are omitted."""
+    """The parts of a text between commas, without spaces; empty parts are left out."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -63,6 +63,21 @@ def test_a_jwt_secret_shorter_than_its_hash_is_refused_and_not_shown(secret: str
     assert secret not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZI\n-----END PUBLIC KEY-----",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG8 ada@example.com",
+        '{"kty": "EC", "crv": "P-256", "x": "abc", "y": "abc"}',
+    ],
+)
+def test_a_public_key_is_refused_as_a_jwt_secret(key: str) -> None:
+    """Whoever knows it could sign as anybody."""
+    with pytest.raises(ConfigurationError, match="JWT_PUBLIC_KEY") as refused:
+        read(JWT_SECRET=key)
+    assert key not in str(refused.value)
+
+
 def test_two_internal_keys_hold_and_tasks_carry_the_first() -> None:
     assert read(INTERNAL_API_KEY=f"{KEY}-new, {KEY}").internal_keys == [f"{KEY}-new", KEY]
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from taskreel.web.stream_tokens import StreamTokens
 
 _ASYMMETRIC = ["RS256", "ES256"]
+_WRONG_TIME = "its `exp`, `nbf` and `iat` must be numbers of seconds since 1970"
 #: Verified tokens in memory; a client sends the same one many times.
 _MAX_CACHED_TOKENS = 2048
 #: No issuer's token is near it; a longer one is refused before it is decoded.
@@ -138,19 +139,22 @@ class Authenticator:
                     "verify_aud": self._audience is not None,
                 },
             )
+            float(claims["exp"])
         except jwt.PyJWKClientConnectionError:
             raise UnauthenticatedError(
                 "The token cannot be verified: the issuer's keys cannot be reached."
             ) from None
         except jwt.PyJWTError as error:
             raise UnauthenticatedError(f"Invalid token: {self._explain_refusal(error)}.") from None
+        except OverflowError:
+            # An end beyond all floats, which the library lets through.
+            raise UnauthenticatedError(f"Invalid token: {_WRONG_TIME}.") from None
         return claims
 
     def _explain_refusal(self, error: Exception) -> str:
         """The reason why the library refused a token; its own words are for its programmers."""
         import jwt
 
-        wrong_number = "its `exp`, `nbf` and `iat` must be numbers of seconds since 1970"
         reasons: dict[type[Exception], str] = {
             jwt.ExpiredSignatureError: "it has expired; send a fresh one",
             jwt.ImmatureSignatureError: "it is not yet valid: `nbf` or `iat` is in the future",
@@ -159,11 +163,11 @@ class Authenticator:
             jwt.MissingRequiredClaimError: f"it has no claim `{getattr(error, 'claim', '')}`",
             jwt.InvalidIssuerError: f"its `iss` must be {self._issuer}",
             jwt.InvalidAudienceError: f"its `aud` must be {_name_audience(self._audience)}",
-            jwt.InvalidIssuedAtError: wrong_number,
+            jwt.InvalidIssuedAtError: _WRONG_TIME,
             jwt.exceptions.InvalidSubjectError: "its `sub` must be a text",
             jwt.PyJWKClientError: "its `kid` names none of the issuer's keys",
             # The library has one class for both.
-            jwt.DecodeError: wrong_number if "claim" in str(error) else "it is not a JWT",
+            jwt.DecodeError: _WRONG_TIME if "claim" in str(error) else "it is not a JWT",
         }
         return reasons.get(type(error), "it cannot be verified by the keys of this deployment")
 

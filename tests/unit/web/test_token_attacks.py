@@ -111,6 +111,9 @@ BY_SECRET = {
     "a user that is a path": jwt.encode({**CLAIMS, "sub": "../ada"}, SECRET),
     "a user that is a wildcard": jwt.encode({**CLAIMS, "sub": "a/b"}, SECRET),
     "no user": jwt.encode({**CLAIMS, "sub": ""}, SECRET),
+    "a signed end beyond numbers": jwt.encode({**CLAIMS, "exp": 10**400}, SECRET),
+    "a signed infinite end": jwt.encode({**CLAIMS, "exp": float("inf")}, SECRET),
+    "an infinite beginning": jwt.encode({**CLAIMS, "nbf": float("inf")}, SECRET),
 }
 
 
