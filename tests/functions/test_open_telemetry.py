@@ -164,7 +164,7 @@ async def test_a_delivery_of_the_queues_in_this_process_goes_on_with_its_tasks_t
     task = replace(build_task("provider-poll-queue", "job_unknown", 1), trace_parent=parent)
     now = wiring.SystemClock().now()
     await wiring._process_delivery(
-        Delivery(task=task, retry_count=0, execution_count=0, eta=now, previous_response=None)
+        Delivery(task=task, retry_count=0, execution_count=0, due=now.timestamp(), previous_response=None)
     )
     telemetry.flush()
     (span,) = receiver.find_spans("process provider-poll-queue")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import field
+from pydantic_core import to_json
 
 from taskreel.domain.record import Record
 
@@ -15,15 +17,14 @@ if TYPE_CHECKING:
 
 
 class Task(Record, kw_only=True):
-    """A message that points at a job."""
+    """A message that points at a job: it carries ids only, since the payload is in the store."""
 
     queue: str
-    #: For logs; the queue delivers `body`.
     job_id: str
-    #: Two tasks of one queue with the same id are one task.
-    id: str
-    #: The JSON that is posted to the task processor.
-    body: bytes
+    #: The number of the job's delivery.
+    delivery: int
+    #: Two tasks of one queue with the same name are one task.
+    name: str
     at: datetime | None = None
     deadline: timedelta = timedelta(minutes=10)
     #: That of the request that made it. A queue may send tasks of several requests at once, so the
@@ -31,6 +32,19 @@ class Task(Record, kw_only=True):
     trace_id: str | None = None
     #: `traceparent` of the span that was recorded then; None where nothing was.
     trace_parent: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The name as a queue outside of this process has it.
+
+        It is a hash, because Cloud Tasks becomes slow when the ids of a queue are in sequence.
+        """
+        return hashlib.blake2b(self.name.encode(), digest_size=16).hexdigest()
+
+    @property
+    def body(self) -> bytes:
+        """The JSON that such a queue posts to the task processor."""
+        return to_json({"jobId": self.job_id, "delivery": self.delivery})
 
 
 class QueueStats(Record, kw_only=True):

@@ -30,8 +30,8 @@ _FARTHEST = timedelta(days=30)
 _UNTHROTTLED_CONCURRENCY = 100
 _CRASHED = 500
 _DEADLINE_PASSED = 504
-#: Ids of finished tasks that a queue remembers, at the least; a repetition of one has no effect.
-_FINISHED_IDS = 10_000
+#: Names of finished tasks that a queue remembers, at the least; a repetition of one has no effect.
+_FINISHED_NAMES = 10_000
 #: Event loops limit the delay of a timer; a longer wait is several.
 _LONGEST_TIMER = 86_400.0
 #: Seconds since 1970 have a rounding error as floats: a timer may come that much early, and finds
@@ -195,8 +195,8 @@ class _Dispatch(msgspec.Struct, eq=False):
     run: asyncio.Task[None] | None = None
 
 
-class _RecentIds:
-    """A bounded set: the newest ids, at least `size` and at most twice as many."""
+class _RecentNames:
+    """A bounded set: the newest names, at least `size` and at most twice as many."""
 
     __slots__ = ("_newer", "_older", "_size")
 
@@ -205,13 +205,13 @@ class _RecentIds:
         self._newer: set[str] = set()
         self._older: set[str] = set()
 
-    def add(self, id_: str) -> None:
+    def add(self, name: str) -> None:
         if len(self._newer) >= self._size:
             self._older, self._newer = self._newer, set()
-        self._newer.add(id_)
+        self._newer.add(name)
 
-    def __contains__(self, id_: str) -> bool:
-        return id_ in self._newer or id_ in self._older
+    def __contains__(self, name: str) -> bool:
+        return name in self._newer or name in self._older
 
 
 class _Queue:
@@ -238,7 +238,7 @@ class _Queue:
             )
         )
         self._known: dict[str, _QueuedTask] = {}
-        self._finished = _RecentIds(_FINISHED_IDS)
+        self._finished = _RecentNames(_FINISHED_NAMES)
         #: Tasks that are due, in the order in which they became due.
         self._ready: deque[_QueuedTask] = deque()
         #: Tasks that are due later: their time, a number for a stable order, the task.
@@ -255,17 +255,18 @@ class _Queue:
         self._deadline_timer: Timer | None = None
 
     def add_task(self, task: Task, now: float) -> None:
-        """Add a task at the time `now`; one whose id waits, runs or has ended lately is here."""
-        if self._closed or task.id in self._known or task.id in self._finished:
+        """Add a task at the time `now`; one whose name waits, runs or has ended lately is here."""
+        name = task.name
+        if self._closed or name in self._known or name in self._finished:
             return
         due = now if task.at is None else max(now, task.at.timestamp())
-        queued = self._known[task.id] = _QueuedTask(task, due)
+        queued = self._known[name] = _QueuedTask(task, due)
         if due > now:
             self._wait_until_due(queued)
             return
         self._ready.append(queued)
         if len(self._ready) == 1:  # others wait for a slot or a token, and it waits behind them
-            self._dispatch_due_tasks()
+            self._dispatch_due_tasks(now)
 
     def pause(self) -> None:
         """Start no deliveries until `resume`."""
@@ -274,13 +275,13 @@ class _Queue:
     def resume(self) -> None:
         """Start deliveries again."""
         self._paused = False
-        self._dispatch_due_tasks()
+        self._dispatch_due_tasks(self._now())
 
     def purge_tasks(self) -> None:
         """Remove all tasks. Running deliveries go on; their answers no longer matter."""
-        for id_, queued in self._known.items():
+        for name, queued in self._known.items():
             queued.removed = True
-            self._finished.add(id_)
+            self._finished.add(name)
         self._known.clear()
         self._ready.clear()
         self._later.clear()
@@ -326,13 +327,12 @@ class _Queue:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._dispatch_due_tasks()
+        self._dispatch_due_tasks(self._now())
 
-    def _dispatch_due_tasks(self) -> None:
+    def _dispatch_due_tasks(self, now: float) -> None:
         """Start due tasks as concurrency and rate allow; set a timer for the next."""
-        if self._closed or not (self._ready or self._later):
+        if self._closed:
             return
-        now = self._now()
         while self._later and self._later[0][0] <= now + _TIMER_TOLERANCE:
             self._ready.append(heapq.heappop(self._later)[2])
         while self._ready and self._has_capacity():
@@ -354,7 +354,7 @@ class _Queue:
             task=queued.task,
             retry_count=queued.dispatches,
             execution_count=queued.answers,
-            eta=datetime.fromtimestamp(queued.due, UTC),
+            due=queued.due,
             previous_response=queued.previous_response,
         )
         if queued.dispatches == 0:
@@ -391,12 +391,13 @@ class _Queue:
             queued.previous_response = status
             self._retry_task(queued)
         if self._ready:
-            self._dispatch_due_tasks()
+            self._dispatch_due_tasks(self._now())
 
     def _forget_task(self, queued: _QueuedTask) -> None:
         if not queued.removed:
-            del self._known[queued.task.id]
-            self._finished.add(queued.task.id)
+            name = queued.task.name
+            del self._known[name]
+            self._finished.add(name)
 
     def _retry_task(self, queued: _QueuedTask) -> None:
         """Deliver a failed task again after its back-off, or drop it after its last delivery."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from taskreel.domain.record import Record
 from taskreel.ports import Task
@@ -17,10 +17,15 @@ class Delivery(Record, kw_only=True):
     retry_count: int
     #: TaskExecutionCount: those that were answered.
     execution_count: int
-    #: TaskETA: the time at which this dispatch was due.
-    eta: datetime
+    #: The time, in seconds since 1970, at which this dispatch was due.
+    due: float
     #: TaskPreviousResponse: the status of the last dispatch.
     previous_response: int | None
+
+    @property
+    def eta(self) -> datetime:
+        """TaskETA: `due` as a time."""
+        return datetime.fromtimestamp(self.due, UTC)
 
 
 #: Processes a delivery and returns an HTTP status. As at Cloud Tasks, 2xx finishes the task, and

@@ -5,10 +5,7 @@ There is one queue a job type, one for polls, and one for webhooks.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
-
-from pydantic_core import to_json
 
 from taskreel.app.request_trace import trace_id, trace_parent
 from taskreel.ports import Task
@@ -56,18 +53,16 @@ def build_task(
     at: datetime | None = None,
     deadline: timedelta = SHORT_DEADLINE,
 ) -> Task:
-    """The task of a job's delivery: it carries ids only, since the payload is in the store.
+    """The task of a job's delivery.
 
-    Its id is the same for the same job and delivery (or `task_number`), so that a task that is
-    enqueued twice is one task. It is a hash, because Cloud Tasks becomes slow when the ids of a
-    queue are in sequence.
+    Its name is the same for the same job and delivery (or `task_number`), so that a task that is
+    enqueued twice is one task.
     """
-    number = task_number or str(delivery)
     return Task(
         queue=queue,
         job_id=job_id,
-        id=hashlib.blake2b(f"{job_id}/{number}".encode(), digest_size=16).hexdigest(),
-        body=to_json({"jobId": job_id, "delivery": delivery}),
+        delivery=delivery,
+        name=f"{job_id}/{task_number or delivery}",
         at=at,
         deadline=deadline,
         trace_id=trace_id.get(),
