@@ -11,7 +11,7 @@ from taskreel.adapters.local.sqlite_tables import StoredDocument
 
 def add_documents(cache: DocumentCache, *ids: str, size: int = 1) -> None:
     for id_ in ids:
-        cache.add(("jobs", id_), StoredDocument(id_, "x" * size, (), 1))
+        cache.add(("jobs", id_), StoredDocument(id_, b"x" * size, (), 1))
 
 
 def list_found(cache: DocumentCache, *ids: str) -> list[str]:
@@ -27,8 +27,8 @@ def test_the_least_recently_used_document_is_removed_first(monkeypatch: pytest.M
     assert list_found(cache, "a", "b", "c") == ["a", "c"]
 
 
-def test_removed_documents_count_no_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_file, "_MOST_CHARACTERS", 10)
+def test_removed_documents_count_no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "_MOST_BYTES", 10)
     cache = DocumentCache()
     add_documents(cache, "a", size=6)
     cache.remove(("jobs", "a"))

@@ -44,7 +44,7 @@ def documents(path: Path, collection: Collection[Any]) -> dict[str, Mapping[str,
     with closing(sqlite3.connect(path)) as connection:
         query = f"SELECT id, data FROM {collection.name}"  # noqa: S608
         rows = connection.execute(query).fetchall()
-    return {id_: load_json(data) for id_, data in rows}
+    return {id_: load_json(data.encode()) for id_, data in rows}
 
 
 def columns_of(path: Path) -> list[tuple[Any, ...]]:

@@ -53,7 +53,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from taskreel.adapters.local.sqlite_file import DocumentCache, SqliteFile
 from taskreel.adapters.local.sqlite_queries import build_aggregate, build_select
-from taskreel.adapters.local.sqlite_tables import Key, StoredDocument, Table
+from taskreel.adapters.local.sqlite_tables import DATA, Key, StoredDocument, Table
 from taskreel.adapters.local.sqlite_watches import StoreWatches
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
 from taskreel.ports import Changes, Collection, Increment, Index, Query, Row, Transaction
@@ -121,14 +121,14 @@ class _BufferedTransaction:
         self._write_document(collection, id_, {**data, **changed})
 
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
-        document = StoredDocument(id_, "", (), self._open_version())
+        document = StoredDocument(id_, b"", (), self._open_version())
         document.is_deleted = True
         self._put((collection.name, id_), document)
 
     def _write_value(self, collection: Collection[V], id_: str, value: V) -> None:
         version = self._version or self._open_version()
         if collection.encodes_any:
-            document = StoredDocument(id_, "", (), version, encode=collection.encode)
+            document = StoredDocument(id_, b"", (), version, encode=collection.encode)
         else:
             data = collection.encode(value)
             document = self._table(collection).encode(id_, data, version)
@@ -298,7 +298,7 @@ class SqliteStore:
         table = self.file.open_table(collection.name)
         updated = table.expression("updatedAt")
         sql = (
-            f"SELECT id, version, data{table.names} FROM {table.name} "
+            f"SELECT id, version, {DATA}{table.names} FROM {table.name} "
             f"WHERE {table.expression(field)} = ? AND {updated} >= ? AND version > ? "
             "ORDER BY version, id"
         )

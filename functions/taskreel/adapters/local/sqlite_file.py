@@ -28,10 +28,10 @@ except ImportError:  # Windows: nothing prevents a second process from opening i
 _LOCK_SECONDS = 2.0
 _LOCK_PAUSE_SECONDS = 0.05
 #: The least recently used documents are removed first: so many stay at most, with so many
-#: characters of JSON. More of them cost the garbage collector more than another read of the file
+#: bytes of JSON. More of them cost the garbage collector more than another read of the file
 #: costs.
 _MOST_DOCUMENTS = 500
-_MOST_CHARACTERS = 16_000_000
+_MOST_BYTES = 16_000_000
 
 
 class SqliteFile:
@@ -196,7 +196,7 @@ class DocumentCache:
 
     def __init__(self) -> None:
         self._documents: OrderedDict[Key, StoredDocument] = OrderedDict()
-        self._characters = 0
+        self._bytes = 0
 
     def find(self, key: Key) -> StoredDocument | None:
         """The document, which is used now; None if it is not here."""
@@ -208,21 +208,21 @@ class DocumentCache:
     def add(self, key: Key, document: StoredDocument) -> None:
         """Add a document that is not here, and whose text does not change any more."""
         self._documents[key] = document
-        self._characters += len(document.text)
-        while len(self._documents) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS:
+        self._bytes += len(document.text)
+        while len(self._documents) > _MOST_DOCUMENTS or self._bytes > _MOST_BYTES:
             _, oldest = self._documents.popitem(last=False)
-            self._characters -= len(oldest.text)
+            self._bytes -= len(oldest.text)
 
     def remove(self, key: Key) -> None:
         """Remove the document, if it is here."""
         document = self._documents.pop(key, None)
         if document is not None:
-            self._characters -= len(document.text)
+            self._bytes -= len(document.text)
 
     def clear(self) -> None:
         """Remove all documents."""
         self._documents.clear()
-        self._characters = 0
+        self._bytes = 0
 
 
 def _list_fields(connection: sqlite3.Connection, collection: str) -> list[str]:

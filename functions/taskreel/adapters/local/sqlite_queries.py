@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from taskreel.adapters.local.sqlite_tables import Table, to_extracted
+from taskreel.adapters.local.sqlite_tables import DATA, Table, to_extracted
 from taskreel.ports import Query
 
 _SQL_OPERATORS = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -27,7 +27,7 @@ def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     )
     by = ", ".join(f"o{position} {way}" for position, (_, way) in enumerate(order))
     names = table.names if query.fields is None else table.name_columns(query.fields)
-    head = f"SELECT id, version, data{names}, {columns} FROM {table.name}"
+    head = f"SELECT id, version, {DATA}{names}, {columns} FROM {table.name}"
     tail = f" ORDER BY {by}{limit}"
     clauses = _build_clauses(table, query)
     selects: list[str] = []

@@ -9,7 +9,8 @@ What a table has a column for it has for ever: the column is read although no in
 the same integer; a document's own key that begins with that character is written with the
 character doubled. The document's id is not repeated in its first field, which has a mark instead.
 Earlier releases wrote each time as a text (`sqlite_migration`), and fields with
-a column into `data` as well: what is in `data` counts.
+a column into `data` as well: what is in `data` counts. Here it is bytes, and a text in SQLite:
+Python's own texts would be made of them, and they of those, for nothing.
 """
 
 from __future__ import annotations
@@ -27,10 +28,15 @@ import orjson
 #: The key that marks a time in the JSON: a private-use character. Callers may use it as well.
 TIME = "\ue000"
 _ESCAPED = TIME * 2
+_TIME_BYTES, _ESCAPED_BYTES = TIME.encode(), _ESCAPED.encode()
 #: The value of a document's first field that stands for its id. A text of its own that begins so is
 #: written with one more.
 _ID = "\ue001"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+#: The SQL expressions of `data` as bytes, and of bytes as it has them.
+DATA = "CAST(data AS BLOB)"
+_TO_TEXT = "CAST(? AS TEXT)"
 
 #: A collection's name and an id.
 Key = tuple[str, str]
@@ -48,8 +54,8 @@ class StoredDocument(msgspec.Struct, eq=False):
     """A document in memory: as it is in the file, or as the next commit writes it."""
 
     id: str
-    #: "" of a deleted one, and of one that is still to be encoded.
-    text: str
+    #: The JSON in UTF-8; none of a deleted one, and of one that is still to be encoded.
+    text: bytes
     #: The values of the indexed fields' own columns,
     columns: tuple[Any, ...]
     version: int
@@ -82,9 +88,9 @@ class Table:
         self.names = "".join(f", {column}" for column in self._columns.values())
         columns = f"id, version, data{self.names}"
         marks = ", ?" * len(fields)
-        self._insert = f"INSERT INTO {self.name} ({columns}) VALUES (?, ?, ?{marks})"
+        self._insert = f"INSERT INTO {self.name} ({columns}) VALUES (?, ?, {_TO_TEXT}{marks})"
         #: Reads one document by its id, for `restore`.
-        self.select = f"SELECT version, data{self.names} FROM {self.name} WHERE id = ?"
+        self.select = f"SELECT version, {DATA}{self.names} FROM {self.name} WHERE id = ?"
 
     def expression(self, field: str) -> str:
         """The SQL expression that reads a field."""
@@ -120,7 +126,7 @@ class Table:
             document.text = _dump_json(rest)
         document.encode = None
 
-    def load(self, id_: str, text: str, columns: Sequence[Any]) -> dict[str, Any]:
+    def load(self, id_: str, text: bytes, columns: Sequence[Any]) -> dict[str, Any]:
         """Read a stored document."""
         document: dict[str, Any] = load_json(text)
         _restore_id(document, id_)
@@ -181,7 +187,7 @@ class Table:
             break
         return rest, tuple(columns)
 
-    def restore(self, id_: str, version: int, text: str, *columns: Any) -> StoredDocument:
+    def restore(self, id_: str, version: int, text: bytes, *columns: Any) -> StoredDocument:
         """The document of a row that `select` has found."""
         document = StoredDocument(id_, text, columns, version)
         document.stored = columns
@@ -212,7 +218,7 @@ class Table:
             if value != before
         ]
         sets = "".join(f", {column} = ?" for column, _ in changed)
-        sql = f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?"
+        sql = f"UPDATE {self.name} SET version = ?, data = {_TO_TEXT}{sets} WHERE id = ?"
         return sql, (document.version, document.text, *(value for _, value in changed), document.id)
 
 
@@ -253,15 +259,15 @@ def _read_fields(
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load_json(text: str) -> Any:
+def load_json(text: bytes) -> Any:
     """Read the JSON of a document."""
     return _restore_json(orjson.loads(text), text)
 
 
-def _restore_json(value: Any, text: str) -> Any:
+def _restore_json(value: Any, text: bytes) -> Any:
     """Restore the times and keys of a JSON value, which the text contains."""
     restored = _restore_times(value)
-    return _unescape_keys(restored) if _ESCAPED in text else restored
+    return _unescape_keys(restored) if _ESCAPED_BYTES in text else restored
 
 
 def _restore_id(document: dict[str, Any], id_: str) -> None:
@@ -272,7 +278,7 @@ def _restore_id(document: dict[str, Any], id_: str) -> None:
         break
 
 
-def _dump_json(value: Any) -> str:
+def _dump_json(value: Any) -> bytes:
     times = 0
 
     def mark_time(value: Any) -> dict[str, int]:
@@ -284,10 +290,10 @@ def _dump_json(value: Any) -> str:
         return {TIME: _to_integer(value)}
 
     try:
-        text = orjson.dumps(value, mark_time, _JSON_OPTIONS).decode()
-        if text.count(TIME) != times:
+        text = orjson.dumps(value, mark_time, _JSON_OPTIONS)
+        if text.count(_TIME_BYTES) != times:
             # A caller's text or key has the character as well, which is rare: search for keys.
-            text = orjson.dumps(_escape_keys(value), mark_time, _JSON_OPTIONS).decode()
+            text = orjson.dumps(_escape_keys(value), mark_time, _JSON_OPTIONS)
     except TypeError as error:
         raise (error.__cause__ or error) from None
     return text
@@ -395,7 +401,7 @@ def _to_column(value: Any) -> Any:
     """Convert a value for a comparison with a field's own column."""
     if isinstance(value, datetime):
         return _to_integer(value)
-    return value if isinstance(value, str | int | float | None) else _dump_json(value)
+    return value if isinstance(value, str | int | float | None) else _dump_json(value).decode()
 
 
 def read_field(field: str) -> str:
@@ -424,4 +430,4 @@ def to_extracted(value: Any) -> Any:
     """Convert a field's value to what `json_extract` gives for it."""
     if isinstance(value, datetime):
         return _to_integer(value)
-    return _dump_json(value) if isinstance(value, dict | list) else value
+    return _dump_json(value).decode() if isinstance(value, dict | list) else value
