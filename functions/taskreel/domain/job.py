@@ -58,35 +58,34 @@ class Job(JobFields):
             }
         if status is not Status.THROTTLED:
             changed["waits_for"] = None
-        status_at = {**self.status_at, status: at}
-        entered = self.model_copy(
-            update={"updated_at": at, **changed, "status": status, "status_at": status_at}
-        )
-        history = entered._add_to_history(by)  # noqa: SLF001 - of the same class
-        return entered.model_copy(update=history)
+        changed["updated_at"] = at
+        changed["status_at"] = {**self.status_at, status: at}
+        return self._copy_with_history(status, at, by, changed)
 
-    def record_change(self, by: str | None, **changes: Unpack[JobChanges]) -> Self:
-        """Copy the job with its status, just entered, in its history, and other fields changed."""
-        changed = validate_changes(JobChanges, changes) if changes else {}
-        return self.model_copy(update={**changed, **self._add_to_history(by)})
-
-    def _add_to_history(self, by: str | None) -> dict[str, Any]:
-        """The fields of its history with its status, just entered."""
-        final = self.status.final
+    def _copy_with_history(
+        self, status: Status, at: datetime, by: str | None, changed: dict[str, Any]
+    ) -> Self:
+        """Copy the job with these fields changed, and `status`, entered at `at`, in its history."""
+        error = changed["error"] if "error" in changed else self.error
+        settled, cost_usd = None, None
+        if status.final:
+            settled = changed.get("credits", self.credits).captured
+            cost_usd = _sum_costs(changed.get("units", self.units), changed.get("steps", self.steps))
         change = StatusChange(
-            status=self.status,
-            at=self.status_at[self.status],
+            status=status,
+            at=at,
             by=by,
-            attempt=self.attempt,
-            code=None if self.error is None else self.error.code,
-            credits=self.credits.captured if final else None,
-            cost_usd=self.cost_usd if final else None,
+            attempt=changed.get("attempt", self.attempt),
+            code=None if error is None else error.code,
+            credits=settled,
+            cost_usd=cost_usd,
         )
         history = (*self.history, change)
-        forgotten = self.forgotten_changes
         if len(history) > MOST_CHANGES:
-            history, forgotten = history[1:], forgotten + 1
-        return {"history": history, "forgotten_changes": forgotten}
+            history = history[1:]
+            changed["forgotten_changes"] = self.forgotten_changes + 1
+        changed["status"], changed["history"] = status, history
+        return self.model_copy(update=changed)
 
     def with_changes(self, at: datetime, **changes: Unpack[JobChanges]) -> Self:
         """Copy the job with other fields changed at `at`; its status stays.
@@ -140,10 +139,9 @@ class Job(JobFields):
             rank=None,
             fingerprint=None,
         )
-        reopened = changed.model_copy(
-            update={"status": Status.QUEUED, "status_at": {Status.QUEUED: at}}
+        return changed._copy_with_history(  # noqa: SLF001 - of the same class
+            Status.QUEUED, at, by, {"status_at": {Status.QUEUED: at}}
         )
-        return reopened.record_change(by)
 
     def without_operations(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
         """Copy the ended job without these operations; without any it needs no wake time.
@@ -309,10 +307,7 @@ class Job(JobFields):
     @property
     def cost_usd(self) -> float | None:
         """The cost at providers, child jobs included, as far as it is known; in US dollars."""
-        known = [unit.cost_usd for unit in self.units if unit.cost_usd is not None]
-        if self.steps:
-            known += [run.cost_usd for run in self.steps.values() if run.cost_usd is not None]
-        return round(sum(known), 6) if known else None
+        return _sum_costs(self.units, self.steps)
 
     @property
     def cost_estimated(self) -> bool:
@@ -336,3 +331,11 @@ class Job(JobFields):
     def due_units(self, now: datetime) -> list[UnitRun]:
         """The units that a run at `now` would start, or try again."""
         return [unit for unit in self.units if unit.state is UnitState.TODO and unit.is_due(now)]
+
+
+def _sum_costs(units: Sequence[UnitRun], steps: Mapping[str, StepRun]) -> float | None:
+    """The cost of units and steps at providers, as far as it is known; in US dollars."""
+    known = [unit.cost_usd for unit in units if unit.cost_usd is not None]
+    if steps:
+        known += [run.cost_usd for run in steps.values() if run.cost_usd is not None]
+    return round(sum(known), 6) if known else None

@@ -21,6 +21,7 @@ from taskreel.domain.ids import find_limit_owner
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
+from taskreel.domain.job_history import StatusChange
 from taskreel.domain.job_status import Status
 from taskreel.domain.record import Record
 from taskreel.domain.retry_policy import RetryPolicy
@@ -96,7 +97,15 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
     start = _Start.of(schedule_at, plan, now)
     blocked = new.blocked
     status = Status.BLOCKED if blocked else start.status
-    job = Job(
+    start_by = None if place else _after(start.at, new.submission.start_within_seconds)
+    finish_by = place.parent.finish_by if place else _finish_by(new, start.at)
+    first_change = StatusChange(
+        status=status,
+        at=now,
+        by=None if place else new.user_id,
+        code=None if start.wait_reason is None else start.wait_reason.code,
+    )
+    return Job(
         job_id=new.job_id,
         job_type=new.job_type.name,
         status=status,
@@ -115,8 +124,9 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         served_by=None if blocked else served_by_names(plan.units),
         units=() if blocked else plan.units,
         wake_shard=services.random.randrange(services.rules.wake_shards),
-        start_by=None if place else _after(start.at, new.submission.start_within_seconds),
-        finish_by=place.parent.finish_by if place else _finish_by(new, start.at),
+        wake_at=_find_earliest(first_wake_at(services, start.at, now), start_by, finish_by),
+        start_by=start_by,
+        finish_by=finish_by,
         request_hash=new.request_hash,
         cache_key=new.cache_key,
         webhooks=new.webhooks,
@@ -131,9 +141,8 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         pipeline_type=(place.parent.pipeline_type or place.parent.job_type) if place else None,
         step=place.step if place else None,
         index=place.index if place else 0,
+        history=(first_change,),
     )
-    wake_at = job.next_wake_at(first_wake_at(services, start.at, now))
-    return job.record_change(None if place else new.user_id, wake_at=wake_at)
 
 
 def unblock_job(
@@ -221,6 +230,10 @@ def _finish_by(new: NewJob, start: datetime) -> datetime | None:
     if own is not None or new.blocked:
         return own
     return start + new.job_type.deadline
+
+
+def _find_earliest(at: datetime, *deadlines: datetime | None) -> datetime:
+    return min([at, *(one for one in deadlines if one is not None)])
 
 
 def _after(start: datetime, seconds: int | None) -> datetime | None:
