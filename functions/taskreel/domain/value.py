@@ -295,9 +295,13 @@ class _ChangeChecks:
         self.items = {
             name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is tuple
         }
+        #: The fields that take a JSON object of any members.
+        self.objects = {name for name, hint in hints.items() if _takes_any_object(hint)}
 
     def has_plain_items(self, name: str, value: Any) -> bool:
-        """True for a tuple whose items are right by their classes alone."""
+        """True for a tuple, or an object, whose items are right by their classes alone."""
+        if value.__class__ is dict:
+            return name in self.objects and {str}.issuperset(map(type, value))
         item = self.items.get(name)
         return item is not None and {item}.issuperset(map(type, value))
 
@@ -311,7 +315,15 @@ def _list_plain_classes(hint: Any) -> frozenset[type[Any]]:
     return frozenset()
 
 
+def _takes_any_object(hint: Any) -> bool:
+    """True for `dict[str, Any]`, and for that or None."""
+    if get_origin(hint) in {Union, UnionType}:
+        return any(map(_takes_any_object, get_args(hint)))
+    return get_origin(hint) is dict and get_args(hint) == (str, Any)
+
+
 _PLAIN = {str, int, bool, datetime, type(None)}
+_CONTAINERS = {tuple, dict}
 _CHECKS: dict[type[Any], _ChangeChecks] = {}
 
 
@@ -330,6 +342,6 @@ def validate_changes(kind: type[Any], changes: Mapping[str, Any]) -> dict[str, A
         name: to
         for name, to in changes.items()
         if to.__class__ not in plain.get(name, ())
-        and not (to.__class__ is tuple and checks.has_plain_items(name, to))
+        and not (to.__class__ in _CONTAINERS and checks.has_plain_items(name, to))
     }
     return {**changes, **checks.validate(others)} if others else {**changes}
