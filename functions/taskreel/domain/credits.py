@@ -318,15 +318,14 @@ class Account(CappedSpend):
     def increase(self, amounts: Mapping[str, int | float]) -> Self:
         """The account with numbers increased, by their stored names; those of a movement included.
 
-        Raises ValidationError if a number of credits falls below 0.
+        Raises ValueError if a number of credits falls below 0.
         """
-        moved = {name: int(amounts[name]) for name in _MOVED if name in amounts}
-        others = {
-            name: (getattr(self, name, None) or 0) + amount
-            for name, amount in amounts.items()
-            if name not in moved
-        }
-        return self.apply(Movement(**moved), **others)
+        changed: dict[str, Any] = {}
+        for name, amount in amounts.items():
+            after = changed[name] = (getattr(self, name, None) or 0) + amount
+            if after < 0 and name in _MOVED:
+                raise ValueError(f"the account of {self.user_id} would have {after} {name} credits")
+        return self.model_copy(update=changed)
 
     def hold(self, cost: int, at: datetime, shares: Sequence[GrantShare] = ()) -> Self:
         """The account with `cost` held at `at`, counted as spent in that day and month.
@@ -350,7 +349,7 @@ class Account(CappedSpend):
         return self.read_count(grant.left_field), self.read_count(grant.held_field)
 
 
-_MOVED = ("available", "held", "captured", "granted", "expired")
+_MOVED = frozenset({"available", "held", "captured", "granted", "expired"})
 
 
 @with_config(STRICT)

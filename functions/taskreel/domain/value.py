@@ -210,8 +210,10 @@ class StoredValue(Value):
         fields = {**own, **update} if update else {**own}
         if len(fields) > len(own):
             # Names that the class does not declare are not among its fields.
-            added = [name for name in update or () if name not in own]
-            extra = {**(extra or {}), **{name: fields.pop(name) for name in added}}
+            extra = dict(extra or ())
+            for name in update or ():
+                if name not in own:
+                    extra[name] = fields.pop(name)
         copied = _new(type(self))
         _set(copied, "__dict__", fields)
         _set(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__)
