@@ -95,6 +95,36 @@ async def test_what_follows_a_new_document_is_not_looked_for_and_made_once(tmp_p
     await store.close()
 
 
+async def test_what_follows_a_document_of_this_process_is_looked_for_after_the_first(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "a.db")
+    statements: list[str] = []
+
+    async def add_entry(tx: Transaction, number: int) -> None:
+        tx.set(ROWS, "a", {"n": number})
+        tx.create(ENTRIES, f"a.{number}", {"row": "a"})
+        tx.set(ROWS, "a", {"n": number})
+
+    def looks() -> int:
+        return len([one for one in statements if "entries" in one and "WHERE id" in one])
+
+    await put_row(store, "a", {"n": 0})
+    await store.durable()
+    store.file.open().set_trace_callback(statements.append)
+    await store.transaction(lambda tx: add_entry(tx, 1))
+    await store.durable()
+    assert looks() == 0
+    store._cache.remove(("entries", "a.1"))
+    with pytest.raises(StoreConflictError):
+        await store.transaction(lambda tx: add_entry(tx, 1))
+    assert looks() == 1
+    await put_row(store, "a", {"n": 2})
+    await store.transaction(lambda tx: add_entry(tx, 2))
+    assert looks() == 2
+    await store.close()
+
+
 async def test_a_busy_loop_cannot_put_off_a_commit(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "a.db")
     await put_row(store, "a", {"n": 0})

@@ -98,7 +98,7 @@ class _BufferedTransaction:
         self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
     ) -> None:
         key = (collection.name, id_)
-        if is_new or self._follows_new(collection, value):
+        if is_new or self._is_first_follower(collection, value):
             # The file has no such row, and the primary key is the last word: a commit fails there.
             self._before.setdefault(key, self._store.find_uncommitted(key))
         if not is_new and _exists(self._find_current(key)):
@@ -150,19 +150,25 @@ class _BufferedTransaction:
     def _table(self, collection: Collection[Any]) -> Table:
         return self._store.file.open_table(collection.name)
 
-    def _follows_new(self, collection: Collection[V], value: V) -> bool:
-        """True for the value of a document that is made with another, which the file lacks yet."""
+    def _is_first_follower(self, collection: Collection[V], value: V) -> bool:
+        """True for the first value that follows another, which was created here; others then may.
+
+        Should this transaction fail, the next such value is looked for in the file, in vain.
+        """
         if collection.follows is None:
             return False
         other, find_id = collection.follows
         id_ = find_id(value)
         found = None if id_ is None else self._find_current((other, id_))
-        return found is not None and found.stored is None
+        if found is None or found.has_followers:
+            return False
+        found.has_followers = True
+        return True
 
     def _put(self, key: Key, document: StoredDocument) -> None:
-        before = self._before[key] if key in self._before else self._look_up(key)
-        if before is not None:
-            document.stored = before.stored
+        current = self.written.get(key) or self._look_up(key)
+        if current is not None:
+            document.stored, document.has_followers = current.stored, current.has_followers
         self.written[key] = document
 
     def _find_current(self, key: Key) -> StoredDocument | None:
@@ -372,7 +378,8 @@ class SqliteStore:
         if not self._dirty:
             self._dirty_since = asyncio.get_running_loop().time()
         for key, document in written.items():
-            self._cache.remove(key)
+            if key not in self._dirty:
+                self._cache.remove(key)
             self._dirty[key] = document
         if self._watches is not None:
             self._watches.report(written)

@@ -67,6 +67,9 @@ class StoredDocument(msgspec.Struct, eq=False):
     encode: Callable[[Any], Mapping[str, Any]] | None = None
     #: True if the document does not exist any more.
     is_deleted: bool = False
+    #: False where it was created here and nothing that follows it (`Collection.follows`) has been
+    #: since: then there is none, in the file neither. True of what was read from the file.
+    has_followers: bool = False
 
 
 class Table:
@@ -190,7 +193,7 @@ class Table:
     def restore(self, id_: str, version: int, text: bytes, *columns: Any) -> StoredDocument:
         """The document of a row that `select` has found."""
         document = StoredDocument(id_, text, columns, version)
-        document.stored = columns
+        document.stored, document.has_followers = columns, True
         return document
 
     def build_write(self, document: StoredDocument) -> tuple[str, tuple[Any, ...]] | None:
