@@ -40,10 +40,8 @@ MOST_SEALED_MORE_BYTES = 40_000
 _BYTES_AROUND_SEALED = 200
 #: Firestore counts a number as 8 bytes, which in JSON takes at least 2, with its comma.
 _JSON_FACTOR = 4
-#: More than all fields of a job take that have a largest size, its history included, and those of
-#: a unit.
-_BYTES_OF_OTHER_FIELDS = 200_000
-_BYTES_OF_A_UNIT = 2_000
+#: More than the fields of a document take that the JSON of its job has not.
+_BYTES_WITHOUT_JSON = 1_000
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0
@@ -214,23 +212,13 @@ def _is_sealed_larger(text: bytes, most_bytes: int) -> bool:
 
 def _is_job_too_large(job: Job) -> bool:
     """True when the job's document is larger than the store takes."""
-    # Only these can be of any size.
-    growing = [
-        job.payload,
-        job.steps,
-        job.result,
-        job.failed_attempts,
-        job.error,
-        job.ending,
-        job.waiters,
-        job.webhooks,
-        job.lineage,
-        job.unknown,
-        *[(one.data, one.operation, one.artifacts, one.error, one.unknown) for one in job.units],
-    ]
-    others = _BYTES_OF_OTHER_FIELDS + len(job.units) * _BYTES_OF_A_UNIT
-    if len(to_json(growing)) * _JSON_FACTOR + others <= MAX_DOCUMENT_BYTES:
-        return False
+    try:
+        bytes_of_json = job.measure_json()
+    except (TypeError, ValueError, OverflowError):  # a value that is stored as the nearest to it
+        pass
+    else:
+        if bytes_of_json * _JSON_FACTOR + _BYTES_WITHOUT_JSON <= MAX_DOCUMENT_BYTES:
+            return False
     return is_larger(job.document(), MAX_DOCUMENT_BYTES)
 
 
