@@ -12,6 +12,7 @@ from taskreel.domain.client_webhook import DeliveryState, WebhookDelivery, Webho
 from taskreel.domain.erasure import Erasure
 from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter
 from taskreel.domain.recurring_job import RecurringJob
+from taskreel.domain.unit import UnitRun
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -39,6 +40,14 @@ VALUES: list[Any] = [
 def test_a_wrong_name_or_type_is_refused(value: Any, change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         value.with_changes(LATER, **change)
+
+
+@pytest.mark.parametrize("data", [{1: "a"}, ["a"], "a"])
+def test_an_object_has_texts_as_names(data: Any) -> None:
+    unit = UnitRun(credits=1, provider="studio")
+    with pytest.raises(ValidationError):
+        unit.with_changes(data=data)
+    assert unit.with_changes(data={"a": [1, {}]}).data == {"a": [1, {}]}
 
 
 def test_a_right_change_is_made_at_its_time() -> None:

@@ -84,6 +84,9 @@ def test_increments_say_the_same_as_the_movement(movement: Movement) -> None:
 def test_an_account_cannot_become_negative() -> None:
     with pytest.raises(ValidationError):
         Account(user_id="ada").apply(Movement(available=-1))
+    with pytest.raises(ValueError, match="-1 held credits"):
+        Account(user_id="ada", available=1).increase({"available": 1, "held": -1})
+    assert Account(user_id="ada").increase({"active": -1}).active == -1
 
 
 def test_too_few_credits_say_what_is_missing() -> None:

@@ -94,10 +94,11 @@ class SqliteFile:
     def write_documents(self, written: Mapping[Key, StoredDocument]) -> None:
         """Write the documents in one commit."""
         with self._translate_errors(), self._transaction() as connection:
+            cursor = connection.cursor()  # the connection itself makes one for each statement
             for (collection, _), document in written.items():
                 statement = self.open_table(collection).build_write(document)
                 if statement is not None:
-                    connection.execute(*statement)
+                    cursor.execute(*statement)
         for document in written.values():
             document.stored = None if document.is_deleted else document.columns
         if self._checkpoints is not None:

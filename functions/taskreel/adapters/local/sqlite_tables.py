@@ -178,6 +178,8 @@ class Table:
             elif kind is datetime:
                 columns[position] = _to_integer(value)
                 del rest[field]
+            elif kind is int:
+                columns[position] = value
             elif value is not None:
                 columns[position] = _to_column(value)
                 if isinstance(value, str):
