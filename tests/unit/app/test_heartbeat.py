@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -24,9 +25,18 @@ class Heart:
         self.clock = VirtualTime(self.engine_clock)
         self.error = error
         self.beats = 0
+        self.limit = 3600.0
+        #: The times at which the limit was reached.
+        self.ends: list[float] = []
+        self._began_at = self.engine_clock.now()
+
+    def _end(self) -> None:
+        self.ends.append((self.engine_clock.now() - self._began_at) / SECOND)
 
     async def guard(self, work: Awaitable[None]) -> None:
-        await Heartbeat(self.clock, lambda: True, self._beat).guard(work)
+        limit = timedelta(seconds=self.limit)
+        heartbeat = Heartbeat(self.clock, lambda: True, self._beat, limit=limit, end=self._end)
+        await heartbeat.guard(work)
 
     async def pass_time(self, seconds: float) -> None:
         until = self.engine_clock.now() + round(seconds * SECOND)
@@ -161,3 +171,27 @@ async def test_an_error_of_the_work_is_raised_while_the_heart_beats_well() -> No
         raise own
 
     assert await end_after(Heart(), fail) is own
+
+
+@pytest.mark.parametrize("limit", [1.0, 2.5, 60.0])
+async def test_the_limit_is_reached_once_at_its_time(limit: float) -> None:
+    heart = Heart()
+    heart.limit = limit
+    run = asyncio.create_task(heart.guard(work_until_cancelled()))
+    await asyncio.sleep(0)
+    await heart.pass_time(limit - 0.1)
+    assert heart.ends == []
+    await heart.pass_time(100)
+    assert heart.ends == [limit]
+    run.cancel()
+    await asyncio.wait([run])
+
+
+async def test_work_that_has_ended_reaches_no_limit() -> None:
+    heart = Heart()
+    heart.limit = 5.0
+    run = asyncio.create_task(heart.guard(heart.clock.sleep(3)))
+    await asyncio.sleep(0)
+    await heart.pass_time(10)
+    assert run.done()
+    assert heart.ends == []

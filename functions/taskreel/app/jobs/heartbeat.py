@@ -1,9 +1,10 @@
-"""The heartbeat of a run: a regular call that holds its lease while it works."""
+"""The heartbeat of a run: a regular call that holds its lease while it works, until its limit."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from taskreel.domain.errors import LeaseLostError
 from taskreel.ports import Clock, Timer
@@ -16,16 +17,27 @@ class Heartbeat:
     """Awaits `beat` at every tick of the clock for which `is_due` is true.
 
     Driven by a timer of the services' clock: a run that ends before the first beat, as most do, has
-    no task but its own. A tick comes a second after the last one or the end of its beat.
+    no task but its own. A tick comes a second after the last one or the end of its beat. `end` is
+    called once the work has taken `limit`, of a second at the least, and not before the first tick:
+    a run that has ended by then needs no other timer.
     """
 
     def __init__(
-        self, clock: Clock, is_due: Callable[[], bool], beat: Callable[[], Awaitable[None]]
+        self,
+        clock: Clock,
+        is_due: Callable[[], bool],
+        beat: Callable[[], Awaitable[None]],
+        *,
+        limit: timedelta,
+        end: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._is_due = is_due
         self._beat = beat
+        self._limit = limit
+        self._end = end
         self._timer: Timer | None = None
+        self._end_timer: Timer | None = None
         self._beating: asyncio.Future[None] | None = None
         #: The run, while it works.
         self._run: asyncio.Task[object] | None = None
@@ -65,6 +77,9 @@ class Heartbeat:
         self._timer = self._clock.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        if self._end_timer is None:
+            left = self._limit.total_seconds() - TICK_SECONDS
+            self._end_timer = self._clock.call_later(max(0.0, left), self._end)
         if not self._is_due():
             self._set_timer()
             return
@@ -84,8 +99,9 @@ class Heartbeat:
 
     def _stop(self) -> None:
         self._run = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
         if self._beating is not None:
             # Its write goes on: other callers may share it, and the fence checks it.
             self._beating.cancel()

@@ -103,16 +103,17 @@ class JobRun:
 
     async def _await_units(self, work: EagerWork[None]) -> None:
         limit = find_attempt_limit(self._job)
-        clock = self._services.clock
-        heartbeat = Heartbeat(clock, self._is_heartbeat_due, self._renew_lease)
         try:
             async with asyncio.timeout(None) as attempt:
                 # The services' clock, which tests own, says when the attempt is over.
-                deadline = clock.call_later(limit.total_seconds(), partial(_expire, attempt))
-                try:
-                    await heartbeat.guard(work)
-                finally:
-                    deadline.cancel()
+                heartbeat = Heartbeat(
+                    self._services.clock,
+                    self._is_heartbeat_due,
+                    self._renew_lease,
+                    limit=limit,
+                    end=partial(_expire, attempt),
+                )
+                await heartbeat.guard(work)
         except TimeoutError:
             self._pool.fail_timed_out(limit)
 
