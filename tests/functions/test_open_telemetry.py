@@ -162,9 +162,9 @@ async def test_a_delivery_of_the_queues_in_this_process_goes_on_with_its_tasks_t
     await start_providers("bfl", otel_exporter_otlp_endpoint=receiver.url)
     parent = f"00-{TRACE}-{CALLER}-01"
     task = replace(build_task("provider-poll-queue", "job_unknown", 1), trace_parent=parent)
-    now = wiring.SystemClock().now()
+    due = wiring.SystemClock().now().timestamp()
     await wiring._process_delivery(
-        Delivery(task=task, retry_count=0, execution_count=0, due=now.timestamp(), previous_response=None)
+        Delivery(task=task, retry_count=0, execution_count=0, due=due, previous_response=None)
     )
     telemetry.flush()
     (span,) = receiver.find_spans("process provider-poll-queue")

@@ -66,11 +66,12 @@ class Job(JobFields):
         self, status: Status, at: datetime, by: str | None, changed: dict[str, Any]
     ) -> Self:
         """Copy the job with these fields changed, and `status`, entered at `at`, in its history."""
-        error = changed["error"] if "error" in changed else self.error
+        error = changed.get("error", self.error)
         settled, cost_usd = None, None
         if status.final:
             settled = changed.get("credits", self.credits).captured
-            cost_usd = _sum_costs(changed.get("units", self.units), changed.get("steps", self.steps))
+            units, steps = changed.get("units", self.units), changed.get("steps", self.steps)
+            cost_usd = _sum_costs(units, steps)
         change = StatusChange(
             status=status,
             at=at,

@@ -325,7 +325,7 @@ def _takes_any_object(hint: Any) -> bool:
 
 
 _PLAIN = {str, int, bool, datetime, type(None)}
-_CONTAINERS = {tuple, dict}
+_CONTAINERS: frozenset[type[Any]] = frozenset({tuple, dict})
 _CHECKS: dict[type[Any], _ChangeChecks] = {}
 
 

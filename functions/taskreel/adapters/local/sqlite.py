@@ -279,9 +279,7 @@ class SqliteStore:
 
     def find_document(self, key: Key) -> StoredDocument | None:
         """The document as the last transaction wrote it, deleted perhaps; None if there is none."""
-        if key in self._dirty:
-            return self._dirty[key]
-        document = self._cache.find(key)
+        document = self._dirty.get(key) or self._cache.find(key)
         if document is None:
             document = self.file.read_document(*key)
             if document is not None:
@@ -324,7 +322,7 @@ class SqliteStore:
         self, collection: Collection[V], id_: str, document: StoredDocument | None
     ) -> V | None:
         """The value of a document: the one in memory where it may be shared, else a fresh one."""
-        if not _exists(document):
+        if document is None or document.is_deleted:
             return None
         if document.value is not None and collection.shareable:
             shared: V = document.value

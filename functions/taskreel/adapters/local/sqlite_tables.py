@@ -184,12 +184,7 @@ class Table:
                 columns[position] = _to_column(value)
                 if isinstance(value, str):
                     _TEXTS.add(kind)
-        for name, value in rest.items():
-            if value == id_:
-                rest[name] = _ID
-            elif value.__class__ is str and value.startswith(_ID):
-                rest[name] = _ID + value
-            break
+        _mark_id(rest, id_)
         return rest, tuple(columns)
 
     def restore(self, id_: str, version: int, text: bytes, *columns: Any) -> StoredDocument:
@@ -273,6 +268,16 @@ def _restore_json(value: Any, text: bytes) -> Any:
     """Restore the times and keys of a JSON value, which the text contains."""
     restored = _restore_times(value)
     return _unescape_keys(restored) if _ESCAPED_BYTES in text else restored
+
+
+def _mark_id(document: dict[str, Any], id_: str) -> None:
+    """Put the mark that stands for the id in the first field, if that has it."""
+    for name, value in document.items():
+        if value == id_:
+            document[name] = _ID
+        elif value.__class__ is str and value.startswith(_ID):
+            document[name] = _ID + value
+        break
 
 
 def _restore_id(document: dict[str, Any], id_: str) -> None:
