@@ -69,10 +69,6 @@ class Ending(StoredValue):
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-#: Of a job that has none of its own: built without a validator, which takes a cold start longer.
-_RETRY = RetryPolicy.model_construct()
-
-
 class JobFields(StoredRecord, kw_only=True):
     """The stored fields of a `domain.job.Job`."""
 
@@ -99,7 +95,7 @@ class JobFields(StoredRecord, kw_only=True):
     #: Counted runs so far; 0 until the first claim. A poll, a repeated delivery and a run that
     #: resumes after a rate limit do not count.
     attempt: int = 0
-    retry: RetryPolicy = _RETRY
+    retry: RetryPolicy = RetryPolicy()
     next_attempt_at: datetime | None = None
     error: JobError | None = None
     credits: JobCredits = JobCredits()

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from taskreel.domain.value import StoredValue, validation_error
+from taskreel.domain.stored_record import StoredRecord
+from taskreel.domain.value import validation_error
 
 
-class RetryPolicy(StoredValue):
+class RetryPolicy(StoredRecord, kw_only=True):
     """Exponential backoff with a cap and jitter; `max_attempts` counts the first attempt.
 
     The wait after attempt n is min_backoff · 2^(n−1), at most max_backoff, times 1 ± jitter.
     """
 
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset(
-        {"max_attempts", "min_backoff_seconds", "max_backoff_seconds", "jitter"}
-    )
-
-    max_attempts: int = Field(default=3, ge=1, le=20)
-    min_backoff_seconds: float = Field(default=2.0, gt=0, le=3600)
-    max_backoff_seconds: float = Field(default=300.0, gt=0, le=86_400)
-    jitter: float = Field(default=0.2, ge=0, lt=1)
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    min_backoff_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    max_backoff_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
     def with_changes(self, changes: Mapping[str, Any]) -> RetryPolicy:
         """The policy with a caller's `changes`, by field name.
@@ -32,7 +29,7 @@ class RetryPolicy(StoredValue):
         Raises ValidationError when they are out of range, or the least wait exceeds the longest.
         A stored policy has passed here, and its order is not checked again when it is read.
         """
-        changed = RetryPolicy.model_validate({**self.model_dump(), **changes})
+        changed = RetryPolicy.model_validate({**dict(self), **changes})
         if changed.min_backoff_seconds > changed.max_backoff_seconds:
             message = "minBackoffSeconds must not exceed maxBackoffSeconds"
             raise validation_error("RetryPolicy", [((), message)])

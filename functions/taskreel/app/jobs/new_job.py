@@ -86,7 +86,7 @@ def merge_retry_policy(default: RetryPolicy, wanted: RetryOptions | None) -> Ret
     try:
         return default.with_changes(changes)
     except ValidationError as error:
-        raise invalid_model(error, RetryPolicy, ("retry",)) from None
+        raise invalid_model(error, RetryPolicy.reader(), ("retry",)) from None
 
 
 def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
