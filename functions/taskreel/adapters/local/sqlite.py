@@ -166,7 +166,9 @@ class _BufferedTransaction:
         return True
 
     def _put(self, key: Key, document: StoredDocument) -> None:
-        current = self.written.get(key) or self._look_up(key)
+        current = self.written.get(key)
+        if current is None:
+            current = self._before[key] if key in self._before else self._look_up(key)
         if current is not None:
             document.stored, document.has_followers = current.stored, current.has_followers
         self.written[key] = document

@@ -89,9 +89,9 @@ class Table:
         self._columns = {field: f'"f_{field}"' for field in fields}
         #: The columns of the fields, for a statement that reads `data` and these.
         self.names = "".join(f", {column}" for column in self._columns.values())
-        columns = f"id, version, data{self.names}"
-        marks = ", ?" * len(fields)
-        self._insert = f"INSERT INTO {self.name} ({columns}) VALUES (?, ?, {_TO_TEXT}{marks})"
+        self._empty: tuple[Any, ...] = (None,) * len(self.fields)
+        #: The statements that write a document: if the row is new, and which columns change.
+        self._writes: dict[tuple[bool, tuple[int, ...]], str] = {}
         #: Reads one document by its id, for `restore`.
         self.select = f"SELECT version, {DATA}{self.names} FROM {self.name} WHERE id = ?"
 
@@ -196,8 +196,8 @@ class Table:
     def build_write(self, document: StoredDocument) -> tuple[str, tuple[Any, ...]] | None:
         """The statement that brings a document into the file, and its values; None if none is due.
 
-        An update writes only the columns that changed, so that SQLite leaves the other indexes
-        alone.
+        It writes only the columns that change: an update then leaves the other indexes alone, and
+        an insert has no empty values, of which Python's module looks for an adapter each time.
         """
         stored = document.stored
         if document.is_deleted:
@@ -207,19 +207,26 @@ class Table:
                 else (f"DELETE FROM {self.name} WHERE id = ?", (document.id,))
             )
         self.complete(document)
+        columns, before = document.columns, self._empty if stored is None else stored
+        changed = tuple([at for at, value in enumerate(columns) if value != before[at]])
+        values = [columns[at] for at in changed]
+        sql = self._writes.get((stored is None, changed))
+        if sql is None:
+            sql = self._build_statement(changed, is_new=stored is None)
         if stored is None:
-            return self._insert, (document.id, document.version, document.text, *document.columns)
+            return sql, (document.id, document.version, document.text, *values)
+        return sql, (document.version, document.text, *values, document.id)
 
-        changed = [
-            (column, value)
-            for column, value, before in zip(
-                self._columns.values(), document.columns, stored, strict=True
-            )
-            if value != before
-        ]
-        sets = "".join(f", {column} = ?" for column, _ in changed)
-        sql = f"UPDATE {self.name} SET version = ?, data = {_TO_TEXT}{sets} WHERE id = ?"
-        return sql, (document.version, document.text, *(value for _, value in changed), document.id)
+    def _build_statement(self, changed: tuple[int, ...], *, is_new: bool) -> str:
+        names = [self._columns[self.fields[at]] for at in changed]
+        if is_new:
+            into, marks = ", ".join(["id, version, data", *names]), ", ?" * len(names)
+            sql = f"INSERT INTO {self.name} ({into}) VALUES (?, ?, {_TO_TEXT}{marks})"
+        else:
+            sets = "".join(f", {name} = ?" for name in names)
+            sql = f"UPDATE {self.name} SET version = ?, data = {_TO_TEXT}{sets} WHERE id = ?"
+        self._writes[is_new, changed] = sql
+        return sql
 
 
 def _read_fields(
