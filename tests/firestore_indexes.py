@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class DeclaredIndexes:
     exempted: frozenset[tuple[str, str]]
 
     @classmethod
+    @cache
     def load(cls) -> DeclaredIndexes:
         declared = json.loads(_FILE.read_text())
         ways = {"ASCENDING": "asc", "DESCENDING": "desc"}

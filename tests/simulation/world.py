@@ -338,8 +338,17 @@ def _fastapi(_options: frozenset[str]) -> FastAPI:
     return _build_fastapi()
 
 
+@cache
+def _entry_point(function: str) -> Any:
+    """A function as it is deployed, once for the worlds of a process.
+
+    It asks wiring for its application at each request.
+    """
+    return create_asgi_app(function, str(MAIN))
+
+
 def _client(function: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=_asgi(create_asgi_app(function, str(MAIN))), base_url=BASE)
+    return httpx.AsyncClient(transport=_asgi(_entry_point(function)), base_url=BASE)
 
 
 def _asgi(app: Any) -> httpx.ASGITransport:
