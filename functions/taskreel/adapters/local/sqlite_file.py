@@ -157,7 +157,7 @@ class SqliteFile:
         fields = tuple(dict.fromkeys([*needed, *existing]))
         table = Table(collection, fields, [[name for name, _ in index.fields] for index in indexes])
         with self._transaction() as connection:
-            _create_columns(connection, table, existing)
+            _create_columns(connection, collection, table)
             for index in indexes:
                 _create_index(connection, table, index)
         return table
@@ -232,12 +232,12 @@ def _list_fields(connection: sqlite3.Connection, collection: str) -> list[str]:
     return [name.removeprefix("f_") for (name,) in columns if name.startswith("f_")]
 
 
-def _create_columns(connection: sqlite3.Connection, table: Table, existing: Sequence[str]) -> None:
+def _create_columns(connection: sqlite3.Connection, collection: str, table: Table) -> None:
     """Create the table, or add the columns that its indexes need to an older one."""
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {table.name} "
-        "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
-    )
+    columns = ["id TEXT PRIMARY KEY", "version INTEGER NOT NULL", "data TEXT NOT NULL"]
+    columns += map(table.expression, table.fields)
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {table.name} ({', '.join(columns)})")
+    existing = _list_fields(connection, collection)
     for field in table.fields:
         if field in existing:
             continue
