@@ -8,6 +8,7 @@ import pytest
 
 from simulation.ordered_process import run_in_order
 from simulation.planted_bugs import BUGS
+from traced_processes import trace_child
 
 #: One of each kind: a lease, money, an event, admission, a wake time, two revisions, a replay, a
 #: file. The nightly run looks for all of them.
@@ -29,7 +30,7 @@ SAMPLE = (
 @pytest.fixture(scope="module")
 def report() -> str:
     """A line for each of them: its steps and seeds, its name, and the violation that shows it."""
-    done = run_in_order("simulation.find_bugs", *SAMPLE)
+    done = run_in_order("simulation.find_bugs", *SAMPLE, variables=trace_child())
     return done.stdout + done.stderr
 
 
