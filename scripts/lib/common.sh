@@ -342,6 +342,7 @@ role_for() {
     releases* | rulesets*) say roles/firebaserules.admin ;;
     documents*) say roles/datastore.user ;;
     policies*) say 'roles/monitoring.editor   # and roles/logging.configWriter' ;;
+    budgets*) say 'roles/billing.costsManager   # on the billing account' ;;
     services*) say roles/serviceusage.serviceUsageAdmin ;;
     'iam roles') say roles/iam.roleAdmin ;;
     iam*) say roles/iam.serviceAccountAdmin ;;

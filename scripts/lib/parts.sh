@@ -154,6 +154,28 @@ call_monitoring() {
   PYTHONPATH=$root/scripts/lib "$python" -m plan.monitoring "$1" "$project" "${host%%/*}" "${TASKREEL_INFRA:-infra}/monitoring"
 }
 
+# ensure_budget [SHOW APPLY]: the project's budget in its billing account, which not every operator may read.
+ensure_budget() {
+  local show=${1:-show} apply=${2:-apply} answer
+  load_token || return 0
+  if [[ $mode == dry ]] && ! call_budget "$show" >/dev/null 2>"$scratch/errors" && is_disabled "$scratch/errors"; then
+    warn "the API of budgets is off yet; treated as empty"
+    [[ $show != show ]] || change_by "create the budget of infra/monitoring/budget.yaml" true
+    return 0
+  fi
+  call_google call_budget "$show" budgets list get >"$scratch/budget" || return 0
+  answer=$(<"$scratch/budget")
+  case $answer in
+    '') [[ $mode != check ]] || say "ok      budget" ;;
+    'hint '*) if [[ $mode == check ]]; then say "hint    ${answer#hint }"; else warn "${answer#hint }"; fi ;;
+    *) change_by "$answer" call_budget "$apply" budgets create post ;;
+  esac
+}
+
+call_budget() {
+  PYTHONPATH=$root/scripts/lib "$python" -m plan.budget "$1" "$project" "${TASKREEL_INFRA:-infra}/monitoring/budget.yaml"
+}
+
 ensure_secrets() {
   local secret
   ensure secrets -- gcloud secrets list --format=json

@@ -25,6 +25,7 @@ from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.repository_paths import QUEUES
 
 from . import (  # noqa: F401 - for their routes
+    fake_billing,
     fake_firestore,
     fake_monitoring,
     fake_run,
@@ -125,6 +126,8 @@ def environment(port: int, home: Path, gcloud: Mapping[str, str]) -> dict[str, s
         "FIREBASE_RULES_ENDPOINT": f"http://127.0.0.1:{port}/firebaserules",
         "MONITORING_ENDPOINT": f"http://127.0.0.1:{port}/monitoring",
         "LOGGING_ENDPOINT": f"http://127.0.0.1:{port}/logging",
+        "BILLING_ENDPOINT": f"http://127.0.0.1:{port}/billing",
+        "BUDGETS_ENDPOINT": f"http://127.0.0.1:{port}/budgets",
         "IDENTITY_TOOLKIT_ENDPOINT": f"http://127.0.0.1:{port}/identitytoolkit",
         "TASKREEL_API_SECONDS": "0",
         "FIRESTORE_ENDPOINT": f"http://127.0.0.1:{port}/firestore",

@@ -11,6 +11,14 @@ from http import HTTPStatus
 from typing import Any
 
 
+class RefusedError(Exception):
+    """Google's refusal of a request: the HTTP status, and its message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+
+
 def call_api(
     method: str, url: str, project: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any] | None:
@@ -18,6 +26,16 @@ def call_api(
 
     Any other refusal ends the program with Google's message.
     """
+    try:
+        return send_request(method, url, project, body)
+    except RefusedError as refused:
+        sys.exit(str(refused))
+
+
+def send_request(
+    method: str, url: str, project: str, body: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """Send one request; return None if the resource does not exist. Raises RefusedError."""
     request = urllib.request.Request(  # noqa: S310 - the URL is Google's or a test's
         url,
         method=method,
@@ -37,6 +55,6 @@ def call_api(
         if error.code == HTTPStatus.NOT_FOUND:
             return None
         message = json.loads(error.read() or b"{}").get("error", {}).get("message", error.reason)
-        sys.exit(f"{error.code} {message}")
+        raise RefusedError(error.code, message) from None
     except urllib.error.URLError as error:
         sys.exit(f"{url} cannot be reached: {error.reason}")
