@@ -6,6 +6,7 @@ fails here until RIGHTS of `route_rights` has its row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +25,12 @@ from functions.route_rights import (
     Right,
 )
 from simulation.world import KEY, World, token
+from taskreel.domain.job_status import Status
+from taskreel.ports import Query
+from taskreel.store_collections import AUDIT, JOBS
 from taskreel.web.other_apis import fal_api, openai_api, replicate_api
 
+_TYPE = "image-generation"
 #: Queues in memory have none.
 _LOCATIONS = ("europe-central2", "europe-west1")
 
@@ -209,12 +214,12 @@ async def test_a_route_serves_those_who_have_the_right(tenants: Tenants, route: 
 MEMBERS: Mapping[str | None, frozenset[str]] = {
     None: frozenset(),
     "viewer": frozenset({"GET"}),
-    "editor": frozenset({"GET", "POST", "DELETE"}),
-    "admin": frozenset({"GET", "POST", "DELETE"}),
+    "editor": frozenset({"GET", "POST", "PUT", "DELETE"}),
+    "admin": frozenset({"GET", "POST", "PUT", "DELETE"}),
 }
 _ROUTES_OF_JOBS = [
     route
-    for route, right in RIGHTS.items()
+    for route, right in {**RIGHTS, **OTHER_RIGHTS}.items()
     if right is Right.OWNER and "{job_id}" in route and not route.endswith(_ENDLESS)
 ]
 
@@ -229,7 +234,8 @@ async def test_a_member_uses_the_routes_of_a_projects_job_by_the_role(
     for route in _ROUTES_OF_JOBS:
         method, _, path = route.partition(" ")
         job = await submit_job(owner, body)
-        filled = path.format(job_type="image-generation", job_id=job["jobId"])
+        parts = {"owner": "taskreel", "alias": _TYPE, "job_type": _TYPE}
+        filled = path.format(job_id=job["jobId"], **parts)
         status = await send(member, route, filled)
         if method in MEMBERS[role]:
             assert status < 500, route
@@ -238,12 +244,133 @@ async def test_a_member_uses_the_routes_of_a_projects_job_by_the_role(
             assert status == (403 if role else 404), route
 
 
+#: Of what an admin may change of others', what cannot be done to a new thing of ada's.
+_NEEDS_A_STATE = frozenset(
+    {
+        "POST /api/jobs/{job_type}/{job_id}/retry",
+        "POST /api/jobs/{job_type}/{job_id}/replay",
+        "POST /api/jobs/{job_type}/{job_id}/reschedule",
+        "POST /api/jobs/recurring/{recurring_job_id}/take-over",
+        "POST /api/alerts/test",
+        # Nothing is paused, drained or waiting, and ada is the project's owner.
+        "POST /api/jobs/recurring/{recurring_job_id}/resume",
+        "POST /api/jobs/queues/{job_type}/resume",
+        "POST /api/jobs/queues/locations/{location}/resume",
+        "DELETE /api/jobs/queues/{job_type}/clear",
+        "DELETE /api/projects/{project_id}/members/{user_id}",
+    }
+)
+_CHANGES = [
+    route
+    for route, right in {**RIGHTS, **OTHER_RIGHTS}.items()
+    if right in {Right.ADMIN, Right.OWNER, Right.SELF} and not route.startswith("GET ")
+]
+
+
+async def count_entries(tenants: Tenants) -> int:
+    rows = await tenants.world.services.store.query(Query(collection=AUDIT))
+    return sum(row.value.user_id == "root" for row in rows)
+
+
+@pytest.mark.parametrize("route", _CHANGES)
+async def test_what_an_admin_changes_of_others_is_in_the_audit_log(
+    tenants: Tenants, route: str
+) -> None:
+    path = await tenants.fill(route.partition(" ")[2])
+    before = await count_entries(tenants)
+    status = await send(tenants.admin, route, path)
+    if route in _NEEDS_A_STATE:
+        assert await count_entries(tenants) == before, "nothing was changed"
+        return
+    assert status < 300
+    assert await count_entries(tenants) > before
+
+
+async def test_what_a_user_does_to_their_own_things_is_not_there(tenants: Tenants) -> None:
+    for route in _CHANGES:
+        if {**RIGHTS, **OTHER_RIGHTS}[route] is Right.OWNER and "/projects/" not in route:
+            await send(tenants.ada, route, await tenants.fill(route.partition(" ")[2]))
+    assert await count_entries(tenants) == 0
+    rows = await tenants.world.services.store.query(Query(collection=AUDIT))
+    assert {row.value.user_id for row in rows} <= {"ada"}
+    assert {row.value.action.partition(" ")[0] for row in rows} <= {"project"}
+
+
+async def test_what_an_admin_does_to_jobs_and_schedules_in_other_states_is_recorded_too(
+    tenants: Tenants,
+) -> None:
+    world, admin = tenants.world, tenants.admin
+    failed = (await submit_job(tenants.ada, image_request("fail-permanent")))["jobId"]
+    later = {"jobType": "image-generation", "data": NOOP, "delay": 3_600_000}
+    waiting = (await tenants.ada.post("/api/jobs/delayed", json=later)).json()["jobId"]
+    await world.settle()
+    project = {"projectId": (await tenants.make("project_id"))}
+    weekly = {
+        "jobType": "image-generation",
+        "data": {**NOOP, **project},
+        "cronExpression": "0 0 * * 1",
+    }
+    recurring = (await tenants.ada.post("/api/jobs/recurring", json=weekly)).json()
+    schedule = f"/api/jobs/recurring/{recurring['recurringJobId']}"
+    members = f"/api/projects/{project['projectId']}/members"
+    location = f"/api/jobs/queues/locations/{_LOCATIONS[0]}"
+    delivery = await tenants.make("delivery_id")
+    await world.advance(5)
+    for method, path, body in (
+        ("PUT", f"{members}/root", {"role": "admin"}),
+        ("DELETE", f"{members}/root", None),
+        ("PUT", f"{members}/root", {"role": "admin"}),
+        ("POST", f"{IMAGE}/{waiting}/reschedule", {"delay": 60_000}),
+        ("POST", f"{IMAGE}/{failed}/retry", None),
+        ("POST", f"{schedule}/pause", None),
+        ("POST", f"{schedule}/resume", None),
+        ("POST", f"{schedule}/take-over", None),
+        ("POST", f"/api/jobs/queues/{_TYPE}/pause", REASON),
+        ("POST", f"/api/jobs/queues/{_TYPE}/resume", REASON),
+        ("POST", f"{location}/drain", REASON),
+        ("POST", f"{location}/resume", REASON),
+        ("POST", "/api/providers/bfl/flux-2-pro/breaker", {"state": "open", **REASON}),
+        ("POST", f"/api/webhook-deliveries/{delivery}/redeliver", None),
+    ):
+        before = await count_entries(tenants)
+        answer = await admin.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        assert await count_entries(tenants) == before + 1, path
+    await world.settle()
+    replayed = await admin.post(f"{IMAGE}/{failed}/replay", json={})
+    assert replayed.is_success, replayed.text
+    await world.settle()
+    gone = replayed.json()["jobId"]
+    assert (await admin.delete(f"{IMAGE}/{gone}")).status_code == 204
+    rows = await world.services.store.query(Query(collection=AUDIT))
+    recorded = {(row.value.action, row.value.subject) for row in rows}
+    assert recorded >= {
+        ("job moved", waiting),
+        ("job retried", failed),
+        ("recurring job taken over", recurring["recurringJobId"]),
+        ("webhook sent again", delivery),
+        ("job replayed", failed),
+        ("job removed", gone),
+    }
+
+
+async def test_a_bulk_operation_of_an_admin_is_one_entry(tenants: Tenants) -> None:
+    for _ in range(3):
+        await submit_job(tenants.ada, image_request("pending", times=1, seconds=600))
+    order = {"action": "cancel", "filter": {"userId": "ada"}, "limit": 3, **REASON}
+    assert (await tenants.admin.post("/api/operations", json=order)).is_success
+    await tenants.world.advance(10)
+    jobs = await tenants.world.services.store.query(Query(collection=JOBS))
+    assert {row.value.status for row in jobs} == {Status.CANCELLED}
+    assert await count_entries(tenants) == 1
+
+
 async def test_the_processor_and_the_sweep_take_the_internal_key_and_no_token(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job = await submit_job(ada)
     tokens = (token("ada"), token("root", role="admin"), KEY)
-    for app, path in ((world.processor, "/tasks/process"), (world.maintenance, "/tasks/sweep")):
+    for app, path in await list_internal_routes(world):
         for headers in (
             {},
             *({"Authorization": f"Bearer {one}"} for one in tokens),
@@ -254,6 +381,17 @@ async def test_the_processor_and_the_sweep_take_the_internal_key_and_no_token(
     # Nor does the key open the API.
     headers = {"X-Internal-Api-Key": KEY, "Authorization": f"Bearer {KEY}"}
     assert (await world.api.get("/api/jobs", headers=headers)).status_code == 401
+
+
+async def list_internal_routes(world: World) -> list[tuple[httpx.AsyncClient, str]]:
+    """Each internal application with each of its routes, which its refusal of another names."""
+    found = []
+    for app in (world.processor, world.maintenance):
+        refused = await app.post("/tasks/other", headers={"X-Internal-Api-Key": KEY})
+        assert refused.status_code == 404
+        found += [(app, path) for path in re.findall(r"/tasks/\w+", refused.json()["detail"])]
+    assert [path for _, path in found] == ["/tasks/process", "/tasks/sweep", "/tasks/audit"]
+    return found
 
 
 async def test_the_dashboard_is_a_page_without_data(world: World) -> None:

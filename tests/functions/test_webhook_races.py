@@ -15,6 +15,7 @@ from functions.stored_documents import store_documents
 from functions.test_recovery import kill_and_start
 from functions.webhook_receiver import ENDPOINTS, PICTURE, URL, Hooked
 from taskreel.adapters.webhook_sender import WebhookSender
+from taskreel.app.caller import Caller
 from taskreel.app.services import Services
 from taskreel.app.webhooks import deliveries, endpoints, sending
 from taskreel.app.worker.recovery import recover_deliveries
@@ -222,7 +223,9 @@ async def test_a_delivery_that_is_being_sent_or_was_removed_is_not_sent_again(
     refused = await hooked.ada.post(f"/api/webhook-deliveries/{id_}/redeliver")
     expect_problem(refused, 409, "conflict")
     with pytest.raises(NotFoundError, match="any more"):
-        await deliveries.send_again(hooked.world.services, "removed-meanwhile")
+        await deliveries.send_again(
+            hooked.world.services, Caller(user_id="ada"), "removed-meanwhile"
+        )
     assert len(hooked.receiver.received) == 1
 
 

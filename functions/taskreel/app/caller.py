@@ -30,6 +30,10 @@ class Caller(Record, kw_only=True):
     projects: frozenset[str] | None = None
     #: The role in each project of which the caller is a member.
     roles: Mapping[str, ProjectRole] | None = None
+    #: True where an order over many jobs acts: the audit log has the order, and not each job.
+    in_bulk: bool = False
+    #: The admin who has this done for the user.
+    ordered_by: str | None = None
 
     @property
     def key_project(self) -> str | None:

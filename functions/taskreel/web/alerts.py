@@ -73,7 +73,7 @@ async def list_alerts(request: Request, context: AuthenticatedAdmin) -> Response
 async def test_alerts(request: Request, context: AuthenticatedAdmin) -> Response:
     """Sent once, at once; the response has the receiver's status."""
     check_query(request)
-    return JsonResponse(build_test_view(await send_test_alert(context.services)))
+    return JsonResponse(build_test_view(await send_test_alert(context.services, context.caller)))
 
 
 def build_alerts_view(report: AlertReport) -> AlertsView:

@@ -48,7 +48,7 @@ async def delete_job(job_type: str, job_id: str, context: Authenticated) -> Resp
     services = context.services
     found = await find_job_to_delete(services, context.caller, job_id, job_type)
     if found.is_over:
-        await remove_job(services, found)
+        await remove_job(services, found, context.caller)
         return Response(status_code=HTTPStatus.NO_CONTENT)
     job = await cancel.cancel_job(services, context.caller, job_id, job_type)
     return JsonResponse(await build_job_view(services, job, context.base_url))

@@ -223,7 +223,7 @@ async def send_test(request: Request, endpoint_id: str, context: Authenticated) 
     """A `webhook.test` event; read its delivery for the answer."""
     check_query(request)
     endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
-    delivery = await deliveries_of.send_test(context.services, endpoint)
+    delivery = await deliveries_of.send_test(context.services, context.caller, endpoint)
     return JsonResponse(build_delivery_view(delivery), HTTPStatus.ACCEPTED)
 
 
@@ -267,7 +267,12 @@ async def send_range_again(
     check_query(request)
     endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
     counts = await deliveries_of.send_range_again(
-        context.services, endpoint, state=wanted.state, since=wanted.since, until=wanted.until
+        context.services,
+        context.caller,
+        endpoint,
+        state=wanted.state,
+        since=wanted.since,
+        until=wanted.until,
     )
     view = SentAgainView(sent=counts["sent"], skipped=counts["skipped"], more=bool(counts["more"]))
     return JsonResponse(view, HTTPStatus.ACCEPTED)
@@ -294,7 +299,7 @@ async def send_again(request: Request, delivery_id: str, context: Authenticated)
     """With its id and body as they were, and all its tries again."""
     check_query(request)
     found = await deliveries_of.find_delivery(context.services, context.caller, delivery_id)
-    delivery = await deliveries_of.send_again(context.services, found.delivery_id)
+    delivery = await deliveries_of.send_again(context.services, context.caller, found.delivery_id)
     return JsonResponse(build_delivery_view(delivery), HTTPStatus.ACCEPTED)
 
 

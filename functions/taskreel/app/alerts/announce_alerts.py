@@ -19,6 +19,8 @@ from msgspec.structs import replace
 
 from taskreel.app.alerts.findings import Reading, find_conditions, find_late_sweep
 from taskreel.app.alerts.message import build_alert_body, build_test_body
+from taskreel.app.audit_entries import record_admin_act
+from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.messages.job_events import build_delivery_task
 from taskreel.app.query_pages import find_wake_shard
@@ -405,8 +407,8 @@ def _find_host(url: str | None) -> str | None:
     return urlsplit(url).hostname if url else None
 
 
-async def send_test_alert(services: Services) -> WebhookAnswer:
-    """Post a test message now. Raises ConflictError without ALERT_WEBHOOK_URL."""
+async def send_test_alert(services: Services, caller: Caller) -> WebhookAnswer:
+    """Post a test message now, for an admin. Raises ConflictError without ALERT_WEBHOOK_URL."""
     alerts = services.alerts
     if alerts is None or alerts.url is None or alerts.sender is None:
         raise ConflictError(
@@ -414,4 +416,11 @@ async def send_test_alert(services: Services) -> WebhookAnswer:
             "incoming webhook (Slack, Mattermost, Discord with /slack, Google Chat)."
         )
     body = build_test_body(alerts.url, services.clock.now(), services.rules.api_base_url)
+
+    host = _find_host(alerts.url) or ""
+
+    async def record(tx: Transaction) -> None:
+        record_admin_act(services, tx, caller, "test alert sent", subject=host, owner=None)
+
+    await services.store.transaction(record)
     return await _post_message(services, alerts.sender, alerts.url, body)

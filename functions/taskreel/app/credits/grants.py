@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.credits.balances import (
     load_account,
     open_account,
@@ -16,6 +17,7 @@ from taskreel.app.credits.balances import (
 )
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
+from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account, CreditGrant, EntryKind, LedgerEntry, grant_movement
 from taskreel.domain.errors import (
     ConflictError,
@@ -26,7 +28,7 @@ from taskreel.domain.errors import (
 from taskreel.domain.grants import DEFAULT_PRIORITY, is_ordinary, open_grant, plan_expiry
 from taskreel.domain.ids import USER_ID, is_owner_id, is_user_id, keyed_grant_id, random_id
 from taskreel.ports import Transaction
-from taskreel.store_collections import ACCOUNTS, LEDGER
+from taskreel.store_collections import ACCOUNTS, AUDIT, LEDGER
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,18 @@ async def grant_credits(services: Services, user_id: str, order: GrantOrder) -> 
     """
     check_user_id(user_id)
     entry = build_grant_entry(services, user_id, order)
-    account = await services.store.transaction(lambda tx: write_grant(services, tx, entry))
+    action = f"credits granted: {order.amount}"
+    record = build_grant_record(services, user_id, action, order)
+
+    async def write(tx: Transaction) -> Account:
+        # A grant that is repeated by its idempotency key is none.
+        is_repeated = await tx.get(LEDGER, entry.entry_id) is not None
+        account = await write_grant(services, tx, entry)
+        if not is_repeated:
+            tx.create(AUDIT, record.entry_id, record)
+        return account
+
+    account = await services.store.transaction(write)
     return await load_account(services, user_id) if account.shard_documents else account
 
 
@@ -79,6 +92,14 @@ def build_grant_entry(services: Services, account_id: str, order: GrantOrder) ->
         expires_at=order.expires_at,
         created_at=services.clock.now(),
     )
+
+
+def build_grant_record(
+    services: Services, subject: str, action: str, order: GrantOrder
+) -> AuditEntry:
+    """The entry of the audit log for a grant to the user or the project that is its `subject`."""
+    reason = order.reason or ""
+    return build_audit_entry(services, order.granted_by, action, subject=subject, reason=reason)
 
 
 def check_user_id(user_id: str) -> None:

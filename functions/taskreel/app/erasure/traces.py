@@ -49,7 +49,7 @@ _WITH_REASON = _RECORDS | {OPERATIONS.name, ERASURES.name}
 #: project, a queue, a provider's model, or an operation.
 _ABOUT_USERS = (
     *("limit of active jobs set", "account shards set", "spend caps set"),
-    "result cache of a user purged",
+    *("result cache of a user purged", "credits granted"),
 )
 #: The actions of the audit log that name a user, before and behind the id.
 _NAMING_ACTIONS = re.compile(

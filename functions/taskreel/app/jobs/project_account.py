@@ -5,7 +5,12 @@ from __future__ import annotations
 from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
-from taskreel.app.credits.grants import GrantOrder, build_grant_entry, write_grant
+from taskreel.app.credits.grants import (
+    GrantOrder,
+    build_grant_entry,
+    build_grant_record,
+    write_grant,
+)
 from taskreel.app.jobs.queries import Page, list_ledger
 from taskreel.app.projects.members import find_project
 from taskreel.app.projects.rights import load_project
@@ -25,16 +30,18 @@ async def grant_to_project(services: Services, project_id: str, order: GrantOrde
     NotFoundError.
     """
     entry = build_grant_entry(services, project_account_id(project_id), order)
-    action, reason = "project account opened", order.reason or ""
-    opening = build_audit_entry(
-        services, order.granted_by, action, subject=project_id, reason=reason
-    )
+    opening = build_grant_record(services, project_id, "project account opened", order)
+    # Unlike a user's: an erasure replaces the subject of that.
+    granted = f"project credits granted: {order.amount}"
+    record = build_grant_record(services, project_id, granted, order)
 
     async def write(tx: Transaction) -> Account:
         project = await _require_project(tx, project_id)
         # A grant that is repeated by its idempotency key is none: the payer may have changed since.
         is_repeated = await tx.get(LEDGER, entry.entry_id) is not None
         account = await write_grant(services, tx, entry)
+        if not is_repeated:
+            tx.create(AUDIT, record.entry_id, record)
         if not project.has_account and not is_repeated:
             # In the commit of the grant: a project never pays from an account that has nothing.
             tx.set(PROJECTS, project_id, project.model_copy(update={"has_account": True}))

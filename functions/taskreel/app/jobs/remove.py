@@ -10,6 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from taskreel.app.audit_entries import record_admin_act
+from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.removal_marks import find_next_update
 from taskreel.app.query_pages import read_pages, read_value
@@ -38,8 +40,10 @@ class _Descendant(Record):
     is_cached: bool
 
 
-async def remove_job(services: Services, job: Job) -> None:
+async def remove_job(services: Services, job: Job, caller: Caller | None = None) -> None:
     """Remove an ended job and its files. What it has cost stays in the ledger.
+
+    `caller` is who has it removed; None where an earlier removal broke off.
 
     Raises ConflictError while its work, or that of a job below it, is being cancelled at a
     provider, while a pipeline shows it, or while a replay of it uses its files.
@@ -56,6 +60,8 @@ async def remove_job(services: Services, job: Job) -> None:
     in_steps = is_id_fixed or len(children) > _REMOVED_AT_ONCE
     seen_at = _list_seen(job, descendants, cached_alone=not in_steps)
     if in_steps:
+        # First: the sweep does the rest of what breaks off, and does not know who began it.
+        await services.store.transaction(partial(_record_first, services, caller, job))
         # Nothing takes over their work from now on, so the files may go before the documents: after
         # those they may be another job's, and nothing would tell where those of a batch are.
         seen_at = await _mark_removals(services, job.job_id, seen_at)
@@ -63,7 +69,13 @@ async def remove_job(services: Services, job: Job) -> None:
     while len(children) > _REMOVED_AT_ONCE:
         batch, children = children[-_REMOVED_AT_ONCE:], children[:-_REMOVED_AT_ONCE]
         await services.store.transaction(partial(_delete_documents, batch, seen_at))
-    await services.store.transaction(partial(_delete_documents, [*children, *last], seen_at))
+
+    async def delete_rest(tx: Transaction) -> None:
+        await _delete_documents([*children, *last], seen_at, tx)
+        if not in_steps:
+            _record(services, tx, caller, job)
+
+    await services.store.transaction(delete_rest)
     log.info(
         "job removed",
         extra={"action": "job_removed", "job_id": job.job_id, "children": len(removed) - 1},
@@ -72,6 +84,19 @@ async def remove_job(services: Services, job: Job) -> None:
         # Files after documents: a document never names a file that is gone. Files that are left by
         # a crash here are deleted with the others of their age.
         await _delete_files(services, removed)
+
+
+def _record(services: Services, tx: Transaction, caller: Caller | None, job: Job) -> None:
+    """Record that an admin removes another's job."""
+    if caller is not None:
+        subject, owner = job.job_id, job.user_id
+        record_admin_act(services, tx, caller, "job removed", subject=subject, owner=owner)
+
+
+async def _record_first(
+    services: Services, caller: Caller | None, job: Job, tx: Transaction
+) -> None:
+    _record(services, tx, caller, job)
 
 
 async def resume_removal(services: Services, job: Job) -> None:

@@ -80,7 +80,8 @@ async def prepare_replay(
     # As with a retry, the job stays its owner's, also when an admin asks.
     if caller.user_id == original.user_id:
         return caller, request
-    return replace(caller, user_id=original.user_id, projects=None), request
+    by = caller.user_id if caller.admin else None
+    return replace(caller, user_id=original.user_id, projects=None, ordered_by=by), request
 
 
 def _require_replayable(original: Job) -> None:

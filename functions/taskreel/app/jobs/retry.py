@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import field
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account, run_on_any_shard
 from taskreel.app.flow.slots import Room, place_job, reserve_room
@@ -185,6 +186,7 @@ async def _open_next_round(  # noqa: PLR0913 - the lambda above gives them all
     account, reopened = place_job(services, account, reopened, room, now)
     tx.set(ACCOUNTS, account.document_id, account)
     store_job(tx, reopened)
+    record_admin_act(services, tx, caller, "job retried", subject=job_id, owner=job.user_id)
     return reopened, [alerts] if of_project is None else [alerts, of_project]
 
 

@@ -317,7 +317,7 @@ async def _store_new_job(
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
         if not rate.allowed:
             raise refuse_request(WRITES, rate)
-    await _take_from_original(tx, job)
+    await _take_from_original(services, tx, job, caller)
     job, of_project = await _hold_in_project(services, tx, job, caller)
     own_cost = job.own_held
     if first.shard_documents:
@@ -370,11 +370,16 @@ def _add_webhooks(tx: Transaction, job: Job, subscribed: Sequence[WebhookSubscri
     return create_status_event(tx, job.model_copy(update={"webhooks": webhooks}))
 
 
-async def _take_from_original(tx: Transaction, job: Job) -> None:
+async def _take_from_original(
+    services: Services, tx: Transaction, job: Job, caller: Caller
+) -> None:
     if job.lineage:
-        from taskreel.app.jobs.removal_marks import take_from_original  # of few: cold start
+        from taskreel.app.audit_entries import record_admin_act  # of few requests: cold start
+        from taskreel.app.jobs.removal_marks import take_from_original
 
-        await take_from_original(tx, job.lineage[0], job.created_at)
+        original = job.lineage[0]
+        await take_from_original(tx, original, job.created_at)
+        record_admin_act(services, tx, caller, "job replayed", subject=original, owner=job.user_id)
 
 
 async def _hold_in_project(

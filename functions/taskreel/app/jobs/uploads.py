@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.job_counts import find_line
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
@@ -160,7 +161,7 @@ async def is_received(services: Services, upload: Upload) -> bool:
 async def delete_upload(services: Services, caller: Caller, id_: str) -> Upload:
     """Delete an upload and its file. Raises NotFoundError."""
     upload = await find_upload(services, caller, id_)
-    await _delete(services, upload)
+    await _delete(services, upload, caller)
     return upload
 
 
@@ -255,10 +256,14 @@ async def _check_quota(services: Services, caller: Caller, more: int) -> None:
         )
 
 
-async def _delete(services: Services, upload: Upload) -> None:
+async def _delete(services: Services, upload: Upload, caller: Caller | None = None) -> None:
+    """Delete it for the caller; for None because it has expired."""
     await services.blobs.delete(upload.path)
 
     async def delete(tx: Transaction) -> None:
         tx.delete(UPLOADS, upload.upload_id)
+        if caller is not None:
+            id_, owner = upload.upload_id, upload.user_id
+            record_admin_act(services, tx, caller, "upload deleted", subject=id_, owner=owner)
 
     await services.store.transaction(delete)

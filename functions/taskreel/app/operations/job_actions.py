@@ -112,7 +112,7 @@ class JobActions:
                     await cancel_job(services, caller, job.job_id, job.job_type)
                 return Outcome(reason=reason)
             case BulkAction.DELETE:
-                await remove_job(services, job)
+                await remove_job(services, job, caller)
                 return Outcome()
             case BulkAction.RETRY:
                 if self.since and job.status_at.get(Status.FAILED, self.since) > self.since:

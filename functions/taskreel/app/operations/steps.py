@@ -76,6 +76,7 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         admin=operation.admin,
         projects=None if operation.projects is None else frozenset(operation.projects),
         roles={project: ProjectRole(role) for project, role in operation.roles.items()},
+        in_bulk=True,
     )
     # Read again for each step: a member who has left changes nothing more, and a key that was
     # revoked nothing at all. Its role is no claim of a token, which would end by itself.

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.jobs.quote import quote_job
@@ -154,7 +155,7 @@ async def pause_recurring_job(services: Services, caller: Caller, id_: str) -> R
         return recurring.pause(now) if recurring.state is RecurrenceState.ACTIVE else recurring
 
     await _find_for_role(services, caller, id_, ProjectRole.EDITOR)
-    return await _change(services, id_, pause)
+    return await _change(services, caller, id_, pause, "recurring job paused")
 
 
 async def resume_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
@@ -173,7 +174,7 @@ async def resume_recurring_job(services: Services, caller: Caller, id_: str) -> 
     found = await _find_for_role(services, caller, id_, ProjectRole.EDITOR)
     if (reason := await explain_ended_key(services, found)) is not None:
         raise ConflictError(reason)
-    return await _change(services, id_, resume)
+    return await _change(services, caller, id_, resume, "recurring job resumed")
 
 
 async def take_over_recurring_job(services: Services, caller: Caller, id_: str) -> RecurringJob:
@@ -208,7 +209,7 @@ async def take_over_recurring_job(services: Services, caller: Caller, id_: str) 
         )
         return taken if recurring.pause_reason is None else _activate_runs(taken, now)
 
-    return await _change(services, id_, take_over)
+    return await _change(services, caller, id_, take_over, "recurring job taken over")
 
 
 def _activate_runs(recurring: RecurringJob, now: datetime) -> RecurringJob:
@@ -228,6 +229,8 @@ async def delete_recurring_job(services: Services, caller: Caller, id_: str) -> 
 
     async def delete(tx: Transaction) -> None:
         tx.delete(RECURRING_JOBS, id_)
+        action = "recurring job deleted"
+        record_admin_act(services, tx, caller, action, subject=id_, owner=found.user_id)
 
     await services.store.transaction(delete)
     return found
@@ -260,7 +263,11 @@ async def _find_for_role(
     return found
 
 
-async def _change(services: Services, id_: str, change: Any) -> RecurringJob:
+async def _change(
+    services: Services, caller: Caller, id_: str, change: Any, action: str
+) -> RecurringJob:
+    """Change it; `action` is the change in the audit log, where an admin makes it to another's."""
+
     async def write(tx: Transaction) -> RecurringJob:
         recurring = await tx.get(RECURRING_JOBS, id_)
         if recurring is None:
@@ -268,6 +275,8 @@ async def _change(services: Services, id_: str, change: Any) -> RecurringJob:
         changed: RecurringJob = change(recurring, services.clock.now())
         if changed is not recurring:
             tx.set(RECURRING_JOBS, id_, changed)
+            owner = recurring.user_id
+            record_admin_act(services, tx, caller, action, subject=id_, owner=owner)
         return changed
 
     return await services.store.transaction(write)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.job_store import load_job, store_job
@@ -47,6 +48,7 @@ async def reschedule_job(
         wake_at = changed.next_wake_at(first_wake_at(services, start, now))
         changed = changed.with_changes(now, wake_at=wake_at)
         store_job(tx, changed)
+        record_admin_act(services, tx, caller, "job moved", subject=job_id, owner=job.user_id)
         return changed
 
     job = await services.store.transaction(move)

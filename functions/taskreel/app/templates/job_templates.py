@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
@@ -84,6 +85,8 @@ async def save_template(
         versions = (*template.versions, version)[-MOST_VERSIONS:]
         template = template.model_copy(update={"versions": versions, "updated_at": draft.saved_at})
         tx.set(JOB_TEMPLATES, id_, template)
+        action = f"shared template saved: version {number}"
+        _record_shared(services, tx, caller, template, action)
         return template
 
     return await services.store.transaction(write)
@@ -119,9 +122,18 @@ async def delete_template(
         if found is None:
             raise NotFoundError(f"There is no template {name!r} of yours to delete.")
         tx.delete(JOB_TEMPLATES, id_)
+        _record_shared(services, tx, caller, found, "shared template deleted")
         return found
 
     return await services.store.transaction(write)
+
+
+def _record_shared(
+    services: Services, tx: Transaction, caller: Caller, template: JobTemplate, action: str
+) -> None:
+    """Record a change of a shared template, which belongs to nobody; a user's own is theirs."""
+    if template.shared:
+        record_admin_act(services, tx, caller, action, subject=template.name, owner=None)
 
 
 def _find_owner(caller: Caller, *, shared: bool) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
@@ -54,7 +55,9 @@ def build_notice(
     )
 
 
-async def send_test(services: Services, endpoint: WebhookEndpoint) -> WebhookDelivery:
+async def send_test(
+    services: Services, caller: Caller, endpoint: WebhookEndpoint
+) -> WebhookDelivery:
     """Send a `webhook.test` event to the endpoint, whatever its events are."""
     if endpoint.url is None:
         raise ConflictError(
@@ -65,6 +68,8 @@ async def send_test(services: Services, endpoint: WebhookEndpoint) -> WebhookDel
 
     async def create(tx: Transaction) -> None:
         tx.create(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
+        action, subject = "webhook test sent", endpoint.endpoint_id
+        record_admin_act(services, tx, caller, action, subject=subject, owner=endpoint.user_id)
 
     await services.store.transaction(create)
     await enqueue_tasks(services, [build_delivery_task(delivery)])
@@ -95,7 +100,7 @@ async def find_delivery(services: Services, caller: Caller, id_: str) -> Webhook
     return found
 
 
-async def send_again(services: Services, id_: str) -> WebhookDelivery:
+async def send_again(services: Services, caller: Caller, id_: str) -> WebhookDelivery:
     """Send a delivery that has ended once more, with the same id and body.
 
     One that is still pending is tried now. Raises NotFoundError, and ConflictError while a try is
@@ -111,6 +116,8 @@ async def send_again(services: Services, id_: str) -> WebhookDelivery:
             raise ConflictError("This delivery is being sent at this moment.")
         again = delivery.send_again(now)
         tx.set(WEBHOOK_DELIVERIES, id_, again)
+        owner = delivery.user_id
+        record_admin_act(services, tx, caller, "webhook sent again", subject=id_, owner=owner)
         return again
 
     again = await services.store.transaction(write)
@@ -120,6 +127,7 @@ async def send_again(services: Services, id_: str) -> WebhookDelivery:
 
 async def send_range_again(
     services: Services,
+    caller: Caller,
     endpoint: WebhookEndpoint,
     *,
     state: DeliveryState | None,
@@ -137,23 +145,33 @@ async def send_range_again(
     if until is not None:
         where.append(("createdAt", "<=", until))
     query = replace(query, where=tuple(where))
+
+    async def record(tx: Transaction) -> None:
+        action, subject = "webhooks sent again", endpoint.endpoint_id
+        record_admin_act(services, tx, caller, action, subject=subject, owner=endpoint.user_id)
+
+    if caller.admin:
+        await services.store.transaction(record)
+    bulk = replace(caller, in_bulk=True)
     async for rows in read_pages(services.store, query):
         for row in rows:
             if counts["sent"] >= MOST_SENT_AGAIN:
                 counts["more"] = 1
                 return dict(counts)
-            is_sent = await _send_again_if_ended(services, row)
+            is_sent = await _send_again_if_ended(services, bulk, row)
             counts["sent" if is_sent else "skipped"] += 1
     return dict(counts)
 
 
-async def _send_again_if_ended(services: Services, row: Row[WebhookDelivery]) -> bool:
+async def _send_again_if_ended(
+    services: Services, caller: Caller, row: Row[WebhookDelivery]
+) -> bool:
     """Send the delivery again; False for one that has not ended, has gone, or cannot be read."""
     delivery = read_value(row)
     if delivery is None or delivery.state not in {DeliveryState.SUCCEEDED, DeliveryState.FAILED}:
         return False
     try:
-        await send_again(services, row.id)
+        await send_again(services, caller, row.id)
     except (ConflictError, NotFoundError):  # a try has begun, or it was removed since
         return False
     return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
+from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
@@ -189,7 +190,7 @@ async def change_endpoint(
             changed = changed.disable("Its owner has disabled it.", now)
         return changed
 
-    return await _change(services, caller, id_, change)
+    return await _change(services, caller, id_, change, "webhook endpoint changed")
 
 
 async def rotate_key(
@@ -210,7 +211,7 @@ async def rotate_key(
         kind = signature or (last if is_known(last) else Signature.HMAC)
         return endpoint.rotate_key(SigningKey.create(kind, services.random, now), overlap, now)
 
-    return await _change(services, caller, id_, change)
+    return await _change(services, caller, id_, change, "webhook key rotated")
 
 
 async def delete_endpoint(services: Services, caller: Caller, id_: str) -> WebhookEndpoint:
@@ -220,12 +221,17 @@ async def delete_endpoint(services: Services, caller: Caller, id_: str) -> Webho
     async def delete(tx: Transaction) -> None:
         tx.delete(WEBHOOK_ENDPOINTS, endpoint.endpoint_id)
         await _list_in_account(services, tx, endpoint, services.clock.now(), listed=False)
+        action, subject = "webhook endpoint deleted", endpoint.endpoint_id
+        record_admin_act(services, tx, caller, action, subject=subject, owner=endpoint.user_id)
 
     await services.store.transaction(delete)
     return endpoint
 
 
-async def _change(services: Services, caller: Caller, id_: str, change: Change) -> WebhookEndpoint:
+async def _change(
+    services: Services, caller: Caller, id_: str, change: Change, action: str
+) -> WebhookEndpoint:
+    """Change it; `action` is the change in the audit log, where an admin makes it to another's."""
     found = await find_endpoint(services, caller, id_)
     endpoint_id = found.endpoint_id
     of_other_keys = await _count_of_other_keys(services, found.user_id)
@@ -243,6 +249,8 @@ async def _change(services: Services, caller: Caller, id_: str, change: Change) 
             await _list_in_account(
                 services, tx, changed, now, listed=listed, of_other_keys=of_other_keys
             )
+        owner = endpoint.user_id
+        record_admin_act(services, tx, caller, action, subject=endpoint_id, owner=owner)
         return changed
 
     return await services.store.transaction(write)
