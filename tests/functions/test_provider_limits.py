@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,22 @@ async def test_a_limit_that_was_removed_holds_no_job(limited: World) -> None:
 def test_a_limit_below_one_is_refused_by_its_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
         parse_limits(limits_with(**changes))
+
+
+@pytest.mark.parametrize(("fields", "places"), [({}, 2), ({"projectId": "film"}, 1)])
+async def test_scheduled_jobs_of_one_moment_stay_within_the_limits_of_provider_and_project(
+    limited: World, fields: dict[str, str], places: int
+) -> None:
+    """Found by the simulator's rule of windows: they took what room they needed, full or not."""
+    ada = limited.as_user("ada", tier="enterprise")
+    at = (limited.now() + timedelta(minutes=1)).isoformat()
+    jobs = await submit(ada, 4, scheduleAt=at, **fields)
+    await limited.advance(58)
+    assert await count_statuses(limited, jobs) == {Status.SCHEDULED: 4}
+    most = 0
+    for _ in range(30):
+        await limited.advance(2)
+        statuses = await count_statuses(limited, jobs)
+        most = max(most, statuses[Status.PROCESSING] + statuses[Status.QUEUED])
+    assert most == places
+    assert await count_statuses(limited, jobs) == {Status.COMPLETED: 4}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from taskreel.app.credits.balances import open_job_account
-from taskreel.app.flow.slots import FREE_ROOM, place_job
+from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.cancel_operations import cancel_operations, resolve_purchases
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
 from taskreel.app.jobs.enqueue import (
@@ -53,6 +53,8 @@ class _Claimed(Record):
     before: Job
     job: Job
     verdict: Verdict
+    #: Nothing was done: the job has to ask for room first.
+    needs_room: bool = False
 
 
 class Processor:
@@ -97,9 +99,7 @@ class Processor:
         return Answer.FINISHED if done else Answer.BUSY
 
     async def _process_delivery(self, job_id: str) -> Answer:
-        claimed = await self._services.store.transaction(
-            lambda tx: _claim_job(self._services, tx, job_id)
-        )
+        claimed = await _claim_with_room(self._services, job_id)
         if claimed is None:
             return Answer.FINISHED
         match claimed.verdict:
@@ -201,8 +201,24 @@ async def _clean_up(services: Services, job: Job) -> None:
         await cancel_operations(services, job)
 
 
-async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:
-    """Claim or end the job, as its state demands; None when there is no such job."""
+async def _claim_with_room(services: Services, job_id: str) -> _Claimed | None:
+    """Claim the job; a scheduled one, whose time has come, with the room that it needs by now."""
+    store = services.store
+    claimed = await store.transaction(lambda tx: _claim_job(services, tx, job_id, room=None))
+    if claimed is None or not claimed.needs_room:
+        return claimed
+    # Reserved until the claim is stored: a provider's account takes no job above its limit.
+    async with reserve_room(services, claimed.before) as room:
+        return await store.transaction(lambda tx: _claim_job(services, tx, job_id, room=room))
+
+
+async def _claim_job(
+    services: Services, tx: Transaction, job_id: str, *, room: Room | None
+) -> _Claimed | None:
+    """Claim or end the job, as its state demands; None when there is no such job.
+
+    Without `room` nothing is done with a job that needs some.
+    """
     before = await load_job(tx, job_id)
     if before is None:
         return None
@@ -213,7 +229,10 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
             ending = Ending(status=status, error=error)
             job = stop_job(services.rules, tx, before, ending, now)
         case Claim(Verdict.RUN):
-            job = await _take_slot(services, tx, before)
+            needs_room = before.status is Status.SCHEDULED and services.rules.limits is not None
+            if needs_room and room is None:
+                return _Claimed(before, before, Verdict.IGNORE, needs_room=True)
+            job = before if room is None else await _take_slot(services, tx, before, room)
             if job.status is Status.THROTTLED:
                 store_job(tx, job)
                 return _Claimed(before, job, Verdict.IGNORE)
@@ -224,15 +243,12 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
     return _Claimed(before, job, claim.verdict)
 
 
-async def _take_slot(services: Services, tx: Transaction, job: Job) -> Job:
-    """Give a scheduled job, whose time has come, a slot of its owner's, or let it wait for one.
-
-    The job is about to run, so it takes room of its type even if that is full.
-    """
-    if services.rules.limits is None or job.status is not Status.SCHEDULED:
+async def _take_slot(services: Services, tx: Transaction, job: Job, room: Room) -> Job:
+    """Give a scheduled job, whose time has come, a slot of its owner's and room, or let it wait."""
+    if job.status is not Status.SCHEDULED:
         return job
     account, job = await open_job_account(services, tx, job)
-    account, job = place_job(services, account, job, FREE_ROOM, services.clock.now())
+    account, job = place_job(services, account, job, room, services.clock.now())
     tx.set(ACCOUNTS, account.document_id, account)
     return job
 
