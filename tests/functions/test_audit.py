@@ -287,6 +287,27 @@ async def test_a_missing_file_is_found_where_files_are_compared(
         assert (await audit(world, with_files=True)).violations == []
 
 
+async def test_files_without_a_document_are_counted_and_removed_by_a_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        job = await submit(world, options={"width": 64, "height": 64})
+        await world.settle()
+        blobs = world.services.blobs
+        left = ("artifacts/job_gone/1/a.png", "artifacts/job_gone/1/b.png", "uploads/upl_gone/c")
+        for path in (*left, "others/of-another-application"):
+            await blobs.put(path, b"left", content_type="image/png")
+        report = await audit(world, with_files=True)
+        assert (report.violations, report.unowned_files) == ([], 3)
+        assert (await audit(world)).unowned_files is None
+        report = await audit(world, with_files=True, with_repair=True)
+        assert report.unowned_files == 0
+        assert [text.split()[1] for text in report.repaired] == sorted(left)
+        (kept,) = (await world.job(job.job_id)).artifacts
+        paths = {path async for path in blobs.list_paths("")}
+        assert paths == {kept.path, "others/of-another-application"}
+
+
 async def test_the_maintenance_function_answers_an_audit_to_those_who_have_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +323,7 @@ async def test_the_maintenance_function_answers_an_audit_to_those_who_have_the_k
             "users": 1,
             "jobs": 1,
             "entries": 2,
+            "unownedFiles": None,
             "violations": [],
             "repaired": [],
         }

@@ -91,11 +91,15 @@ class AuditOrder(Value):
 
 
 class AuditAnswer(Value):
-    """The numbers of documents that were read, each broken rule, and each repair."""
+    """The numbers of documents that were read, each broken rule, and each repair.
+
+    `unowned_files` is the number of files without a document, where files were compared.
+    """
 
     users: int
     jobs: int
     entries: int
+    unowned_files: int | None
     violations: list[str]
     repaired: list[str]
 
@@ -237,6 +241,7 @@ def build_maintenance_app(keys: InternalKeys, services: Services) -> InternalApp
             users=report.users,
             jobs=report.jobs,
             entries=report.entries,
+            unowned_files=report.unowned_files,
             violations=[str(one) for one in report.violations],
             repaired=report.repaired,
         )

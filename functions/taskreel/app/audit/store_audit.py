@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from taskreel.app.audit.job_rules import Rule, Violation
 from taskreel.app.audit.repairs import repair
+from taskreel.app.audit.unowned_files import find_unowned_files, remove_unowned_file
 from taskreel.app.audit.user_books import UserBooks
 from taskreel.app.credits.account_shards import read_shards
 from taskreel.app.flow.slots import active_limit
@@ -48,6 +49,8 @@ class AuditReport:
     users: int = 0
     jobs: int = 0
     entries: int = 0
+    #: Files to which no document refers: no rule forbids them. None where files were not compared.
+    unowned_files: int | None = None
     violations: list[Violation] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
 
@@ -94,8 +97,8 @@ async def audit_store(
 ) -> AuditReport:
     """Check every rule; with `with_repair`, repair what can be, and report the rest.
 
-    `with_files` also compares each artifact with the bucket: a call for each file. Raises
-    StoreError.
+    `with_files` also compares each artifact with the bucket, a call for each file, and looks for
+    files without a document, which a repair removes. Raises StoreError.
     """
     report, payers = AuditReport(), PayerLedgers()
     async for account in _read_all(services, Query(collection=ACCOUNTS, limit=_PAGE), report):
@@ -113,7 +116,22 @@ async def audit_store(
         if with_files:
             await _check_files(services, account.user_id, report)
     await _check_due(services, report)
+    if with_files:
+        await _count_unowned(services, report, with_repair=with_repair)
     return report
+
+
+async def _count_unowned(services: Services, report: AuditReport, *, with_repair: bool) -> None:
+    """Count the files that nothing refers to; one that was just being removed is none of them."""
+    found = set(await find_unowned_files(services))
+    if found:
+        await services.clock.sleep(_PAUSE_SECONDS)
+        found &= set(await find_unowned_files(services))
+    report.unowned_files = len(found)
+    for path in sorted(found) if with_repair else ():
+        if await remove_unowned_file(services, path):
+            report.repaired.append(f"files: {path} was removed: no document refers to it")
+            report.unowned_files -= 1
 
 
 async def _audit_user(

@@ -45,7 +45,8 @@ def audit(
     Without --store-url it is the store of a stack on this machine: the running stack is asked, or
     its file is read while it does not run. It exits with 1 if a rule is broken. --repair recounts
     slots, wakes jobs that nothing would wake, settles holds of ended jobs and releases those of no
-    job; each repair is in the audit log of administrators. What is left needs a person.
+    job; each repair is in the audit log of administrators. With --files it also removes files that
+    no document refers to. What is left needs a person.
     """
     if files and store_url is not None and blobs_url is None:
         raise click.UsageError("--files needs --blobs-url beside --store-url")
@@ -118,6 +119,7 @@ async def _audit_store(
         "users": report.users,
         "jobs": report.jobs,
         "entries": report.entries,
+        "unownedFiles": report.unowned_files,
         "violations": [str(one) for one in report.violations],
         "repaired": report.repaired,
     }
@@ -131,5 +133,7 @@ def _print_report(report: dict[str, Any]) -> None:
     read = (
         f"{report['users']:,} users, {report['jobs']:,} jobs, {report['entries']:,} ledger entries"
     )
+    if unowned := report.get("unownedFiles"):
+        click.echo(f"note       {unowned:,} files have no document any more: --repair removes them")
     broken = len(report["violations"])
     click.echo(f"{read}: " + (f"{broken} violations" if broken else "every invariant holds"))
