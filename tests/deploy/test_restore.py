@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from gcp.deployment import Deployment, run_deployment
+from simulation.world import KEY
 from taskreel_local.emulators.google_emulators import (
     LocalStorage,
     firestore_emulator,
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.emulator
 
 DATABASE = f"projects/{PROJECT}/databases/taskreel"
 PLAIN = {"prompt": "a lamp", "options": {"width": 64, "height": 64}}
+BUCKET = "drill"
 BACKUPS = f"projects/{PROJECT}/locations/{LOCATION}/backups"
 
 
@@ -65,6 +67,7 @@ def test_recovery_that_was_turned_off_is_turned_on_again(backed_up: Cloud) -> No
 def test_the_newest_ready_backup_is_restored_beside_the_database(backed_up: Cloud) -> None:
     printed = backed_up.ok("restore")
     assert "restore database taskreel as of 2026-11-02T00:00:00Z into taskreel-restored" in printed
+    assert "taskreel audit --store-url firestore://" in printed
     assert "DATABASE=taskreel-restored scripts/deploy" in printed
     assert f"projects/{PROJECT}/databases/taskreel-restored" in backed_up.google.of("firestore")
     assert backed_up.writes() == [f"POST firestore /v1/projects/{PROJECT}/databases:restore"]
@@ -101,6 +104,7 @@ def test_a_minute_of_the_last_days_is_copied(backed_up: Cloud) -> None:
 def storage() -> Iterator[LocalStorage]:
     """The bucket survives the loss of the database."""
     with storage_emulator() as storage:
+        storage.server.buckets.create_bucket(BUCKET, {})
         yield storage
 
 
@@ -109,7 +113,9 @@ async def deployment(
     folder: Path, firestore: str, storage: LocalStorage, project: str
 ) -> AsyncIterator[Deployment]:
     with pytest.MonkeyPatch.context() as patch:
-        async with run_deployment(folder, patch, firestore, storage, project=project) as running:
+        async with run_deployment(
+            folder, patch, firestore, storage, project=project, bucket=BUCKET
+        ) as running:
             yield running
 
 
@@ -129,6 +135,15 @@ async def read_job(cloud: Deployment, job_id: str) -> Any:
     return job
 
 
+async def audit(cloud: Deployment) -> tuple[list[str], int]:
+    """The rules that `taskreel audit --files` finds broken, and the number of jobs it has read."""
+    headers = {"X-Internal-Api-Key": KEY}
+    answer = await cloud.maintenance.post("/tasks/audit", json={"files": True}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    report = answer.json()
+    return report["violations"], report["jobs"]
+
+
 async def test_jobs_and_money_are_there_after_the_database_was_lost(
     tmp_path: Path, storage: LocalStorage
 ) -> None:
@@ -143,14 +158,20 @@ async def test_jobs_and_money_are_there_after_the_database_was_lost(
             tomorrow = datetime.now(UTC) + timedelta(days=1)
             waiting = await submit_job(before, scheduleAt=tomorrow.isoformat())
             held = (await before.api.get("/api/credits")).json()
+            assert await audit(before) == ([], 2)
             body = {"database": database, "export_directory": str(tmp_path), "export_name": "day"}
             export = f"http://{first}/emulator/v1/projects/{project}:export"
             async with httpx.AsyncClient(timeout=60) as client:
                 assert (await client.post(export, json=body)).is_success
+            # What comes after the backup is lost, except for its files.
+            lost = await submit_job(before)
+            await before.wait_for_deliveries(2)
     (metadata,) = (tmp_path / "day").glob("*.overall_export_metadata")
     with firestore_emulator(seed=metadata) as second:
         async with deployment(tmp_path, second, storage, project) as after:
+            assert await audit(after) == ([], 2)
             assert (await after.api.get("/api/credits")).json() == held
+            assert (await after.api.get(f"/api/jobs/{lost}")).status_code == 404
             assert await read_job(after, done) == result
             cancelled = await after.api.delete(f"/api/jobs/image-generation/{waiting}")
             assert cancelled.status_code == 200, cancelled.text
@@ -159,3 +180,4 @@ async def test_jobs_and_money_are_there_after_the_database_was_lost(
             again = await submit_job(after)
             await after.wait_for_deliveries(1)
             assert (await after.api.get(f"/api/jobs/{again}")).json()["status"] == "COMPLETED"
+            assert await audit(after) == ([], 3)

@@ -94,14 +94,17 @@ async def run_deployment(
     providers: FakeProviders | None = None,
     *,
     project: str | None = None,
+    bucket: str | None = None,
     **changes: Any,
 ) -> AsyncIterator[Deployment]:
-    """Run the system for the time of a block, in a new bucket and a new project (or that one).
+    """Run the system for the time of a block, in a new bucket and a new project (or those given).
 
     `providers` are fake generation services, `changes` settings.
     """
-    bucket, project = f"test-{uuid4().hex}", project or f"test-{uuid4().hex}"
-    storage.server.buckets.create_bucket(bucket, {})
+    project = project or f"test-{uuid4().hex}"
+    if bucket is None:
+        bucket = f"test-{uuid4().hex}"
+        storage.server.buckets.create_bucket(bucket, {})
     made: list[Deployment] = []
     config = ServiceConfig(
         rest_port=None,
