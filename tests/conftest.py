@@ -14,6 +14,7 @@ import pytest_socket
 from hypothesis import settings
 
 from installed_programs import GCLOUD_INSTALL, find_program, skip_or_fail
+from secret_watch import SecretWatch
 from shared_by_run import share_in_run
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS
 from taskreel.config import Settings
@@ -114,6 +115,8 @@ class RecentErrors(logging.Handler):
 _PLAIN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 _recent_errors = RecentErrors()
 logging.getLogger().addHandler(_recent_errors)
+_secret_watch = SecretWatch()
+logging.getLogger().addHandler(_secret_watch)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -129,6 +132,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _recent_errors.lines.clear()
     if item.get_closest_marker("live") is None:
         pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Fail the test whose log lines held a secret."""
+    found = _secret_watch.take()
+    if found:
+        pytest.fail("secrets in the log:\n" + "\n".join(found), pytrace=False)
 
 
 @pytest.fixture(scope="session")

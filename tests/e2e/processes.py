@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import httpx
 
+from secret_watch import find_secrets
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 
@@ -100,6 +101,15 @@ def stack(
                 process.wait(60)
             if process.stdout is not None:
                 process.stdout.close()
+    require_no_secrets(data)
+
+
+def require_no_secrets(data: Path) -> None:
+    """Raise AssertionError if the log of a stack holds a secret of its data folder, or a token."""
+    secrets = DataFolder(data).load_secrets()
+    own = (secrets.jwt, secrets.internal, secrets.files)
+    found = find_secrets((data / "log.txt").read_text(errors="replace"), own)
+    assert not found, f"{data}/log.txt holds {found}"
 
 
 def _start(
