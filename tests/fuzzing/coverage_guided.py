@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuzzing.targets import Target
+    from fuzzing.target import Target
 
 
 def _load_targets() -> dict[str, Target]:

@@ -7,17 +7,11 @@ in each run of the tests.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import tempfile
-import wave
-import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from random import Random
 
+from fuzzing.door_targets import DOOR_TARGETS
+from fuzzing.media_targets import MEDIA_TARGETS
+from fuzzing.target import NOW, Target, read_text
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.jobs.input_files import decode_data_url
 from taskreel.app.jobs.queries import decode_cursor
@@ -27,7 +21,6 @@ from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.stream_position import StreamPosition
 from taskreel.domain.template import fill_template, find_job_references, has_references
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.media.probe import probe_file
 from taskreel.web.auth import Authenticator, TokenRules
 from taskreel.web.file_links import FileLinks
 from taskreel.web.http import parse_idempotency_key, parse_model, parse_wait_seconds
@@ -40,39 +33,16 @@ from taskreel_cloud_tasks.page_tokens import decode_position
 from taskreel_cloud_tasks.queue_filter import parse_filter
 from taskreel_cloud_tasks.resource_names import split_location, split_queue, split_task
 
-NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 _KEY = "a-key-of-32-characters-for-tests"
-_ACCEPTED = (TaskreelError, ApiError)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A parser, and examples from which the bytes are made."""
-
-    run: Callable[[bytes], None]
-    seeds: Sequence[bytes]
-    #: The errors that it documents.
-    accepted: tuple[type[Exception], ...] = _ACCEPTED
-
-    def feed(self, data: bytes) -> None:
-        """Give it the bytes. Raises what no parser may raise."""
-        try:
-            self.run(data)
-        except self.accepted:
-            return
-
-
-def _read_text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
 
 
 def _check_address(data: bytes) -> None:
     sender = WebhookSender(["http://localhost:3000"])
-    sender.check_url(_read_text(data), "url")
+    sender.check_url(read_text(data), "url")
 
 
 def _read_data_url(data: bytes) -> None:
-    decode_data_url("data:" + _read_text(data), "imageUrl")
+    decode_data_url("data:" + read_text(data), "imageUrl")
 
 
 def _read_submission(data: bytes) -> None:
@@ -83,15 +53,15 @@ def _read_submission(data: bytes) -> None:
 
 
 def _read_position(data: bytes) -> None:
-    StreamPosition.parse(_read_text(data))
+    StreamPosition.parse(read_text(data))
 
 
 def _read_cursor(data: bytes) -> None:
-    decode_cursor(_read_text(data))
+    decode_cursor(read_text(data))
 
 
 def _read_schedule(data: bytes) -> None:
-    expression, _, zone = _read_text(data).partition("\n")
+    expression, _, zone = read_text(data).partition("\n")
     if list_faults(expression, zone or "UTC"):
         return
     schedule = CronSchedule(expression, zone or "UTC")
@@ -100,7 +70,7 @@ def _read_schedule(data: bytes) -> None:
 
 
 def _fill(data: bytes) -> None:
-    text = _read_text(data)
+    text = read_text(data)
     context = {"steps": {"a": {"n": [1, 2.5, None, "x"]}}, "parameters": {"p": "y"}}
     has_references(text)
     list(find_job_references(text))
@@ -140,7 +110,7 @@ def _check_token(data: bytes) -> None:
 
 
 def _check_links(data: bytes) -> None:
-    text = _read_text(data)
+    text = read_text(data)
     path, _, rest = text.partition("\n")
     expires, _, signature = rest.partition("\n")
     for check in (
@@ -153,13 +123,6 @@ def _check_links(data: bytes) -> None:
             check()
         except TaskreelError:
             continue
-
-
-def _probe(data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
-        file.write(data)
-        file.flush()
-        probe_file(Path(file.name))
 
 
 def _read_task(data: bytes) -> None:
@@ -183,38 +146,13 @@ def _read_task(data: bytes) -> None:
 
 
 def _read_names(data: bytes) -> None:
-    text = _read_text(data)
+    text = read_text(data)
     for read in (split_location, split_queue, split_task, parse_filter):
         try:
             read(text)
         except ApiError:
             continue
     decode_position(text, "scope", "", 0)
-
-
-def _draw_picture(kind: str) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.frombytes("RGB", (8, 8), Random(3).randbytes(192)).save(file, kind)
-    return file.getvalue()
-
-
-def _record_silence() -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(160))
-    return file.getvalue()
-
-
-def _zip() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("a.txt", "a")
-    return file.getvalue()
 
 
 def _list_examples() -> list[bytes]:
@@ -225,6 +163,8 @@ def _list_examples() -> list[bytes]:
 
 
 TARGETS: dict[str, Target] = {
+    **MEDIA_TARGETS,
+    **DOOR_TARGETS,
     "address": Target(
         _check_address,
         [b"https://example.com/a?b=c", b"http://localhost:3000/x", b"https://[::1]:99999/", b"//"],
@@ -266,16 +206,6 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "links": Target(_check_links, [b"artifacts/a.png\n1795771800\naGk", b'"key"', b"wait=30"]),
-    "media": Target(
-        _probe,
-        [
-            *(_draw_picture(kind) for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP")),
-            _record_silence(),
-            b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\0\x08moov",
-            b"ID3\4\0\0\0\0\0\0\xff\xfb\x90\0",
-            _zip(),
-        ],
-    ),
     "cloud-tasks-message": Target(
         _read_task,
         [

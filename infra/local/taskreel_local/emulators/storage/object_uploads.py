@@ -135,12 +135,12 @@ def parse_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], byt
         resource = json.loads(_HEAD_END.split(first.lstrip(b"\r\n"), maxsplit=1)[1])
         head, content = _HEAD_END.split(second.lstrip(b"\r\n"), maxsplit=1)
     except (ValueError, IndexError):
-        raise StorageError(
-            400, "This is not a multipart upload of a resource and a content."
-        ) from None
+        resource = None
+    if not isinstance(resource, dict):
+        raise StorageError(400, "This is not a multipart upload of a resource and a content.")
     given = re.search(rb"(?i)content-type:\s*([^\r\n]+)", head)
     if given is not None:
-        resource.setdefault("contentType", given[1].decode())
+        resource.setdefault("contentType", given[1].decode("latin-1"))
     return resource, content.removesuffix(b"\n").removesuffix(b"\r")
 
 
