@@ -1,9 +1,10 @@
 """Kill and stop the server processes at random under a mix of jobs, then check the store.
 
-The store also goes away, for up to a minute: on Google's adapters in several ways, on the embedded
-stack by a disk that is full. `scripts/chaos` runs this. All choices come from one seed; the moments
-at which they meet the processes do not, so a seed repeats the events and their order, not each
-interleaving.
+For up to a minute each, the disk is full, the network to the provider is cut, and the store goes
+away: on Google's adapters in several ways, of which one is a restart of Firestore's emulator; the
+embedded stack's ends with its disk. `scripts/chaos` runs this. All choices come from one seed; the
+moments at which they meet the processes do not, so a seed repeats the events and their order, not
+each interleaving.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import httpx
 
 from e2e.chaos_customers import Customer
 from e2e.disk_outages import DiskOutages
+from e2e.firestore_restarts import RestartingFirestore
 from e2e.processes import Stack, find_processes, stack, wait_for_processes_to_end
 from e2e.store_invariants import (
     StoreContent,
@@ -41,7 +43,7 @@ from e2e.store_outages import OutageKind, OutageProxy
 from providers.bfl.fake import FakeBfl
 from providers.fake_provider import serve_on_port
 from taskreel.domain.claim_and_outcome import ANSWER_GRACE
-from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
+from taskreel_local.emulators.google_emulators import free_port
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.local_stack import find_parent
 
@@ -66,8 +68,15 @@ CUSTOMERS = 4
 StackKind = Literal["embedded", "google"]
 EVENTS = ("kill", "kill", "freeze", "freeze all", "kill stack")
 DISK_FULL = "disk full"
-#: One of them about every ten seconds.
-STORE_EVENTS = tuple(OutageKind)
+EMULATOR_RESTARTS = "emulator restarts"
+#: Of the network, before the service that follows; one of all outages about every ten seconds.
+PROVIDER_CUTS = tuple(f"provider {kind}" for kind in OutageKind)
+STORE_CUTS = tuple(f"store {kind}" for kind in OutageKind)
+#: The outages of each stack: the disk, the network, the store.
+OUTAGES: Mapping[StackKind, tuple[str, ...]] = {
+    "embedded": (DISK_FULL, DISK_FULL, *PROVIDER_CUTS),
+    "google": (DISK_FULL, EMULATOR_RESTARTS, *PROVIDER_CUTS, *STORE_CUTS),
+}
 #: Shorter and longer than a lease, and than the ten seconds after which a call is given up.
 OUTAGE_SECONDS = (0.5, 3.0, 6.0, 14.0)
 #: Every so many outages one of these, in turn: longer than everything but a run that has bought.
@@ -95,24 +104,26 @@ class ChaosRun:
     #: Seconds from the last event until the last job had ended.
     calm_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
-    _proxy: OutageProxy | None = None
+    _firestore: RestartingFirestore | None = None
     _disk: DiskOutages | None = None
+    _provider: OutageProxy | None = None
     _outages: int = 0
-    _provider_url: str = ""
 
     def execute(self) -> StoreContent:
         """Run the events, let the jobs end, stop the stack and check its store."""
         with ExitStack() as around:
             if self.stack == "google":
                 # Outside the stack, whose end it must survive: it stands for a managed service.
-                firestore = around.enter_context(firestore_emulator())
-                self._proxy = around.enter_context(OutageProxy(firestore).running())
-            else:
-                self._disk = around.enter_context(DiskOutages(self.data).running())
+                running = RestartingFirestore.running(find_project())
+                self._firestore = around.enter_context(running)
+            # In the cloud it is an instance's disk; the emulators in the stack have their own.
+            find = find_instances if self.stack == "google" else find_processes
+            self._disk = around.enter_context(DiskOutages(self.data, find).running())
             provider = FakeBfl(polls=2)
-            self._provider_url = around.enter_context(serve_on_port(provider))
+            address = around.enter_context(serve_on_port(provider)).removeprefix("http://")
+            self._provider = around.enter_context(OutageProxy(address).running())
             self._run_events()
-            content = self._read_store(firestore if self.stack == "google" else "")
+            content = self._read_store()
             content = replace(content, removed=frozenset(self.maybe_removed))
         self._check_content(content)
         bought = Counter(
@@ -147,8 +158,8 @@ class ChaosRun:
             with self._start_stack(port) as found:
                 self._disturb_until(draw, until, found)
         wait_for_processes_to_end(self.data)
-        if self._proxy is not None:
-            self._proxy.end_outage()
+        for proxy in self._list_proxies():
+            proxy.end_outage()
         self._end_disk_outage()
         with self._start_stack(port) as last:
             for customer in customers:
@@ -170,14 +181,15 @@ class ChaosRun:
     def _start_stack(self, port: int) -> Iterator[Stack]:
         self.events["start"] += 1
         options = ["--unthrottled"]
+        assert self._provider is not None
         settings = {
             **SETTINGS,
             "BFL_API_KEY": FakeBfl.key,
-            "PROVIDER_BASE_URLS": json.dumps({"bfl": self._provider_url}),
+            "PROVIDER_BASE_URLS": json.dumps({"bfl": f"http://{self._provider.address}"}),
         }
-        if self._proxy is not None:
+        if self._firestore is not None:
             options.append("--google-emulators")
-            settings["FIRESTORE_EMULATOR_HOST"] = self._proxy.address
+            settings["FIRESTORE_EMULATOR_HOST"] = self._firestore.proxy.address
         with stack(self.data, *options, port=port, settings=settings) as found:
             yield found
 
@@ -186,7 +198,7 @@ class ChaosRun:
         while time.monotonic() < until:
             time.sleep(min(draw.uniform(0.2, 3.0), max(0.0, until - time.monotonic())))
             servers = sorted(find_servers(self.data))
-            outages = (DISK_FULL, DISK_FULL) if self._proxy is None else STORE_EVENTS
+            outages = OUTAGES[self.stack]
             event = draw.choice(3 * EVENTS + outages)
             if event in outages:
                 self._begin_outage(event, draw.choice(OUTAGE_SECONDS))
@@ -207,17 +219,30 @@ class ChaosRun:
 
     def _begin_outage(self, kind: str, seconds: float) -> None:
         """Begin an outage that lasts while other events happen, unless there is one."""
-        if any(one is not None and one.has_outage for one in (self._proxy, self._disk)):
+        assert self._disk is not None
+        if self._disk.has_outage or any(one.has_outage for one in self._list_proxies()):
+            return
+        if kind == EMULATOR_RESTARTS and self._firestore is not None:
+            self.events[kind] += 1
+            self._firestore.restart()
             return
         long, is_short = divmod(self._outages + 1, _LONG_OUTAGE_EVERY)
         self._outages += 1
         if not is_short:
             seconds = LONG_OUTAGE_SECONDS[(long - 1) % len(LONG_OUTAGE_SECONDS)]
         self.events[f"{kind}, {seconds:g} s"] += 1
-        if self._disk is not None:
+        if kind == DISK_FULL:
             self._disk.begin_outage(seconds)
-        elif self._proxy is not None:
-            self._proxy.begin_outage(OutageKind(kind), seconds)
+            return
+        service, _, symptom = kind.partition(" ")
+        proxy = self._provider if service == "provider" else self._list_proxies()[0]
+        assert proxy is not None
+        proxy.begin_outage(OutageKind(symptom), seconds)
+
+    def _list_proxies(self) -> list[OutageProxy]:
+        """The one before the store, where it has one, and the one before the provider."""
+        store = None if self._firestore is None else self._firestore.proxy
+        return [one for one in (store, self._provider) if one is not None]
 
     def _end_disk_outage(self) -> None:
         """Of a stack that was killed no process has the limit any more: the disk has room."""
@@ -248,11 +273,11 @@ class ChaosRun:
                 f"{', '.join(open_jobs[:5])}"
             )
 
-    def _read_store(self, firestore: str) -> StoreContent:
+    def _read_store(self) -> StoreContent:
         folder = DataFolder(self.data)
-        if self.stack == "google":
-            project = find_parent({}).split("/")[1]
-            return read_google_store(project, firestore, folder.files_folder)
+        if self._firestore is not None:
+            found = self._firestore
+            return read_google_store(found.project, found.address, folder.files_folder)
         return read_local_store(folder.store_file, folder.files_folder)
 
     def _check_content(self, content: StoreContent) -> None:
@@ -303,6 +328,21 @@ def audit_running_stack(data: Path) -> dict[str, Any]:
         problem = done.stderr.strip() or done.stdout.strip()
         return {"jobs": 0, "violations": [f"it did not answer: {problem}"]}
     return report
+
+
+def find_project() -> str:
+    """The project of a stack on Google's emulators."""
+    return find_parent({}).split("/")[1]
+
+
+def find_instances(data: Path) -> list[int]:
+    """The process ids of the stack's servers, and of their media workers: not of the emulators."""
+    found = []
+    for process in find_processes(data):
+        with suppress(OSError):
+            if b"\0dev\0" not in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
+    return found
 
 
 def find_servers(data: Path) -> list[int]:

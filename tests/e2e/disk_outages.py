@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,13 @@ from e2e.processes import find_processes
 class DiskOutages:
     """Outages of the disk below `data`: no process of the stack can write to a file.
 
-    The kernel refuses their writes by a limit on the size of files (EFBIG), which processes that
-    are started meanwhile inherit. The store then ends its process, as it does on a full disk.
+    `find` names the processes, of all of the stack's those that the outage is for. The kernel
+    refuses their writes by a limit on the size of files (EFBIG), which processes that are started
+    meanwhile inherit. The store then ends its process, as it does on a full disk.
     """
 
     data: Path
+    find: Callable[[Path], list[int]] = find_processes
     has_outage: bool = False
     _timer: threading.Timer | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,7 +60,7 @@ class DiskOutages:
 
     def _limit_files(self, *, is_full: bool) -> None:
         with self._lock:
-            for process in find_processes(self.data):
+            for process in self.find(self.data):
                 with suppress(ProcessLookupError):
                     _, most = resource.prlimit(process, resource.RLIMIT_FSIZE)
                     limit = 0 if is_full else most

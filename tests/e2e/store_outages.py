@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the store, with outages of three kinds."""
+"""A TCP proxy in front of a service, with outages of three kinds; and a store that restarts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class OutageKind(StrEnum):
-    """The symptom of an outage for the store's clients."""
+    """The symptom of an outage for the service's clients."""
 
     #: Connections are closed, and new ones as soon as they are made: calls end as UNAVAILABLE.
-    REFUSED = "store refuses"
+    REFUSED = "refuses"
     #: Nothing is answered; what was sent is carried out when the outage ends.
-    SILENT = "store silent"
+    SILENT = "silent"
     #: Calls are carried out, but their answers are lost.
-    ANSWERS_LOST = "store answers lost"
+    ANSWERS_LOST = "answers lost"
 
 
 class OutageProxy:
@@ -56,10 +56,20 @@ class OutageProxy:
             thread.join()
             self._loop.close()
 
+    def retarget(self, target: str) -> None:
+        """Forward new connections to another `host:port`: the service has started there."""
+        self._host, _, port = target.partition(":")
+        self._port = int(port)
+
     @property
     def has_outage(self) -> bool:
         """True while an outage lasts."""
         return self._kind is not None
+
+    def cut(self) -> None:
+        """Refuse everything until `end_outage`."""
+        self.end_outage()
+        self._loop.call_soon_threadsafe(self._change, OutageKind.REFUSED)
 
     def begin_outage(self, kind: OutageKind, seconds: float) -> None:
         """Begin an outage that ends after that time, unless it is ended before."""

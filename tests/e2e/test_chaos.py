@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import shlex
 import socket
@@ -20,11 +21,16 @@ from e2e.chaos_run import (
     WORK_SECONDS,
     ChaosRun,
     find_calm_limit,
+    find_instances,
+    find_project,
     find_rest_seconds,
 )
 from e2e.disk_outages import DiskOutages
+from e2e.firestore_restarts import RestartingFirestore
 from e2e.store_invariants import StoreContent, find_purchase_violations, find_violations
 from e2e.store_outages import OutageKind, OutageProxy
+from nightly_tests import skip_by_day
+from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.claim_and_outcome import Verdict, decide_claim
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
@@ -32,6 +38,8 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_fields import JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.ports import Query, Transaction
+from taskreel.store_collections import JOBS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILE = Artifact(name="a.png", path="a.png", content_type="image/png", bytes=3, sha256="")
@@ -160,6 +168,45 @@ def test_the_proxy_of_outages_leaves_no_socket_and_no_loop_open() -> None:
         warnings.simplefilter("always")
         gc.collect()
     assert [str(one.message) for one in caught] == []
+
+
+@pytest.mark.emulator
+@skip_by_day("Firestore's emulator starts twice, and each Java takes seconds")
+async def test_a_restart_of_firestores_emulator_is_an_outage_and_loses_no_document() -> None:
+    project = find_project()
+    with RestartingFirestore.running(project) as firestore:
+        store = FirestoreStore(project, emulator=firestore.proxy.address)
+        try:
+            for number, job_id in enumerate(("job_1", "job_2")):
+                await put_job(store, JOB.model_copy(update={"job_id": job_id}))
+                before = firestore.address
+                await asyncio.to_thread(firestore.restart)
+                assert firestore.address != before
+                assert not firestore.proxy.has_outage
+                rows = await store.query(Query(collection=JOBS))
+                assert len(rows) == number + 1
+        finally:
+            await store.close()
+
+
+async def put_job(store: FirestoreStore, job: Job) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.create(JOBS, job.job_id, job)
+
+    await store.transaction(write)
+
+
+def test_the_emulators_of_a_stack_are_none_of_its_instances(tmp_path: Path) -> None:
+    """A full disk of an instance is none of the services around it."""
+    found = {}
+    for name in ("dev", "serve"):
+        command = [sys.executable, "-c", "input()", name, "--data", str(tmp_path)]
+        found[name] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        assert find_instances(tmp_path) == [found["serve"].pid]
+    finally:
+        for process in found.values():
+            process.communicate(b"\n")
 
 
 def test_work_bought_twice_and_work_never_bought_are_found() -> None:
