@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,10 +13,11 @@ from simulation.simulated_ports import EPOCH, NEW_FIELD
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.user_books import UserBooks
-from taskreel.app.flow.slots import active_limit
+from taskreel.app.flow.slots import active_limit, has_window
+from taskreel.app.job_counts import OPEN
 from taskreel.domain.account_shards import merge_shards
 from taskreel.domain.client_webhook import WebhookDelivery
-from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.job import Job
 from taskreel.domain.job_fields import WaitsFor
@@ -31,6 +33,10 @@ V = TypeVar("V")
 #: be slow, frozen, or repeated.
 RANK_SLACK_SECONDS = 300.0
 
+
+#: A job may enter its type's window beside others that came so long ago only while there is room:
+#: counts are ten seconds old at most, and an admission may be as slow as above.
+WINDOW_SLACK_SECONDS = RANK_SLACK_SECONDS
 
 #: Two rescues are an hour apart at most; the rest is for late sweeps and clocks that differ.
 LONGEST_SLEEP = timedelta(hours=1, minutes=15)
@@ -64,6 +70,10 @@ class StoreWatch:
     _leaked: set[str] = field(default_factory=set)
     #: Since when each job has been waiting for room.
     _waiting_since: dict[str, float] = field(default_factory=dict)
+    #: Since when each job has had a place in its type's window, by type.
+    _in_window: dict[str, dict[str, float]] = field(default_factory=dict)
+    #: What all entries of the ledger say together.
+    _sums: Counter[EntryKind] = field(default_factory=Counter)
     commits: int = 0
     #: Called with the id of each job that is removed.
     on_removal: Callable[[str], None] = lambda _job_id: None
@@ -104,8 +114,27 @@ class StoreWatch:
             broken = self._books[user].check(active_limit=self._find_limit(user))
             leaked = user in self._leaked
             found += [str(one) for one in broken if not (leaked and one.rule is Rule.SLOTS)]
+        found += self._check_total() if users else []
         if found:
             raise ViolationError("\n".join(found))
+
+    def _check_total(self) -> list[str]:
+        """No credit appears or vanishes between accounts: all together are what the ledger says."""
+        accounts = self.accounts.values()
+        stated = {
+            EntryKind.GRANT: sum(one.granted for one in accounts),
+            EntryKind.CAPTURE: sum(one.captured for one in accounts),
+            EntryKind.EXPIRY: sum(one.expired for one in accounts),
+        }
+        wrong = [
+            f"total: {kind} of all accounts is {amount}, and {self._sums[kind]} by the ledger"
+            for kind, amount in stated.items()
+            if amount != self._sums[kind]
+        ]
+        left = sum(one.available + one.held for one in accounts)
+        if self._sums[EntryKind.GRANT] != left + sum(stated.values()) - stated[EntryKind.GRANT]:
+            wrong.append(f"total: the parts of all accounts are not what was granted: {stated}")
+        return wrong
 
     def _find_limit(self, user: str) -> int | None:
         shards = list(self._books[user].shards.values())
@@ -158,6 +187,7 @@ class StoreWatch:
         return self._books.setdefault(user, UserBooks(user))
 
     def _note_entry(self, entry: LedgerEntry) -> None:
+        self._sums[entry.kind] += entry.amount
         self._books_of(entry.user_id).put_entry(entry)
         # What a project pays also settles a job of a member's.
         job = None if entry.job_id is None else self.jobs.get(entry.job_id)
@@ -170,6 +200,7 @@ class StoreWatch:
         if job.paid_by is not None:
             self._books_of(job.paid_by).put_paid_job(job)
         self._note_waiting(before, job)
+        self._note_window(job)
         self._check_wake_time(job)
         self._found += self.reuse.check_job(job)
         if before is None:
@@ -226,6 +257,22 @@ class StoreWatch:
                 text = f"it was admitted before job {other_id}, whose rank is lower"
                 self._found.append(f"rank: job {job.job_id}: {text}")
 
+    def _note_window(self, job: Job) -> None:
+        """No job enters a window that others have filled for long."""
+        places = self._in_window.setdefault(job.job_type, {})
+        if job.status not in OPEN:
+            places.pop(job.job_id, None)
+            return
+        if job.job_id in places or self.limits is None or not has_window(job.job_type):
+            return
+        long_ago = self.time() - WINDOW_SLACK_SECONDS
+        others = sum(since < long_ago for since in places.values())
+        window = self.limits.window(job.job_type)
+        if others >= window:
+            text = f"{others} jobs of {job.job_type} have long been in its window of {window}"
+            self._found.append(f"window: job {job.job_id} was admitted while {text}")
+        places[job.job_id] = self.time()
+
     def _note_delivery(self, before: WebhookDelivery | None, delivery: WebhookDelivery) -> None:
         self.deliveries[delivery.delivery_id] = delivery
         self._books_of(delivery.user_id).put_delivery(delivery)
@@ -239,6 +286,7 @@ class StoreWatch:
         self._waiting_since.pop(job_id, None)
         if job is None:
             return
+        self._in_window.get(job.job_type, {}).pop(job_id, None)
         self.removed.add(job_id)
         self._books_of(job.user_id).remove_job(job_id)
         root = job

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from taskreel.app import job_counts
 from taskreel.app.credits import account_shards
 from taskreel.app.erasure import erase_jobs
 from taskreel.app.flow import admission, slots
@@ -211,6 +212,17 @@ def _exceed_limit(real: Any) -> Any:
     return lambda limits, account: 1 + real(limits, account)
 
 
+def _find_room_always(real: Any) -> Any:
+    async def reserve(self: Any, store: Any, key: Any, _window: Any, now: Any) -> bool:
+        return bool(await real(self, store, key, 1_000, now))
+
+    return reserve
+
+
+def _take_room_always(real: Any) -> Any:
+    return lambda self, key, _window: real(self, key, 1_000)
+
+
 def _double_what_moves(real: Any) -> Any:
     """The giver keeps what another document of its account gets."""
     return lambda giver, taker: (giver, real(giver, taker)[1])
@@ -318,7 +330,7 @@ def _name_wrong_folder(real: Any) -> Any:
 
 
 def _delete_upload_alone(_real: Any) -> Any:
-    async def delete(services: Any, upload: Any) -> None:
+    async def delete(services: Any, upload: Any, _caller: Any = None) -> None:
         async def run(tx: Any) -> None:
             tx.delete(UPLOADS, upload.upload_id)
 
@@ -374,6 +386,10 @@ BUGS: Mapping[str, Plant] = {
     "one job more than the limit runs": _replace_all(
         _replace(slots, "active_limit", _exceed_limit),
         _replace(admission, "active_limit", _exceed_limit),
+    ),
+    "a type's window is never full": _replace_all(
+        _replace(job_counts.JobCounts, "reserve", _find_room_always),
+        _replace(job_counts.JobCounts, "take_for_waiting", _take_room_always),
     ),
     "places that move between shards are there twice": _replace(
         account_shards, "move_places", _double_what_moves

@@ -140,6 +140,9 @@ class SimulatedCloud:
     given_up: set[str] = field(default_factory=set)
     started: int = 0
     sweeps: int = 0
+    #: The number of each delivery in their order, and the highest that an instance has begun.
+    _dispatched: int = 0
+    _begun: int = 0
     #: Tasks of the world around: they end with the simulation.
     _around: set[asyncio.Task[Any]] = field(default_factory=set)
     _dead: list[Instance] = field(default_factory=list)
@@ -312,10 +315,15 @@ class SimulatedCloud:
 
     async def deliver(self, delivery: Delivery) -> int:
         """Post a task to one of the instances, as Cloud Tasks does."""
+        self._dispatched += 1
+        number = self._dispatched
         if self.plan.strikes(Fault.TASK_LATE):
             await asyncio.sleep(self.tape.between(5, 300))
         if self.plan.strikes(Fault.TASK_DOUBLED):
             self.spawn(self._deliver_again(delivery))
+        if number < self._begun:
+            self.plan.note("deliveries reordered")
+        self._begun = max(self._begun, number)
         return await self._deliver_once(delivery)
 
     async def _deliver_again(self, delivery: Delivery) -> None:

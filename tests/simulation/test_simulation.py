@@ -28,6 +28,7 @@ BRANCHES = (
     "log sweep_ended",
     "log sweep_rescued",
     "log unit_failed",
+    "deliveries reordered",
     "account divided",
     "account united",
     "cache hit",
