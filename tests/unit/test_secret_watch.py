@@ -12,8 +12,8 @@ import pytest
 
 from secret_watch import FORMS, SecretWatch, find_secrets
 from simulation.world import JWT_SECRET, KEY, settings, token
+from taskreel.domain.client_webhook import SigningKey
 from taskreel.domain.project_key import make_token
-from taskreel.domain.webhook import SigningKey
 from taskreel.domain.webhook_events import Signature
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from taskreel.app.credits.balances import (
 )
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.services import Services
-from taskreel.domain.audit import AuditEntry
+from taskreel.domain.audit_log import AuditEntry
 from taskreel.domain.credits import Account, CreditGrant, EntryKind, LedgerEntry, grant_movement
 from taskreel.domain.errors import (
     ConflictError,
