@@ -61,7 +61,8 @@ async def remove_job(services: Services, job: Job, caller: Caller | None = None)
     seen_at = _list_seen(job, descendants, cached_alone=not in_steps)
     if in_steps:
         # First: the sweep does the rest of what breaks off, and does not know who began it.
-        await services.store.transaction(partial(_record_first, services, caller, job))
+        if caller is not None and caller.admin:
+            await services.store.transaction(partial(_record_first, services, caller, job))
         # Nothing takes over their work from now on, so the files may go before the documents: after
         # those they may be another job's, and nothing would tell where those of a batch are.
         seen_at = await _mark_removals(services, job.job_id, seen_at)
