@@ -40,7 +40,6 @@ BY_TARGET: Mapping[str, str] = {
     "web/mcp_server.py": "mcp",
     "web/other_apis/form_parts.py": "form",
     "web/other_apis/openai_edits.py": "form",
-    "web/shared_secret_tokens.py": "token",
     # Each opens files by the readers above, and makes others of them.
     "media/animate.py": "picture",
     "media/assemble.py": "clip",
