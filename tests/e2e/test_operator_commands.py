@@ -47,6 +47,7 @@ def test_fields_are_given_in_every_form(commands: Commands, tmp_path: Path) -> N
         (["[1]"], "must be an object"),
         (["options=1", "options.width=2"], "options has a value already"),
         (["imageUrl=@none.png"], "no such file"),
+        ([f"imageUrl=@{__file__}"], "an input is a picture"),
     ],
 )
 def test_a_request_that_is_not_understood_is_a_wrong_command_line(

@@ -30,7 +30,8 @@ class UploadOrder(Value):
 
     name: str = Field(min_length=1, max_length=200)
     content_type: str = Field(
-        pattern=r"^(image|video|audio)/[a-z0-9.+-]{1,60}$|^text/plain$", examples=["image/png"]
+        pattern=r"^(image|video|audio)/[a-z0-9.+-]{1,60}$|^text/plain$",
+        examples=["image/png", "video/mp4", "audio/mpeg", "text/plain"],
     )
     bytes: int = Field(ge=1, strict=True)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")

@@ -215,9 +215,23 @@ def upload_files(client: Taskreel, value: Any) -> Any:
 
 
 def upload_file(client: Taskreel, file: Path) -> Upload:
-    """Upload a file with a bar. Raises UsageError if it is not there."""
+    """Upload a file with a bar. Raises UsageError if it is not there, or is no medium."""
     if not file.is_file():
         raise click.UsageError(f"{file}: there is no such file")
+    from taskreel.client import ApiError
+
+    try:
+        return _upload_with_bar(client, file)
+    except ApiError as error:
+        if any(one["path"] == "contentType" for one in error.errors):
+            raise click.UsageError(
+                f"{file}: an input is a picture, a video, sound or plain text, and the name of "
+                "this file says that it is none. Rename it, for example to end in .txt."
+            ) from None
+        raise
+
+
+def _upload_with_bar(client: Taskreel, file: Path) -> Upload:
     from rich.progress import (
         BarColumn,
         DownloadColumn,
