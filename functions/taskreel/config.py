@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value, validation_error
 from taskreel.google_settings import derive_settings, describe_missing
 
-#: A port may be any: `:*`.
-_ORIGIN = re.compile(r"https?://[\w.-]+(:(\d{1,5}|\*))?|https?://\[[0-9a-f:]+\](:(\d{1,5}|\*))?")
-_METRICS_KEY = re.compile(r"[!-~]{16,256}")
+#: A port may be any: `:*`. Compiled where a setting is checked by it, which few have: cold start.
+_ORIGIN = r"https?://[\w.-]+(:(\d{1,5}|\*))?|https?://\[[0-9a-f:]+\](:(\d{1,5}|\*))?"
+_METRICS_KEY = r"[!-~]{16,256}"
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
 _HS256_BYTES = 32
 #: In the text of a key pair's key, in PEM, of SSH or as a JWK.
@@ -30,6 +30,8 @@ class ConfigurationError(Exception):
 
 class Settings(Value):
     """Each field is the environment variable of the same name in capitals."""
+
+    model_config = ConfigDict(alias_generator=None)
 
     #: A Google URL (firestore:, cloudtasks:, gs:) may end with `?emulator=ADDRESS`; the first two
     #: also with `?endpoint=HOST`, to use instead of the service's own host.
@@ -189,7 +191,7 @@ class Settings(Value):
     @field_validator("metrics_key")
     @classmethod
     def _check_metrics_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _METRICS_KEY.fullmatch(value.get_secret_value()):
+        if value is not None and not re.fullmatch(_METRICS_KEY, value.get_secret_value()):
             raise ValueError(
                 "must have 16 to 256 visible ASCII characters; `openssl rand -hex 32` generates one"
             )
@@ -199,7 +201,7 @@ class Settings(Value):
     @classmethod
     def _check_private_origins(cls, value: str) -> str:
         for origin in _split_list(value):
-            if not _ORIGIN.fullmatch(origin) or origin.endswith("*"):
+            if not re.fullmatch(_ORIGIN, origin) or origin.endswith("*"):
                 raise ValueError(
                     f"{origin!r} is no origin: give a scheme, a host and a port, such as "
                     "http://localhost:3000"
@@ -210,7 +212,7 @@ class Settings(Value):
     @classmethod
     def _check_origins(cls, value: str) -> str:
         for origin in _split_list(value):
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
+            if origin != "*" and not re.fullmatch(_ORIGIN, origin):
                 raise ValueError(
                     f"{origin!r} is no origin. An origin is a scheme and a host without a path, "
                     "such as https://app.example.com, http://localhost:* for any port, or *"
@@ -348,7 +350,7 @@ class Settings(Value):
 
 def _has_origin(url: str) -> bool:
     parts = urlsplit(url)
-    return _ORIGIN.fullmatch(f"{parts.scheme}://{parts.netloc}") is not None
+    return re.fullmatch(_ORIGIN, f"{parts.scheme}://{parts.netloc}") is not None
 
 
 def _split_list(text: str) -> list[str]:

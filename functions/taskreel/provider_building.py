@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from random import SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -16,7 +16,6 @@ from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
 from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
 from taskreel.adapters.providers.provider_webhooks import WebhookTarget
-from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.value import Value
@@ -32,6 +31,9 @@ from taskreel.ports import (
     Store,
     VerifyWebhook,
 )
+
+if TYPE_CHECKING:
+    from taskreel.app.providers.circuit_breakers import CircuitBreakers
 
 
 def build_providers(
@@ -51,12 +53,18 @@ def build_providers(
     configured |= {name: partial(one.build, workers, clock) for name, one in in_process.items()}
     return ProviderRegistry(
         configured,
-        breakers=CircuitBreakers(store),
+        breakers=partial(_build_breakers, store),
         key_names=KEY_VARIABLES,
         catalogue=partial(_build_catalogue, chosen, in_process),
         stand_in=chosen.stand_in_provider,
         webhooks=_build_webhook_checks(chosen),
     )
+
+
+def _build_breakers(store: Store) -> CircuitBreakers:
+    from taskreel.app.providers.circuit_breakers import CircuitBreakers
+
+    return CircuitBreakers(store)
 
 
 def _build_message_sender(store: Store, webhooks: SendWebhook, clock: Clock) -> Provider:

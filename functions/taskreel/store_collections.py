@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from taskreel.domain.data_key import DataKey
     from taskreel.domain.dead_letters import DeadLetterGroup
     from taskreel.domain.erasure import Erasure
-    from taskreel.domain.job_history import RunAnswers
     from taskreel.domain.job_metrics import DailyMetrics
     from taskreel.domain.job_template import JobTemplate
     from taskreel.domain.operation import BulkOperation
     from taskreel.domain.project import Project
     from taskreel.domain.queue_control import QueueControl
     from taskreel.domain.recurring_job import RecurringJob
+    from taskreel.domain.run_answers import RunAnswers
     from taskreel.domain.upload import Upload
 
 
@@ -85,7 +85,7 @@ AUDIT: Collection[AuditEntry] = _define("audit", "audit_log:AuditEntry")
 #: By the name of the queue.
 QUEUE_CONTROLS: Collection[QueueControl] = _define("queue_controls", "queue_control:QueueControl")
 #: By the job, its round, and the fence of its run.
-RUN_ANSWERS: Collection[RunAnswers] = _define("run_answers", "job_history:RunAnswers")
+RUN_ANSWERS: Collection[RunAnswers] = _define("run_answers", "run_answers:RunAnswers")
 #: By type, day and shard.
 METRICS: Collection[DailyMetrics] = _define("job_performance_metrics", "job_metrics:DailyMetrics")
 #: By the fingerprint.

@@ -21,13 +21,13 @@ from taskreel.domain.data_key import DataKey
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.erasure import Erasure
 from taskreel.domain.job import Job
-from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_template import JobTemplate
 from taskreel.domain.operation import BulkOperation
 from taskreel.domain.project import Project
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
+from taskreel.domain.run_answers import RunAnswers
 from taskreel.domain.upload import Upload
 from taskreel.domain.value import Value
 from taskreel.ports import Collection

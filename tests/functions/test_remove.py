@@ -19,7 +19,7 @@ from functions.job_requests import (
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.jobs import remove as remove_module
-from taskreel.domain.job_history import RunAnswers
+from taskreel.domain.run_answers import RunAnswers
 from taskreel.ports import Query
 from taskreel.store_collections import JOBS, RUN_ANSWERS
 

@@ -28,7 +28,7 @@ from functions.test_rollout import DATA, list_places
 from functions.webhook_receiver import Hooked
 from simulation.world import World
 from taskreel.app.queues.pause_queue import restore_pauses
-from taskreel.domain.job_history import ProviderAnswer, RunAnswers
+from taskreel.domain.run_answers import ProviderAnswer, RunAnswers
 from taskreel.domain.stored_record import StoredRecord
 from taskreel.domain.value import StoredValue
 from taskreel.ports import Transaction

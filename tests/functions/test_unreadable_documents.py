@@ -23,7 +23,7 @@ from taskreel.app.records.dead_letters import list_groups
 from taskreel.app.records.history import load_answers
 from taskreel.app.records.statistics import sum_all_jobs
 from taskreel.app.services import Services
-from taskreel.domain.job_history import ProviderAnswer, RunAnswers
+from taskreel.domain.run_answers import ProviderAnswer, RunAnswers
 from taskreel.ports import Collection, Query
 from taskreel.store_collections import WEBHOOK_DELIVERIES
 

@@ -196,7 +196,7 @@ class SimulatedCloud:
                 name: functools.partial(SimulatedProvider, name, machine, self.sales_book)
                 for name in PROVIDERS
             },
-            breakers=CircuitBreakers(logged),
+            breakers=lambda: CircuitBreakers(logged),
             key_names=_KEYS,
             catalogue=_catalogue,
         )

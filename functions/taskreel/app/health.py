@@ -6,14 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from taskreel.app.messages.job_task import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
-from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.query_pages import read_value
 from taskreel.app.services import SWEEP_LATE_SECONDS, Services
-from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import EncryptionKeyError, TaskreelError
 from taskreel.domain.health import (
     REQUEST_FAULTS,
@@ -32,6 +31,9 @@ from taskreel.domain.record import Record
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import ALERTS, HEALTH, JOBS
+
+if TYPE_CHECKING:
+    from taskreel.domain.breaker import Breaker  # of paid providers: cold start
 
 log = logging.getLogger(__name__)
 
@@ -313,9 +315,11 @@ class HealthMonitor:
 
     async def _check_providers(self, now: datetime) -> tuple[ProviderHealth, ...]:
         registry = self._services.providers
+        breakers: Mapping[str, Breaker] = {}
         try:
             async with asyncio.timeout(_SECONDS):
-                breakers = await registry.breakers.load_breakers(now)
+                if registry.paid_names:  # no other has a breaker: cold start
+                    breakers = await registry.breakers.load_breakers(now)
         except (TaskreelError, TimeoutError):
             return ()  # they are in the store, which is reported
         return tuple(
@@ -329,6 +333,9 @@ class HealthMonitor:
     ) -> ProviderHealth:
         if not breakers:  # the table of models is not needed: cold start
             return ProviderHealth(provider=name, verdict=Verdict.of(), paused_models=())
+        from taskreel.app.providers.circuit_breakers import breaker_id
+        from taskreel.domain.breaker import BreakerState
+
         models = [
             str(one["name"]) for one in self._services.providers.catalogue.list_models(name, now)
         ]

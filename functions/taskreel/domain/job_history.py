@@ -51,22 +51,3 @@ class FailedAttempt(StoredValue):
     cost_usd: float | None = None
     #: True where that is the model table's price, not the provider's word.
     cost_estimated: bool = False
-
-
-class ProviderAnswer(StoredValue):
-    """A provider's own answer to a failed call, or the exception of a crash."""
-
-    at: datetime
-    unit: int | None = None
-    code: str
-    text: str
-
-
-class RunAnswers(StoredValue):
-    """The answers that one run of a job met, for administrators alone."""
-
-    job_id: str
-    user_id: str
-    at: datetime
-    answers: tuple[ProviderAnswer, ...]
-    expire_at: datetime

@@ -9,10 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
-
 from taskreel.domain.errors import Category, InvalidError, RunError
-from taskreel.domain.value import Value
+from taskreel.domain.record import Record
 
 AUTO = "auto"
 #: How good a model is within what it does. `standard` is the usual trade of price and result.
@@ -28,28 +26,29 @@ _NEAREST: Mapping[ModelQuality, tuple[ModelQuality, ...]] = {
 ELSEWHERE_CODES = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
 
 
-class Offer(Value):
+class Offer(Record, kw_only=True):
     """One provider's model for one request, as the model table and its breaker describe it."""
 
     provider: str
     model: str
     #: Estimated price of the request in US dollars; None when it is not known.
-    usd: float | None = Field(default=None, ge=0)
+    usd: float | None = None
     #: Requirements that it cannot meet ("8 s of video", "a picture to start from"). An offer that
     #: lacks something is never chosen.
     lacks: tuple[str, ...] = ()
     #: Time from which its breaker admits work; None while an administrator holds it open.
-    admits_at: AwareDatetime | None
+    admits_at: datetime | None
     quality: ModelQuality = "standard"
     #: An imitation of the paid providers: `auto` chooses it only when there are none.
     stand_in: bool = False
 
 
-class ProviderChoice(Value):
+class ProviderChoice(Record, kw_only=True):
     """Offers in the order in which to try them; if `not_before` is set, none is ready earlier."""
 
-    offers: tuple[Offer, ...] = Field(min_length=1)
-    not_before: AwareDatetime | None = None
+    #: At least one.
+    offers: tuple[Offer, ...]
+    not_before: datetime | None = None
 
 
 def choose_offers(

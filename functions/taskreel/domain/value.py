@@ -27,7 +27,6 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import (
     CoreSchema,
@@ -47,6 +46,16 @@ _new, _set = object.__new__, object.__setattr__
 
 #: A place in a value: field names and list indexes, from the outside in.
 Location = tuple[str | int, ...]
+
+
+def to_camel(name: str) -> str:
+    """The name of a field in camelCase: `next_attempt_at` is `nextAttemptAt`.
+
+    Pydantic's own compiles and runs four regular expressions, which took a cold start longer than
+    any module of the product.
+    """
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
 
 
 class Value(BaseModel):

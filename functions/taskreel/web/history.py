@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_lists import Filters
@@ -24,9 +23,10 @@ from taskreel.app.records.history import (
 )
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
-from taskreel.domain.job_history import ProviderAnswer, StatusChange
+from taskreel.domain.job_history import StatusChange
 from taskreel.domain.job_status import Status
-from taskreel.domain.value import Value
+from taskreel.domain.run_answers import ProviderAnswer
+from taskreel.domain.value import Value, to_camel
 from taskreel.jobtypes.fields import Moment
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_reads import JobTypeName, split_words

@@ -13,7 +13,6 @@ from operator import is_
 from typing import Any, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +32,7 @@ from taskreel.domain.validation_messages import (
     invalid_model,
     invalid_request,
 )
+from taskreel.domain.value import to_camel
 
 M = TypeVar("M", bound=BaseModel)
 

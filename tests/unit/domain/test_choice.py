@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from taskreel.domain.errors import (
     InvalidError,
@@ -51,9 +52,9 @@ def test_a_name_means_that_provider_and_no_other() -> None:
 
 def test_a_quality_puts_the_nearest_class_first_and_the_cheapest_of_it() -> None:
     cheap, dear, great = (
-        offer("a", 0.01).model_copy(update={"quality": "draft"}),
+        replace(offer("a", 0.01), quality="draft"),
         offer("b", 0.05),
-        offer("c", 0.20).model_copy(update={"quality": "best"}),
+        replace(offer("c", 0.20), quality="best"),
     )
     offers = (great, cheap, dear, offer("d", 0.03))
 
@@ -121,7 +122,7 @@ def test_an_unknown_price_is_fine_for_a_name_but_not_for_auto_or_under_a_cap() -
         ("nobody", [BFL], "nobody does not offer it or is not configured"),
         (["x", "y"], [], "x does not offer it or is not configured; y does not"),
         ("auto", [], "none is configured"),
-        ("bfl", [BFL.model_copy(update={"admits_at": None})], "switched off by an administrator"),
+        ("bfl", [replace(BFL, admits_at=None)], "switched off by an administrator"),
     ],
 )
 def test_no_provider_is_an_error_with_the_reasons(

@@ -15,10 +15,9 @@ from taskreel.domain.job_history import (
     LONGEST_ANSWER,
     MOST_FAILED_ATTEMPTS,
     FailedAttempt,
-    ProviderAnswer,
-    RunAnswers,
 )
 from taskreel.domain.record import Record
+from taskreel.domain.run_answers import ProviderAnswer, RunAnswers
 from taskreel.ports import Transaction
 from taskreel.store_collections import RUN_ANSWERS
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.provider_choice import ProviderChoice
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook, WorkRequest
+
+if TYPE_CHECKING:
+    from taskreel.app.providers.circuit_breakers import CircuitBreakers  # cold start
 
 #: Of jobs: a day, a preference of providers, and the kinds of their units.
 ChoiceKind = tuple[Hashable, ...]
@@ -23,14 +26,14 @@ class ProviderRegistry:
 
     A paid provider is one that has a key variable in `key_names`. `stand_in` names the provider
     that serves in place of paid ones without a key; without it their jobs are refused.
-    Providers and the catalogue are built on first use.
+    Providers, the catalogue and the breakers are built on first use.
     """
 
     def __init__(
         self,
         configured: Mapping[str, Callable[[], Provider]],
         *,
-        breakers: CircuitBreakers,
+        breakers: Callable[[], CircuitBreakers],
         key_names: Mapping[str, str],
         catalogue: Callable[[], ProviderCatalogue],
         stand_in: str | None = None,
@@ -39,7 +42,7 @@ class ProviderRegistry:
         self._configured = configured
         self._key_names = key_names
         self._build_catalogue = catalogue
-        self.breakers = breakers
+        self._build_breakers = breakers
         self.stand_in = stand_in
         self.webhooks = webhooks or {}
         self._built: dict[str, Provider] = {}
@@ -50,6 +53,11 @@ class ProviderRegistry:
     def catalogue(self) -> ProviderCatalogue:
         """The models of all providers."""
         return self._build_catalogue()
+
+    @cached_property
+    def breakers(self) -> CircuitBreakers:
+        """The circuit breakers of the paid providers' models."""
+        return self._build_breakers()
 
     @property
     def paid_names(self) -> list[str]:

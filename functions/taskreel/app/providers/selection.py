@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 
+from msgspec.structs import replace
+
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
@@ -189,7 +191,7 @@ async def _apply_breakers(
             found.append(offer)
         else:
             admits_at = registry.breakers.waits_until(breaker, now)
-            found.append(offer.model_copy(update={"admits_at": admits_at}))
+            found.append(replace(offer, admits_at=admits_at))
     return found
 
 

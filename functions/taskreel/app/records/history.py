@@ -11,7 +11,8 @@ from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError
 from taskreel.domain.job import Job
-from taskreel.domain.job_history import ProviderAnswer, StatusChange
+from taskreel.domain.job_history import StatusChange
+from taskreel.domain.run_answers import ProviderAnswer
 from taskreel.ports import Query
 from taskreel.store_collections import RUN_ANSWERS
 
