@@ -43,15 +43,15 @@ class Caller(Record, kw_only=True):
 
     def may_see(self, job: Job) -> bool:
         """Tell if the caller may see a job: their own, their projects', any for an admin."""
-        return self._may(job, ProjectRole.VIEWER)
+        return self._has_rights(job, ProjectRole.VIEWER)
 
     def may_change(self, job: Job) -> bool:
         """Tell if the caller may cancel, retry, replay or move a job."""
-        return self._may(job, ProjectRole.EDITOR)
+        return self._has_rights(job, ProjectRole.EDITOR)
 
     def may_delete(self, job: Job) -> bool:
         """Tell if the caller may delete a job."""
-        return self._may(job, ProjectRole.ADMIN)
+        return self._has_rights(job, ProjectRole.ADMIN)
 
     def is_member(self, project_id: str | None) -> bool:
         """Tell if the caller has a role in the project."""
@@ -61,7 +61,7 @@ class Caller(Record, kw_only=True):
         """The caller's role in the project; None for one that is no member."""
         return self.roles.get(project_id) if self.roles and project_id is not None else None
 
-    def _may(self, job: Job, least: ProjectRole) -> bool:
+    def _has_rights(self, job: Job, least: ProjectRole) -> bool:
         if self.admin or job.user_id == self.user_id:
             return True
         role = self.find_role(job.project_id)

@@ -67,7 +67,7 @@ class EtaCalibration:
             )
             rows = await store.query(Query(collection=METRICS, where=where))
             total = sum(row.value.sums.get(ETA_SCALE, 0.0) for row in rows)
-            self._log_scales.setdefault(job_type, _clamp(total))
+            self._log_scales.setdefault(job_type, _limit_scale(total))
         return math.exp(self._log_scales[job_type])
 
     def note_prediction(self, job: Job, starts_in: Estimate, now: datetime) -> None:
@@ -95,7 +95,7 @@ class EtaCalibration:
             return
         late = started_at > prediction.p90_at
         scale = self._log_scales.get(prediction.job_type, 0.0)
-        moved = _clamp(scale + (_WIDEN if late else -_NARROW))
+        moved = _limit_scale(scale + (_WIDEN if late else -_NARROW))
         self._log_scales[prediction.job_type] = moved
         outcome = EtaOutcome(
             within_p50=started_at <= prediction.p50_at, within_p90=not late, step=moved - scale
@@ -108,5 +108,5 @@ class EtaCalibration:
         return {name: math.exp(value) for name, value in self._log_scales.items()}
 
 
-def _clamp(log_scale: float) -> float:
+def _limit_scale(log_scale: float) -> float:
     return min(max(log_scale, _NARROWEST), _WIDEST)

@@ -98,14 +98,14 @@ class JobCounts:
         if after.project_slot is not None:
             key = ("projectSlot", after.project_slot)
             self._count_room(key, WaitsFor.PROJECT, before, after, moved)
-        of_user = _waits(after, WaitsFor.USER) - _waits(before, WaitsFor.USER)
+        of_user = _waits_for(after, WaitsFor.USER) - _waits_for(before, WaitsFor.USER)
         if of_user and after.limit_owner in self._waiting_of_user:
             self._waiting_of_user[after.limit_owner] += of_user
 
     def _count_room(
         self, key: RoomKey, reason: WaitsFor, before: Job | None, after: Job, moved: int
     ) -> None:
-        waits = _waits(after, reason) - _waits(before, reason)
+        waits = _waits_for(after, reason) - _waits_for(before, reason)
         if moved or waits:
             count = self._rooms[key]
             count.open += moved
@@ -198,7 +198,7 @@ def _is_open(job: Job | None) -> int:
     return int(job is not None and job.status in OPEN)
 
 
-def _waits(job: Job | None, reason: WaitsFor) -> int:
+def _waits_for(job: Job | None, reason: WaitsFor) -> int:
     return int(job is not None and job.waits_for is reason)
 
 

@@ -118,56 +118,61 @@ def _add_pauses(scene: Scene, narration: float) -> float:
 def _compose_scenes(
     scenes: Sequence[Scene],
     out: Path,
-    look: FilmOptions,
+    style: FilmOptions,
     music: Path | None,
     cards: Cards,
     on_progress: Callable[[float], None] | None,
 ) -> Composition:
-    look = replace(look, fps=look.fps or _choose_rate(scenes))
-    size = to_even_size(look.width, look.height)
+    style = replace(style, fps=style.fps or _choose_rate(scenes))
+    size = to_even_size(style.width, style.height)
     parts = [
-        _measure_part(scene, look.rate, number if cards.heading else number + 1)
+        _measure_part(scene, style.rate, number if cards.heading else number + 1)
         for number, scene in enumerate(_add_cards(scenes, cards))
     ]
-    overlaps = _compute_overlaps(parts, look)
+    overlaps = _compute_overlaps(parts, style)
     starts = _compute_starts(parts, overlaps)
     total = starts[-1] + parts[-1].frames
 
     # In the run's own folder, which is removed even if this process is killed.
     with tempfile.TemporaryDirectory(prefix="compose-", dir=out.parent) as folder:
         sound = _mix_soundtrack(
-            parts, starts, look, music, out=Path(folder) / "sound.flac", film=out
+            parts, starts, style, music, out=Path(folder) / "sound.flac", film=out
         )
         if on_progress:
             on_progress(SOUND_SHARE)
 
-        shots = _list_shots(parts, look, size)
-        overlays = _schedule_overlays(parts, starts, look, size, cards.closing)
-        cues = _list_cues(parts, starts, look)
-        pictures = _draw_pictures(shots, overlaps, look, overlays)
+        shots = _list_shots(parts, style, size)
+        overlays = _schedule_overlays(parts, starts, style, size, cards.closing)
+        cues = _list_cues(parts, starts, style)
+        pictures = _draw_pictures(shots, overlaps, style, overlays)
         reader = SoundReader.open(sound) if sound else None
         text = FilmText(
             title=cards.heading,
-            chapters=_list_chapters(parts, starts, look),
-            seconds=total / look.rate,
-            subtitles=cues if look.captions == "soft" else (),
+            chapters=_list_chapters(parts, starts, style),
+            seconds=total / style.rate,
+            subtitles=cues if style.captions == "soft" else (),
         )
         with FilmWriter(
-            out, size=size, fps=look.rate, quality=look.quality, sound=sound is not None, text=text
+            out,
+            size=size,
+            fps=style.rate,
+            quality=style.quality,
+            sound=sound is not None,
+            text=text,
         ) as film:
             for number, picture in enumerate(prefetch_items(pictures), 1):
                 film.add_picture(picture)
                 # Once a second: the muxer holds the stream that is ahead of the other in memory.
-                if number % look.rate == 0 or number == total:
+                if number % style.rate == 0 or number == total:
                     _add_sound_to_pictures(film, reader)
                     if on_progress:
                         on_progress(SOUND_SHARE + (1 - SOUND_SHARE) * number / total)
 
     spans = tuple(
-        (start / look.rate, part.frames / look.rate)
+        (start / style.rate, part.frames / style.rate)
         for start, part in zip(starts, parts, strict=True)
     )
-    undrawn = find_undrawable(_list_texts(parts, look, cards.closing))
+    undrawn = find_undrawable(_list_texts(parts, style, cards.closing))
     return Composition(
         info=probe_file(out), scenes=spans, text=text, cues=tuple(cues), undrawn=undrawn
     )
@@ -214,11 +219,11 @@ def _measure_part(scene: Scene, fps: int, number: int) -> Part:
     )
 
 
-def _compute_overlaps(parts: Sequence[Part], look: FilmOptions) -> list[int]:
+def _compute_overlaps(parts: Sequence[Part], style: FilmOptions) -> list[int]:
     """Return the frames that each part shares with the next: at most a third of either."""
-    if look.transition == "cut":
+    if style.transition == "cut":
         return [0] * (len(parts) - 1)
-    wanted = round(look.transition_seconds * look.rate)
+    wanted = round(style.transition_seconds * style.rate)
     return [min(wanted, one.frames // 3, other.frames // 3) for one, other in pairwise(parts)]
 
 
@@ -233,7 +238,7 @@ def _compute_starts(parts: Sequence[Part], overlaps: Sequence[int]) -> list[int]
 def _mix_soundtrack(
     parts: Sequence[Part],
     starts: Sequence[int],
-    look: FilmOptions,
+    style: FilmOptions,
     music: Path | None,
     *,
     out: Path,
@@ -242,29 +247,29 @@ def _mix_soundtrack(
     """Mix narrations, the clips' own sound and music; None for a silent film."""
     clips: list[SoundClip] = []
     for part, start in zip(parts, starts, strict=True):
-        scene, at = part.scene, start / look.rate
+        scene, at = part.scene, start / style.rate
         if scene.narration:
             clips.append(SoundClip(path=scene.narration, start_seconds=at + LEAD_SECONDS))
         if part.has_sound and scene.visual:
             own_sound = SoundClip(
                 path=scene.visual,
                 start_seconds=at,
-                seconds=part.frames / look.rate,
+                seconds=part.frames / style.rate,
                 gain=CLIP_GAIN_UNDER_NARRATION if scene.narration else CLIP_GAIN,
                 ducks=False,
             )
             clips.append(own_sound)
     if not clips and music is None:
         return None
-    bed = MusicBed(path=music, gain_db=look.music_gain_db) if music else None
-    seconds = (starts[-1] + parts[-1].frames) / look.rate
+    bed = MusicBed(path=music, gain_db=style.music_gain_db) if music else None
+    seconds = (starts[-1] + parts[-1].frames) / style.rate
     played_as = ".opus" if film.suffix.lower() == ".webm" else ".m4a"
-    options = MixOptions(target_lufs=look.target_lufs, played_as=played_as)
+    options = MixOptions(target_lufs=style.target_lufs, played_as=played_as)
     mix_sounds(clips, bed, seconds=seconds, out=out, options=options)
     return out
 
 
-def _list_shots(parts: Sequence[Part], look: FilmOptions, size: Size) -> list[Shot]:
+def _list_shots(parts: Sequence[Part], style: FilmOptions, size: Size) -> list[Shot]:
     shots = []
     backgrounds = [part.scene.visual for part in parts if part.scene.visual and not part.is_clip]
     for index, part in enumerate(parts):
@@ -277,20 +282,20 @@ def _list_shots(parts: Sequence[Part], look: FilmOptions, size: Size) -> list[Sh
             move = DRIFT if index else PUSH_IN
             shots.append(make_card_shot(background, move, part.frames, size))
         elif part.is_clip:
-            shape = FrameShape(size, Fraction(look.rate), look.fit)
+            shape = FrameShape(size, Fraction(style.rate), style.fit)
             shots.append(make_clip_shot(scene.visual, part.frames, shape))
         else:
-            move = choose_moves(scene.move, look.seed + index, 1)[0]
+            move = choose_moves(scene.move, style.seed + index, 1)[0]
             shots.append(make_still_shot(scene.visual, move, part.frames, size))
     return shots
 
 
-def _list_texts(parts: Sequence[Part], look: FilmOptions, closing: Sequence[str]) -> list[str]:
+def _list_texts(parts: Sequence[Part], style: FilmOptions, closing: Sequence[str]) -> list[str]:
     """Return all texts that are written on the film."""
     texts: list[str] = []
     for part in parts:
         texts += [part.scene.title, part.scene.subtitle]
-        if look.captions == "burned":
+        if style.captions == "burned":
             texts.append(part.scene.narrated)
     return [*texts, *closing]
 
@@ -298,23 +303,23 @@ def _list_texts(parts: Sequence[Part], look: FilmOptions, closing: Sequence[str]
 def _schedule_overlays(
     parts: Sequence[Part],
     starts: Sequence[int],
-    look: FilmOptions,
+    style: FilmOptions,
     size: Size,
     closing: Sequence[str],
 ) -> list[TimedOverlay]:
     """Draw titles, captions and credits, each with the frames that show it."""
-    margin = look.rate // 4
+    margin = style.rate // 4
     overlays: list[TimedOverlay] = []
     for part, start in zip(parts, starts, strict=True):
         if part.scene.title:
             # A card shows its title to its end, a scene for a few seconds.
             shown = part.frames
             if part.scene.visual is not None:
-                shown = min(part.frames, round(CARD_SECONDS * look.rate))
+                shown = min(part.frames, round(CARD_SECONDS * style.rate))
             title = draw_title(part.scene.title, part.scene.subtitle, size)
             overlays.append(TimedOverlay(title, start + margin, start + shown - margin))
-        if part.scene.narrated and look.captions == "burned":
-            first, last = _find_spoken_frames(part, start, look)
+        if part.scene.narrated and style.captions == "burned":
+            first, last = _find_spoken_frames(part, start, style)
             overlays += schedule_captions(part.scene.narrated, size, first, last)
 
     if closing:
@@ -323,42 +328,42 @@ def _schedule_overlays(
     return overlays
 
 
-def _find_spoken_frames(part: Part, start: int, look: FilmOptions) -> tuple[int, int]:
+def _find_spoken_frames(part: Part, start: int, style: FilmOptions) -> tuple[int, int]:
     """Return the frames during which a scene's narration is heard, or read without a voice."""
-    lead = round(LEAD_SECONDS * look.rate)
+    lead = round(LEAD_SECONDS * style.rate)
     first = start + lead
-    spoken = round(part.narration_seconds * look.rate) or part.frames - 2 * lead
+    spoken = round(part.narration_seconds * style.rate) or part.frames - 2 * lead
     return first, max(first + 1, first + spoken)
 
 
-def _list_cues(parts: Sequence[Part], starts: Sequence[int], look: FilmOptions) -> list[Cue]:
+def _list_cues(parts: Sequence[Part], starts: Sequence[int], style: FilmOptions) -> list[Cue]:
     cues: list[Cue] = []
     for part, start in zip(parts, starts, strict=True):
-        first, last = _find_spoken_frames(part, start, look)
-        cues += make_cues(part.scene.narrated, first / look.rate, last / look.rate)
+        first, last = _find_spoken_frames(part, start, style)
+        cues += make_cues(part.scene.narrated, first / style.rate, last / style.rate)
     return cues
 
 
 def _list_chapters(
-    parts: Sequence[Part], starts: Sequence[int], look: FilmOptions
+    parts: Sequence[Part], starts: Sequence[int], style: FilmOptions
 ) -> list[tuple[float, str]]:
     """Return a chapter for each scene that has a name; the first one begins with the film."""
     chapters: list[tuple[float, str]] = []
     for part, start in zip(parts, starts, strict=True):
         name = part.scene.name or part.scene.title
         if name:
-            chapters.append((start / look.rate if chapters else 0.0, name))
+            chapters.append((start / style.rate if chapters else 0.0, name))
     return chapters if len(chapters) > 1 else []
 
 
 def _draw_pictures(
     shots: Sequence[Shot],
     overlaps: Sequence[int],
-    look: FilmOptions,
+    style: FilmOptions,
     overlays: Sequence[TimedOverlay],
 ) -> Iterator[Picture]:
-    fade = max(1, round(FADE_SECONDS * look.rate))
-    for number, picture in enumerate(join_shots(shots, overlaps, look.transition)):
+    fade = max(1, round(FADE_SECONDS * style.rate))
+    for number, picture in enumerate(join_shots(shots, overlaps, style.transition)):
         opacities = [(timed, timed.compute_opacity(number, fade)) for timed in overlays]
         visible = [(timed, opacity) for timed, opacity in opacities if opacity > 0]
         # Decoded pictures may be read-only views of libav's buffers.

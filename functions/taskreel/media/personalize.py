@@ -98,11 +98,11 @@ def _personalize_film(
     if words:
         info = probe_file(made)
         scene = Scene(visual=made, narration=speech, narrated=words, seconds=info.duration_seconds)
-        look = FilmOptions(
+        style = FilmOptions(
             width=info.width or 1280, height=info.height or 720, fps=round(info.fps or 30)
         )
         made = out.with_suffix(".mp4")
-        compose_film([scene], out=made, options=look, on_progress=on_progress)
+        compose_film([scene], out=made, options=style, on_progress=on_progress)
         applied += [*named, "caption", *(["voice"] if speech else [])]
         skipped |= _skip_characters(words)
     if speech and params.get("language"):

@@ -64,7 +64,7 @@ async def erase_user(services: Services, caller: Caller, user_id: str, reason: s
     if await services.store.get(ERASURES, running_erasure_id(user_id)) is None:
         await require_named(services, user_id)
     erasure = await services.store.transaction(
-        lambda tx: _open(services, tx, caller, user_id, reason)
+        lambda tx: _open_erasure(services, tx, caller, user_id, reason)
     )
     until = services.clock.now() + _SECONDS
     while erasure.phase is not ErasurePhase.DONE:
@@ -86,7 +86,7 @@ async def load_report(services: Services, erasure_id: str) -> Erasure:
     return found
 
 
-async def _open(
+async def _open_erasure(
     services: Services, tx: Transaction, caller: Caller, user_id: str, reason: str
 ) -> Erasure:
     running_id = running_erasure_id(user_id)

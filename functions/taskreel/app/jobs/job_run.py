@@ -111,7 +111,7 @@ class JobRun:
                     self._is_heartbeat_due,
                     self._renew_lease,
                     limit=limit,
-                    end=partial(_expire, attempt),
+                    end=partial(_end_attempt, attempt),
                 )
                 await heartbeat.guard(work)
         except TimeoutError:
@@ -243,7 +243,7 @@ class JobRun:
         return released if again.why == "poll" else released.enter_status(Status.RETRYING, now)
 
 
-def _expire(attempt: asyncio.Timeout) -> None:
+def _end_attempt(attempt: asyncio.Timeout) -> None:
     """End the attempt now."""
     attempt.reschedule(asyncio.get_running_loop().time())
 

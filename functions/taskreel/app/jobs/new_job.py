@@ -97,7 +97,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
     start = _Start.of(schedule_at, plan, now)
     blocked = new.blocked
     status = Status.BLOCKED if blocked else start.status
-    start_by = None if place else _after(start.at, new.submission.start_within_seconds)
+    start_by = None if place else _add_seconds(start.at, new.submission.start_within_seconds)
     finish_by = place.parent.finish_by if place else _finish_by(new, start.at)
     first_change = StatusChange(
         status=status,
@@ -226,7 +226,7 @@ class _Start(Record):
 
 
 def _finish_by(new: NewJob, start: datetime) -> datetime | None:
-    own = _after(start, new.submission.deadline_seconds)
+    own = _add_seconds(start, new.submission.deadline_seconds)
     if own is not None or new.blocked:
         return own
     return start + new.job_type.deadline
@@ -236,5 +236,5 @@ def _find_earliest(at: datetime, *deadlines: datetime | None) -> datetime:
     return min([at, *(one for one in deadlines if one is not None)])
 
 
-def _after(start: datetime, seconds: int | None) -> datetime | None:
+def _add_seconds(start: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else start + timedelta(seconds=seconds)

@@ -58,7 +58,7 @@ async def _poll_now(
     job = await load_job(tx, job_id)
     if job is None or job.status is not Status.PROCESSING or job.lease_until is not None:
         return None
-    matches = [_matches(unit, provider, operation_id) for unit in job.units]
+    matches = [_runs_operation(unit, provider, operation_id) for unit in job.units]
     if not any(matches):
         return None
 
@@ -78,6 +78,6 @@ async def _poll_now(
     return due
 
 
-def _matches(unit: UnitRun, provider: str, operation_id: str) -> bool:
+def _runs_operation(unit: UnitRun, provider: str, operation_id: str) -> bool:
     running = unit.state is UnitState.RUNNING and unit.provider == provider
     return running and operation_id in (unit.operation or {}).values()

@@ -194,7 +194,7 @@ async def copy_upload(services: Services, upload: Upload, target: Path, label: s
     content_type = upload.content_type
     if not content_type.startswith("text/"):
         content_type = await _probe_content_type(services, target, label)
-        if _family(content_type) != _family(upload.content_type):
+        if _media_family(content_type) != _media_family(upload.content_type):
             raise PermanentError(
                 f"{label}: the upload was announced as {upload.content_type}, and its content is "
                 f"{content_type}.",
@@ -219,7 +219,7 @@ async def _probe_content_type(services: Services, target: Path, label: str) -> s
     return facts.content_type
 
 
-def _family(content_type: str) -> str:
+def _media_family(content_type: str) -> str:
     family = content_type.partition("/")[0]
     return _SAME_FAMILIES.get(family, family)
 

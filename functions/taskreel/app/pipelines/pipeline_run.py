@@ -209,7 +209,7 @@ class PipelineRun:
         if is_of_this_round(before, self._job):
             return False
         inherited = {"maxUsd", "provider"} if "provider" not in step.payload else {"maxUsd"}
-        return _without(wanted.payload(), inherited) == _without(before.payload, inherited)
+        return _drop_names(wanted.payload(), inherited) == _drop_names(before.payload, inherited)
 
     async def _build_jobs(
         self, step: Step, wanted: Mapping[int, Submission], places: Mapping[int, StepPlace]
@@ -389,5 +389,5 @@ class PipelineRun:
         return compute_step_credits(self._pipeline)
 
 
-def _without(payload: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def _drop_names(payload: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in payload.items() if name not in names}

@@ -23,10 +23,10 @@ async def list_audit(
         services,
         query,
         limit=limit,
-        matches=None if wanted is None else lambda entry: _contains(entry, wanted),
+        matches=None if wanted is None else lambda entry: _mentions_text(entry, wanted),
     )
 
 
-def _contains(entry: AuditEntry, text: str) -> bool:
+def _mentions_text(entry: AuditEntry, text: str) -> bool:
     fields = (entry.user_id, entry.action, entry.subject, entry.reason)
     return any(text in field.casefold() for field in fields)

@@ -117,12 +117,12 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
                 delayed=delayed,
                 completed=completed,
                 failed=failed,
-                avg_run_ms=_divide(recent["runMs"], recent["ran"]),
-                avg_wait_ms=_divide(recent["waitMs"], recent["started"]),
+                avg_run_ms=_compute_mean(recent["runMs"], recent["ran"]),
+                avg_wait_ms=_compute_mean(recent["waitMs"], recent["started"]),
                 throughput=round(ended / minutes, 2),
-                error_rate=_divide(failed, ended),
+                error_rate=_compute_mean(failed, ended),
                 ended=tuple(one[Status.COMPLETED] + one[Status.FAILED] for one in slots),
-                waits_ms=tuple(_divide(one["waitMs"], one["started"]) for one in slots),
+                waits_ms=tuple(_compute_mean(one["waitMs"], one["started"]) for one in slots),
                 window=limits.window(name) if limits and has_window(name) else None,
                 control=orders.get(queue_of_type(name)),
             )
@@ -239,5 +239,5 @@ def _list_slots(metrics: Sequence[DailyMetrics], now: datetime) -> list[Counter[
     return found
 
 
-def _divide(total: float, count: float) -> float | None:
+def _compute_mean(total: float, count: float) -> float | None:
     return round(total / count, 4) if count else None

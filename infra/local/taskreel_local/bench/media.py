@@ -156,12 +156,12 @@ def _list_tasks(folder: Path, material: _Material) -> list[Task]:
         for name in ("s.mp4", "j.mp4", "w.webm", "st.mp3", "m.m4a")
     }
     scenes = [Scene(visual=image, seconds=2.48) for image in material.images]
-    look = FilmOptions(transition_seconds=0.6)
+    style = FilmOptions(transition_seconds=0.6)
     film = material.clips[0]
     return [
         Task(
             "slideshow 10 s 720p, fades, sound",
-            lambda: compose_film(scenes, out=slides, music=material.voice, options=look),
+            lambda: compose_film(scenes, out=slides, music=material.voice, options=style),
             [*_slideshow_arguments(material.images, material.voice), *H264, *AAC, theirs["s.mp4"]],
         ),
         Task(

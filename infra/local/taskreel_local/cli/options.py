@@ -81,7 +81,7 @@ def read_changes(**options: str | None) -> dict[str, int | None]:
     """The options that were given, None for none. Raises UsageError without any.
 
     An option that is absent changes nothing: else a command without options, by which one wants to
-    look, would remove everything.
+    read, would remove everything.
     """
     changes = {
         name: None if value == "none" else int(value)
