@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -94,6 +96,17 @@ class Cloud:
             capture_output=True,
             timeout=60,
         )
+
+    def list_serving(self, service: str) -> list[str]:
+        """Return the revisions of a service that get its traffic."""
+        traffic = self.google.of("run")[service]["status"]["traffic"]
+        return [each["revisionName"] for each in traffic]
+
+    def read_secret(self, name: str) -> str:
+        """Return the value of a secret with one version."""
+        versions = self.google.of("versions").items()
+        (version,) = (each for path, each in versions if f"/{name}/" in path)
+        return base64.b64decode(version["payload"]["data"]).decode()
 
     def writes(self) -> list[str]:
         """Return the changes since the last call."""
@@ -247,6 +260,11 @@ def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[st
             "TASKS_URL": f"{settings['TASKS_URL']}?emulator=127.0.0.1:{tasks.grpc_port}",
             "BLOBS_URL": f"{settings['BLOBS_URL']}?emulator={storage.url}",
         }
+
+
+def write_settings(path: Path, settings: Mapping[str, str]) -> None:
+    """Write a file of settings as scripts/setup-local-auth.sh does."""
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
 
 
 @contextmanager

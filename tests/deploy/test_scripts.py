@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
 import shutil
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -22,7 +20,7 @@ from providers.fake_provider import build_png
 from taskreel_local.emulators.google_emulators import free_port
 from taskreel_local.stack.settings_file import read_settings
 
-from .conftest import Cloud, emulated, running_stack
+from .conftest import Cloud, emulated, running_stack, write_settings
 from .fake_google import DISABLED, FORBIDDEN, LOCATION, NUMBER, PROJECT
 
 pytestmark = pytest.mark.emulator
@@ -261,19 +259,15 @@ def test_the_doctor_notices_that_google_refuses_the_clients(deployed: Cloud) -> 
     assert "--no-invoker-iam-check" in problem
 
 
-def serving(cloud: Cloud, service: str) -> list[str]:
-    return [each["revisionName"] for each in cloud.google.of("run")[service]["status"]["traffic"]]
-
-
 def test_a_rollback_is_named_and_ends_with_the_next_change(deployed: Cloud) -> None:
     deployed.ok("deploy", "--force")
-    (before,) = serving(deployed, "task-processor")
+    (before,) = deployed.list_serving("task-processor")
     revisions = [name for name in deployed.google.of("revisions") if "task-processor" in name]
     assert revisions[-1] == before
     printed = deployed.ok("rollback", "task-processor")
     older = revisions[-2]
     assert f"send the traffic of task-processor to {older} instead of {before}" in printed
-    assert serving(deployed, "task-processor") == [older]
+    assert deployed.list_serving("task-processor") == [older]
     refused = deployed.run("rollback", "task-processor", "task-processor-99999")
     assert f"no ready revision task-processor-99999; it has: {before}, {older}" in refused.stderr
 
@@ -283,10 +277,10 @@ def test_a_rollback_is_named_and_ends_with_the_next_change(deployed: Cloud) -> N
     )
     unchanged = deployed.run("deploy")
     assert f"task-processor is rolled back: its traffic is pinned to {older}" in unchanged.stderr
-    assert serving(deployed, "task-processor") == [older]
+    assert deployed.list_serving("task-processor") == [older]
     changed = deployed.ok("deploy", "--force")
     assert "send the traffic of task-processor to its latest revision" in changed
-    (after,) = serving(deployed, "task-processor")
+    (after,) = deployed.list_serving("task-processor")
     assert after not in {older, before}
     assert "Nothing to change." in deployed.ok("deploy")
     deployed.writes()
@@ -320,14 +314,9 @@ def test_every_function_goes_back_the_api_first(deployed: Cloud) -> None:
     assert deployed.writes() == []
 
 
-def secret(cloud: Cloud, name: str) -> str:
-    (version,) = (each for path, each in cloud.google.of("versions").items() if f"/{name}/" in path)
-    return base64.b64decode(version["payload"]["data"]).decode()
-
-
 def test_smoke_sends_a_job_through_a_deployment(provisioned: Cloud, tmp_path: Path) -> None:
     """The deployment is the stack on this machine; token and project come from the cloud."""
-    jwt_secret = secret(provisioned, "taskreel-jwt-secret")
+    jwt_secret = provisioned.read_secret("taskreel-jwt-secret")
     deployed = {"EXTRA_PROVIDERS": "", "STAND_IN_PROVIDER": "", "INITIAL_CREDITS": "0"}
     with running_stack(tmp_path, JWT_SECRET=jwt_secret, **deployed) as url:
         printed = provisioned.ok("smoke", API_BASE_URL=url)
@@ -406,11 +395,9 @@ def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: P
     provisioned.ok("setup-local-auth.sh", "--env-file", str(env_file), "--key", **there)
     key = list(provisioned.google.of("keys").values())[-1]
     with emulated(read_settings(env_file), base64.b64decode(key["publicKeyData"])) as settings:
-        write(tmp_path / "here.env", settings)
-        write(
-            tmp_path / "there.env",
-            {**settings, "INTERNAL_API_KEY": secret(provisioned, "taskreel-internal-api-key")},
-        )
+        write_settings(tmp_path / "here.env", settings)
+        internal_key = provisioned.read_secret("taskreel-internal-api-key")
+        write_settings(tmp_path / "there.env", {**settings, "INTERNAL_API_KEY": internal_key})
         with (
             stack(tmp_path / "there", "--cloud", str(tmp_path / "there.env"), port=port),
             stack(tmp_path / "here", "--cloud", str(tmp_path / "here.env")) as here,
@@ -425,10 +412,6 @@ def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: P
             (picture,) = api.get(f"/api/jobs/{done['jobId']}/result").json()["artifacts"]
             assert f"taskreel-dev%40{PROJECT}" in picture["url"]
             assert len(httpx.get(picture["url"]).raise_for_status().content) == picture["bytes"]
-
-
-def write(path: Path, settings: Mapping[str, str]) -> None:
-    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
 
 
 def test_destroy_asks(deployed: Cloud) -> None:
