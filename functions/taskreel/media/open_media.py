@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from contextlib import contextmanager
 from functools import cache
@@ -197,6 +198,9 @@ def _translate_errors(path: Path) -> Iterator[None]:
         SyntaxError,
         EOFError,
         ValueError,  # Pillow: a text chunk that is too large once decompressed
+        IndexError,  # Pillow: a GIF that ends within a frame
+        RuntimeError,  # libavif's and libheif's, of a picture that cannot be decoded
+        struct.error,  # Pillow: a field that is shorter than its length says
     ) as exc:
         message = (
             f"{path.name} is damaged or cut off and cannot be read; export or upload it again."

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import struct
 import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import av
 import pytest
 from av.stream import Disposition
+from PIL import Image
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.analyse import analyse_file
 from taskreel.media.animate import MotionOptions, animate_pictures
+from taskreel.media.animations import is_animated
 from taskreel.media.assemble import assemble_films
 from taskreel.media.audio import mix_music, stitch_audio
 from taskreel.media.audio_io import read_audio_frames
@@ -312,3 +316,32 @@ def test_sound_of_an_unknown_codec_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"The audio track of odd\.wav is in a format") as it:
         probe_file(file)
     assert it.value.code == "unsupported_media"
+
+
+#: A GIF of two frames that goes on behind its first as if another began there.
+_BROKEN_GIF = base64.b64decode(
+    "R0lGODlhCAAIAIEAAP8AAAAAAAAAAAAAACH5BAAEAAAALAAAAAAIAAgAAAgPAAEIHEiwoMGDCBMqTBgQAAAIAAgAAAgPAAEI"
+    "HEiwoMGDCBMqTBgQACH5BAEEAAEALAAAAAAIAAgAgQAA/wAAADs="
+)
+
+
+def test_a_gif_that_breaks_off_within_a_frame_is_unreadable(tmp_path: Path) -> None:
+    """Found by the coverage-guided fuzzer: Pillow's IndexError was taken for a fault of ours."""
+    path = tmp_path / "broken.gif"
+    path.write_bytes(_BROKEN_GIF)
+    assert refused(lambda: is_animated(path)).code == "unreadable_media"
+
+
+@pytest.mark.parametrize(
+    ("part", "damaged"), [(b"av1C", b"av0C"), (b"mdat\x12\x00", b"mdat\x1a\x00")]
+)
+def test_an_avif_that_cannot_be_decoded_is_unreadable(
+    tmp_path: Path, part: bytes, damaged: bytes
+) -> None:
+    """Found by the coverage-guided fuzzer: libavif's RuntimeError, at the opening or after it."""
+    path = tmp_path / "broken.avif"
+    Image.frombytes("RGB", (8, 8), Random(3).randbytes(192)).save(path)
+    content = path.read_bytes()
+    assert part in content
+    path.write_bytes(content.replace(part, damaged))
+    assert refused(lambda: open_picture(path)).code == "unreadable_media"
