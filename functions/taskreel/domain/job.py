@@ -240,7 +240,11 @@ class Job(JobFields):
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:
         """Its operations that still run at providers."""
-        return tuple([unit.operation for unit in self.units if unit.operation is not None])
+        found: tuple[dict[str, Any], ...] = ()
+        for unit in self.units:  # asked five times of each job, of which most have none
+            if unit.operation is not None:
+                found = (*found, unit.operation)
+        return found
 
     @property
     def payer_id(self) -> str:
@@ -336,7 +340,9 @@ class Job(JobFields):
 
 def _sum_costs(units: Sequence[UnitRun], steps: Mapping[str, StepRun]) -> float | None:
     """The cost of units and steps at providers, as far as it is known; in US dollars."""
-    known = [unit.cost_usd for unit in units if unit.cost_usd is not None]
-    if steps:
-        known += [run.cost_usd for run in steps.values() if run.cost_usd is not None]
-    return round(sum(known), 6) if known else None
+    total: float | None = None
+    parts: Sequence[UnitRun | StepRun] = (*units, *steps.values()) if steps else units
+    for part in parts:
+        if part.cost_usd is not None:
+            total = (total or 0.0) + part.cost_usd
+    return None if total is None else round(total, 6)

@@ -58,8 +58,8 @@ class JobRun:
         self._job = job
         self._type = find_job_type(job.job_type)
         self._lease_until = job.lease_until or services.clock.now()
-        #: Set when the units begin.
-        self._renewed_at: datetime
+        #: By its claim, and then by the heartbeat.
+        self._renewed_at: datetime = job.updated_at
         self._saved_progress = 0
         self._folder: Path | None = None
         self._save = CoalescedWriter(self._store_progress)
@@ -92,7 +92,7 @@ class JobRun:
         under way is awaited, and the heartbeat holds the lease for it meanwhile. Work that never
         waits is over before either could act.
         """
-        self._renewed_at, self._saved_progress = self._services.clock.now(), self._pool.progress
+        self._saved_progress = self._pool.progress
         try:
             work = EagerWork(self._pool.run_units())
             if not work.done:
