@@ -316,8 +316,9 @@ def is_plain(raw: bytes) -> bool:
     most_nested = raw.count(b"{") + raw.count(b"[")
     if 2 * most_nested > _MAX_DEPTH:
         return False
-    # Most bodies are short, ASCII and without escapes, which is found out in half the time.
-    if len(raw) <= _MAX_NAME_BYTES and raw.isascii() and not any(map(raw.__contains__, _RARE)):
+    # Most bodies are short, ASCII and without escapes, which is found out in half the time: by
+    # `count`, since `in` tries to read what it searches for as a number first.
+    if len(raw) <= _MAX_NAME_BYTES and raw.isascii() and not any(map(raw.count, _RARE)):
         return _UNUSUAL_NUMBER.search(raw) is None
     return _UNUSUAL.search(raw) is None
 

@@ -443,7 +443,7 @@ def _check_payload(submission: Submission, payload: dict[str, Any]) -> bool:
         )
     # Nearly every payload is decided by this search alone, which is a superset of the rule: no
     # other part of a payload's text has two opening braces in sequence.
-    if b"{{" in text:
+    if text.count(b"{{"):
         check_references(submission, payload)
     return is_small
 
