@@ -17,7 +17,7 @@ from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.credits import name_day
 from taskreel.domain.errors import Category
-from taskreel.domain.ids import find_limit_owner
+from taskreel.domain.ids import find_limit_owner, own_endpoint_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
@@ -27,9 +27,10 @@ from taskreel.domain.record import Record
 from taskreel.domain.retry_policy import RetryPolicy
 from taskreel.domain.unit import served_by_names
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.webhook_events import WebhookSubscription
+from taskreel.domain.webhook_events import FINAL_EVENTS, MessageForm, WebhookSubscription
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import RetryOptions, Submission
+from taskreel.ports import Capability
 
 
 class ChildPlace(Record, kw_only=True):
@@ -87,6 +88,21 @@ def merge_retry_policy(default: RetryPolicy, wanted: RetryOptions | None) -> Ret
         return default.with_changes(changes)
     except ValidationError as error:
         raise invalid_model(error, RetryPolicy.reader(), ("retry",)) from None
+
+
+def list_own_webhooks(
+    caller: Caller, job_type: JobType[Any], submission: Submission, form: MessageForm | None
+) -> tuple[WebhookSubscription, ...]:
+    """The webhook that the request itself names."""
+    if submission.webhook_url is None or job_type.capability is Capability.WEBHOOK:
+        return ()
+    own = WebhookSubscription(
+        endpoint_id=own_endpoint_id(caller.user_id),
+        events=tuple(submission.webhook_events or FINAL_EVENTS),
+        url=submission.webhook_url,
+        form=form,
+    )
+    return (own,)
 
 
 def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:

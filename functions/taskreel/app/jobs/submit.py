@@ -23,6 +23,7 @@ from taskreel.app.jobs.new_job import (
     NewJob,
     build_job,
     choose_priority,
+    list_own_webhooks,
     merge_retry_policy,
     remember_request,
 )
@@ -39,21 +40,16 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
     TooLargeError,
 )
-from taskreel.domain.ids import key_of_user, keyed_job_id, own_endpoint_id, random_job_id
+from taskreel.domain.ids import key_of_user, keyed_job_id, random_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
 from taskreel.domain.record import Record
 from taskreel.domain.unit import UnitRun
-from taskreel.domain.webhook_events import (
-    FINAL_EVENTS,
-    MessageForm,
-    WebhookSubscription,
-    list_wanted,
-)
+from taskreel.domain.webhook_events import MessageForm, WebhookSubscription, list_wanted
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
-from taskreel.ports import Capability, Transaction
+from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 if TYPE_CHECKING:  # with caps, shards and cached results alone: cold start
@@ -222,23 +218,9 @@ async def _build_job(
         # Of every job whose id may come again after its removal: `finish_job.name_entry`.
         request_hash=request.body_hash if key or cache else None,
         cache_key=None if cache is None else cache.key,
-        webhooks=_list_own_webhooks(caller, request),
+        webhooks=list_own_webhooks(caller, request.job_type, submission, request.webhook_form),
     )
     return build_job(services, new, plan)
-
-
-def _list_own_webhooks(caller: Caller, request: JobRequest) -> tuple[WebhookSubscription, ...]:
-    """The webhook that the request itself names."""
-    submission = request.submission
-    if submission.webhook_url is None or request.job_type.capability is Capability.WEBHOOK:
-        return ()
-    own = WebhookSubscription(
-        endpoint_id=own_endpoint_id(caller.user_id),
-        events=tuple(submission.webhook_events or FINAL_EVENTS),
-        url=submission.webhook_url,
-        form=request.webhook_form,
-    )
-    return (own,)
 
 
 def _check_webhook(services: Services, submission: Submission) -> None:
