@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.call_counts import count_calls
+from functions.call_counts import count_calls, count_instructions
 from functions.job_requests import read_job, submit_job
 from simulation.world import World, running
 from taskreel.adapters.local import sqlite
@@ -21,6 +22,9 @@ JOBS = 10
 #: Calls of a plain job that the product's code makes or receives. It decides on the time that a job
 #: takes: whoever makes it larger should know why, and whoever makes it smaller states it here.
 CALLS_A_JOB = 900
+#: Bytecode instructions of the product's functions for such a job, by the version of Python: they
+#: also count a loop that calls nothing. The same rule; a new version begins with its first count.
+INSTRUCTIONS_A_JOB = {(3, 11): 15_100, (3, 12): 14_200}
 
 
 @pytest.fixture
@@ -71,6 +75,18 @@ async def test_a_job_takes_its_number_of_calls(world_on_disk: World) -> None:
     assert (await read_job(ada, jobs[-1]))["status"] == "COMPLETED"
     calls = (counts["call"] + counts["c_call"]) / JOBS
     assert 0.95 <= calls / CALLS_A_JOB <= 1.05, (calls, counts)
+
+
+async def test_a_job_takes_its_number_of_instructions(world_on_disk: World) -> None:
+    world = world_on_disk
+    ada = world.as_user()
+    with count_instructions() as counts:
+        jobs = await asyncio.gather(*(submit_job(ada) for _ in range(JOBS)))
+        await world.settle()
+    assert (await read_job(ada, jobs[-1]))["status"] == "COMPLETED"
+    instructions = counts.total() / JOBS
+    stated = INSTRUCTIONS_A_JOB.get(sys.version_info[:2], instructions)
+    assert 0.95 <= instructions / stated <= 1.05, (instructions, counts.most_common(20))
 
 
 async def test_a_job_leaves_nothing_to_the_garbage_collector(world_on_disk: World) -> None:
