@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TextIO
 
-from pydantic_core import PydanticSerializationError, to_json
+import msgspec
 
 from taskreel.app.request_trace import request_id, trace_id, trace_parent
 
@@ -21,8 +21,11 @@ _EMPTY = vars(logging.makeLogRecord({}))
 #: The attributes of every record; all others are fields that the caller passed as `extra`.
 _STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName", "color_message"}
 _SEVERITY = {"WARN": "WARNING", "FATAL": "CRITICAL"}
+_LEVEL_NAMES = {level: logging.getLevelName(level) for level in range(10, 60, 10)}
 #: The loggers of the server.
 _SERVER = "uvicorn"
+#: A line's JSON, by C; of what JSON has no form for, its text.
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def configure_logging(*, level: str, style: str, project: str | None = None) -> None:
@@ -112,17 +115,15 @@ class _PlainRecord(logging.LogRecord):
         *_unused: object,
     ) -> None:
         created = time.time()
-        self.__dict__ = {
-            **_EMPTY,
-            "name": name,
-            "msg": msg,
-            "args": args[0] if len(args) == 1 and isinstance(args[0], dict) else args,
-            "levelname": logging.getLevelName(level),
-            "levelno": level,
-            "exc_info": exc_info,
-            "created": created,
-            "msecs": created % 1 * 1000,
-        }
+        facts = self.__dict__ = _EMPTY.copy()  # a copy by C, of which eight are replaced
+        facts["name"] = name
+        facts["msg"] = msg
+        facts["args"] = args[0] if len(args) == 1 and isinstance(args[0], dict) else args
+        facts["levelname"] = _LEVEL_NAMES.get(level) or logging.getLevelName(level)
+        facts["levelno"] = level
+        facts["exc_info"] = exc_info
+        facts["created"] = created
+        facts["msecs"] = created % 1 * 1000
 
 
 def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
@@ -137,11 +138,13 @@ class _JsonFormatter(logging.Formatter):
     def __init__(self, project: str | None) -> None:
         super().__init__()
         self._project = project
+        #: The second of the last line, since 1970 and as text.
+        self._second = -1.0, ""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
             "severity": _SEVERITY.get(record.levelname, record.levelname),
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "time": self._format_time(record.created),
             "message": record.getMessage(),
             "logger": record.name,
             **_extra_fields(record),
@@ -158,10 +161,20 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         try:
-            return to_json(fields, fallback=str, inf_nan_mode="null").decode()
-        except (PydanticSerializationError, UnicodeEncodeError):
-            # A text that is not valid Unicode, perhaps a provider's: it is written with escapes.
+            return _encode(fields).decode()
+        except (UnicodeEncodeError, TypeError, OverflowError):
+            # A text that is not valid Unicode, perhaps a provider's, is written with escapes; a
+            # number of more than 64 bits whole.
             return json.dumps(fields, default=str)
+
+    def _format_time(self, at: float) -> str:
+        """ISO 8601 with microseconds, in UTC. Of the lines of a second most is formatted once."""
+        second, fraction = divmod(at, 1)
+        last, text = self._second
+        if last != second:
+            text = datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+            self._second = second, text
+        return f"{text}.{int(fraction * 1_000_000):06d}+00:00"
 
 
 class _TextFormatter(logging.Formatter):

@@ -8,10 +8,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from taskreel import log
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +73,43 @@ def test_a_text_that_is_not_valid_unicode_is_logged_with_escapes(
     logging.getLogger("x").info("said %s", "\ud800", extra={"code": "odd"})
     line = json.loads(capsys.readouterr().err)
     assert (line["message"], line["code"]) == ("said \ud800", "odd")
+
+
+def test_a_number_of_more_than_64_bits_is_logged_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure_logging(level="INFO", style="json")
+    logging.getLogger("x").info("counted", extra={"number": 2**70})
+    assert json.loads(capsys.readouterr().err)["number"] == 2**70
+
+
+#: Of those with an exponent one writes 1e16, the other 1e+16.
+_FLOATS = st.floats(1e-4, 1e15) | st.sampled_from([0.0, -0.0, float("nan"), float("inf")])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | _FLOATS | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+_FIELDS = st.dictionaries(st.from_regex("own_[a-z]{1,6}", fullmatch=True), _VALUES, max_size=4)
+
+
+@given(fields=_FIELDS, message=st.text())
+def test_a_line_is_the_json_that_pydantic_writes(fields: dict[str, object], message: str) -> None:
+    record = logging.makeLogRecord({"msg": message, "name": "x", "levelname": "INFO", **fields})
+    line = log._JsonFormatter(None).format(record)
+    time = json.loads(line)["time"]
+    others = {"severity": "INFO", "time": time, "message": message, "logger": "x", **fields}
+    assert line == to_json(others, inf_nan_mode="null").decode()
+
+
+@given(times=st.lists(st.floats(min_value=0, max_value=1e11), min_size=1, max_size=4))
+def test_the_time_of_a_line_is_that_of_its_record(times: list[float]) -> None:
+    form = log._JsonFormatter(None)
+    for at in times:
+        line = form.format(logging.makeLogRecord({"msg": "done", "created": at}))
+        text = json.loads(line)["time"]
+        assert text.endswith("+00:00")
+        assert abs(datetime.fromisoformat(text) - datetime.fromtimestamp(at, UTC)) <= MICROSECOND
 
 
 class _Stream(io.StringIO):

@@ -85,7 +85,8 @@ class LoggedStore:
         Lines that are written at once take half of the time that they take one by one, between
         the other work of their jobs.
         """
-        for before, job in watched.list_changes():
+        for id_, job in watched.written.items():
+            before = watched.read.get(id_)
             for note_change in self._observers:
                 note_change(before, job)
             if before is None or before.status != job.status:
@@ -157,29 +158,29 @@ class _WatchedTransaction:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._read: dict[str, Job] = {}
-        self._written: dict[str, Job] = {}
+        self.read: dict[str, Job] = {}
+        self.written: dict[str, Job] = {}
 
     def get(self, collection: Collection[V], id_: str, /) -> Coroutine[Any, Any, V | None]:
         reading = self._tx.get(collection, id_)
-        return self._note_read(id_, reading) if collection.name == JOBS.name else reading
+        return self._note_read(id_, reading) if collection is JOBS else reading
 
     async def _note_read(self, id_: str, reading: Coroutine[Any, Any, V | None]) -> V | None:
         value = await reading
         if isinstance(value, Job):
-            self._read[id_] = value
+            self.read[id_] = value
         return value
 
     def create(
         self, collection: Collection[V], id_: str, value: V, /, *, is_new: bool = False
     ) -> None:
         if isinstance(value, Job):
-            self._written[id_] = value
+            self.written[id_] = value
         self._tx.create(collection, id_, value, is_new=is_new)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
         if isinstance(value, Job):
-            self._written[id_] = value
+            self.written[id_] = value
         self._tx.set(collection, id_, value)
 
     def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
@@ -187,16 +188,13 @@ class _WatchedTransaction:
 
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
         if collection is JOBS:
-            self._written.pop(id_, None)
+            self.written.pop(id_, None)
         self._tx.delete(collection, id_)
-
-    def list_changes(self) -> list[tuple[Job | None, Job]]:
-        """The written jobs, each as it was read and as it is now."""
-        return [(self._read.get(id_), job) for id_, job in self._written.items()]
 
 
 def _log_status(before: Job | None, job: Job) -> None:
-    level = logging.WARNING if job.status is Status.FAILED else logging.INFO
+    status, error = job.status, job.error
+    level = logging.WARNING if status is Status.FAILED else logging.INFO
     if not log.isEnabledFor(level):
         return
     fields: dict[str, object] = {
@@ -204,29 +202,29 @@ def _log_status(before: Job | None, job: Job) -> None:
         "job_id": job.job_id,
         "user_id": job.user_id,
         "job_type": job.job_type,
-        "status": str(job.status),
+        "status": str(status),
         "attempt": job.attempt or None,
         "step": job.step,
         "parent_id": job.parent_id,
-        "waited_ms": _measure_wait(before, job),
+        "waited_ms": _measure_wait(before, job) if status is Status.PROCESSING else None,
         "run_ms": _measure_run(before, job),
         "provider": job.served_by,
         "cost_usd": job.cost_usd,
         "credits": job.credits.captured or None,
         # In this literal, of which the table of log events is made.
-        "code": job.error and job.error.code,
-        "error": job.error and job.error.message,
+        "code": error and error.code,
+        "error": error and error.message,
     }
     # As `log.log` does with `extra`, which checks each name for one that every record has.
     build = logging.getLogRecordFactory()
-    record = build(log.name, level, "", 0, f"{job.job_type} {job.status}", (), None)
+    record = build(log.name, level, "", 0, f"{job.job_type} {status}", (), None)
     vars(record).update({name: value for name, value in fields.items() if value is not None})
     log.handle(record)
 
 
 def _measure_wait(before: Job | None, job: Job) -> int | None:
-    """The time from the status before to the start of a run."""
-    if before is None or job.status is not Status.PROCESSING:
+    """The time from the status before to the start of a run, which it has just begun."""
+    if before is None:
         return None
     since = before.next_attempt_at or before.status_at.get(before.status)
     return _count_milliseconds(since, job.status_at.get(job.status))
