@@ -57,6 +57,12 @@ class MetricsTally(msgspec.Struct):
         self.counts[name] += by
         self.slots[name_slot(at)][name] += by
 
+    def add_time(self, name: str, buckets: Counter[str], milliseconds: int, at: datetime) -> None:
+        """Add a time to its buckets, and to the sums of the day and of its slot."""
+        buckets[name_bucket(milliseconds)] += 1
+        self.sums[name] = self.sums.get(name, 0.0) + milliseconds
+        self.slots[name_slot(at)][name] += milliseconds
+
     def merge(self, later: MetricsTally) -> None:
         """Add the numbers of another tally."""
         self.counts.update(later.counts)
@@ -71,8 +77,9 @@ class MetricsTally(msgspec.Struct):
 
     def add_to_model(self, provider: str, model: str | None, numbers: Mapping[str, float]) -> None:
         """Add to the numbers of a provider's model."""
-        name = f"{provider}/{model or ''}"
-        self.models[name] = _add(self.models.get(name, {}), numbers)
+        total = self.models.setdefault(f"{provider}/{model or ''}", {})
+        for name, amount in numbers.items():
+            total[name] = total.get(name, 0.0) + amount
 
     def add(self, name: str, amount: float) -> None:
         """Add to a sum."""
@@ -139,11 +146,9 @@ def count_change(tally: MetricsTally, before: Job | None, job: Job) -> None:
         tally.count(RETRIED, at)
     if job.status is Status.PROCESSING and before is not None and not before.is_started:
         waited = _count_milliseconds(_waits_since(before), at)
-        tally.wait_ms[name_bucket(waited)] += 1
-        tally.add("waitMs", waited)
+        tally.add_time("waitMs", tally.wait_ms, waited, at)
         tally.count(STARTED, at)
-        tally.slots[name_slot(at)]["waitMs"] += waited
-    if before is not None:
+    if before is not None and job.failed_attempts:
         _count_errors(tally, before, job, at)
     if job.status.final:
         tally.count(str(job.status), at)
@@ -169,12 +174,6 @@ def count_ambiguous(tally: MetricsTally, before: Job | None, job: Job) -> None:
 def _count_lost_answers(job: Job) -> int:
     units = sum(one.error is not None and one.error.code == AMBIGUOUS for one in job.units)
     return units or int(job.error is not None and job.error.code == AMBIGUOUS)
-
-
-def count_attempt(tally: MetricsTally, before: Job | None, job: Job) -> None:
-    """Count a run that began: also one that follows a run whose process has died."""
-    if before is not None and job.attempt > before.attempt:
-        tally.counts[ATTEMPTS] += 1
 
 
 def count_eta(tally: MetricsTally, outcome: EtaOutcome) -> None:
@@ -206,8 +205,10 @@ def _count_models(tally: MetricsTally, job: Job, ran: int | None) -> None:
     weight = sum(unit.credits for _, unit in done)
     for index, unit in done:
         # What its failed attempts cost was counted with each of them.
-        failed = sum(one.cost_usd or 0.0 for one in job.failed_attempts if one.unit == index)
-        numbers = {"calls": 1.0, "costUsd": max((unit.cost_usd or 0.0) - failed, 0.0)}
+        cost = unit.cost_usd or 0.0
+        if job.failed_attempts:
+            cost -= sum(one.cost_usd or 0.0 for one in job.failed_attempts if one.unit == index)
+        numbers = {"calls": 1.0, "costUsd": max(cost, 0.0)}
         numbers["credits"] = captured * unit.credits / weight if weight else 0.0
         if ran is not None and len(job.units) == 1:
             numbers[f"run.{name_bucket(ran)}"] = 1.0
@@ -229,10 +230,8 @@ def _count_end(tally: MetricsTally, before: Job | None, job: Job, at: datetime) 
     ran: int | None = None
     if before is not None and before.status is Status.PROCESSING and started_at is not None:
         ran = _count_milliseconds(started_at, at)
-        tally.run_ms[name_bucket(ran)] += 1
-        tally.add("runMs", ran)
+        tally.add_time("runMs", tally.run_ms, ran, at)
         tally.count("ran", at)
-        tally.slots[name_slot(at)]["runMs"] += ran
     _count_models(tally, job, ran)
     tally.add("credits", job.credits.captured)
     # A pipeline's cost is that of its jobs, which are counted under their own types.

@@ -18,12 +18,12 @@ from taskreel.domain.credits import name_day
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import (
+    ATTEMPTS,
     SWEPT,
     DailyMetrics,
     EtaOutcome,
     MetricsTally,
     count_ambiguous,
-    count_attempt,
     count_change,
     count_eta,
 )
@@ -83,14 +83,18 @@ class Recorder:
     def _count_change(self, before: Job | None, job: Job) -> None:
         if job.status.final and job.error is not None:
             count_ambiguous(self._open_tally(job.job_type, job.updated_at), before, job)
-        if before is not None and before.status == job.status:
-            if job.attempt > before.attempt:
-                count_attempt(self._open_tally(job.job_type, job.updated_at), before, job)
+        has_entered = before is None or before.status != job.status
+        # Also a run that follows one whose process has died.
+        has_begun = before is not None and job.attempt > before.attempt
+        if not has_entered and not has_begun:
             return
-        tally = self._open_tally(job.job_type, job.status_at[job.status])
-        count_change(tally, before, job)
-        count_attempt(tally, before, job)
-        if job.status is Status.FAILED:
+        at = job.status_at[job.status] if has_entered else job.updated_at
+        tally = self._open_tally(job.job_type, at)
+        if has_entered:
+            count_change(tally, before, job)
+        if has_begun:
+            tally.counts[ATTEMPTS] += 1
+        if has_entered and job.status is Status.FAILED:
             self._note_failure(job)
 
     def count_eta(self, job_type: str, outcome: EtaOutcome, at: datetime) -> None:
