@@ -148,9 +148,9 @@ def build_fastapi() -> FastAPI:
             webhook_routes.DeliveryRange,
         ),
         responses=(
-            legacy.MovieJobView,
-            legacy.LegacyJobView,
-            legacy.ScriptJobView,
+            legacy.MovieJobView.model(),
+            legacy.LegacyJobView.model(),
+            legacy.ScriptJobView.model(),
             QuoteView,
             Problem,
         ),

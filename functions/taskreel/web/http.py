@@ -6,14 +6,28 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from http import HTTPStatus
 from operator import is_
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import msgspec
+from msgspec import structs
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import (
+    CoreSchema,
+    no_info_wrap_validator_function,
+    plain_serializer_function_ser_schema,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +40,7 @@ from taskreel.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
+from taskreel.domain.record import Record
 from taskreel.domain.validation_messages import (
     describe_errors,
     explain_unknown_name,
@@ -51,8 +66,8 @@ is_absent: Callable[[Any], bool] = partial(is_, None)
 class View(BaseModel):
     """The base of responses: built by field name, sent in camelCase.
 
-    Each request for a job builds one: without aliases on input and the check for unknown fields
-    it takes half the time. A misspelled field is found missing.
+    Without aliases on input and the check for unknown fields it takes half the time. A misspelled
+    field is found missing. Those that each request for a job builds are `RecordView`s.
     """
 
     model_config = ConfigDict(
@@ -66,47 +81,83 @@ class View(BaseModel):
     )
 
 
-P = ParamSpec("P")
-#: Nothing reads which fields of such a view were given.
-_NO_FIELDS: set[str] = set()
+class RecordView(Record, kw_only=True, rename="camel", omit_defaults=True):
+    """A view whose parts mypy has checked: it takes a third of the time of a `View`.
 
-
-def skip_validation(kind: Callable[P, M]) -> Callable[P, M]:
-    """The constructor of a view, without validation: a fifth of the time.
-
-    For parts that are valid already and whose types mypy has checked: they are taken as they are.
-    No default of the view is made by a factory.
+    A field with a default is left out of the JSON while it has it; all others are there. It may be
+    a part of a `View`, and have those as parts.
     """
-    model = cast("type[M]", kind)
-    defaults = {name: field.get_default() for name, field in model.model_fields.items()}
-    count = len(model.model_fields)
-    new, assign = object.__new__, object.__setattr__
 
-    def construct(*_no_places: P.args, **fields: P.kwargs) -> M:
-        built = new(model)
-        # Of a small view callers give every field.
-        values: dict[str, Any] = fields if len(fields) == count else {**defaults, **fields}
-        assign(built, "__dict__", values)
-        assign(built, "__pydantic_fields_set__", _NO_FIELDS)
-        assign(built, "__pydantic_extra__", None)
-        assign(built, "__pydantic_private__", None)
-        return built
+    def to_json(self) -> bytes:
+        """The JSON, with camelCase names."""
+        return _encode(self)
 
-    return construct
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """Copy it with changed fields."""
+        return structs.replace(self, **update)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield each field's name and value, as a model does, for `dict`."""
+        return iter(structs.asdict(self).items())
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The schema of a field of a `View`: documented as its model, written as it is itself."""
+
+        def read(value: Any, validate: Callable[[Any], Any]) -> Any:
+            return value if isinstance(value, cls) else cls(**vars(validate(value)))
+
+        written = plain_serializer_function_ser_schema(_to_json_object)
+        return no_info_wrap_validator_function(read, handler(cls.model()), serialization=written)
+
+    @classmethod
+    def model(cls) -> type[View]:
+        """The model of the same fields, for the API's document."""
+        return _build_model(cls)
+
+
+def _to_json_object(view: RecordView) -> Any:
+    return json.loads(view.to_json())
+
+
+@cache
+def _build_model(kind: type[RecordView]) -> type[View]:
+    fields: dict[str, Any] = {}
+    for field in structs.fields(kind):
+        default = ... if field.required else Field(default=field.default, exclude_if=is_absent)
+        fields[field.name] = (field.type, default)
+    return create_model(
+        kind.__name__, __base__=View, __doc__=kind.__doc__, __module__=kind.__module__, **fields
+    )
+
+
+def _encode_part(value: Any) -> msgspec.Raw:
+    """Encode a model within a view."""
+    if isinstance(value, BaseModel):
+        return msgspec.Raw(value.__pydantic_serializer__.to_json(value, by_alias=True))
+    raise TypeError(f"a view cannot have a {type(value).__name__}")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_encode_part).encode
 
 
 class JsonResponse(Response):
-    """A model as JSON. FastAPI sends it as it is: it does not validate and encode it again."""
+    """A view as JSON. FastAPI sends it as it is: it does not validate and encode it again."""
 
     media_type = "application/json"
 
     def __init__(
         self,
-        model: BaseModel,
+        view: BaseModel | RecordView,
         status: HTTPStatus = HTTPStatus.OK,
         headers: dict[str, str] | None = None,
     ) -> None:
-        body = model.__pydantic_serializer__.to_json(model, by_alias=True)
+        if isinstance(view, RecordView):
+            body = view.to_json()
+        else:
+            body = view.__pydantic_serializer__.to_json(view, by_alias=True)
         super().__init__(body, status.value, headers)
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -50,6 +52,7 @@ generation_router = APIRouter(tags=["older routes"])
 MOVIE, SCRIPT = "movie-creation", "script-generation"
 #: The prompt of the documented service for a request without one.
 _SCRIPT_PROMPT = "Generate movie script"
+SCRIPT_STARTED = "Script generation started"
 _SCENE_TASK = (
     "Describe one scene for the user's prompt: what is seen, what a narrator says, "
     "and how long it takes."
@@ -77,19 +80,19 @@ class ScriptOrder(Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class LegacyJobView(JobView):
+class LegacyJobView(JobView, kw_only=True):
     """A job, and the older route that shows it."""
 
     status_url: str
 
 
-class ScriptJobView(LegacyJobView):
+class ScriptJobView(LegacyJobView, kw_only=True):
     """A script's job, with a word for its user."""
 
-    message: str = "Script generation started"
+    message: str
 
 
-class MovieJobView(LegacyJobView):
+class MovieJobView(LegacyJobView, kw_only=True):
     """A movie's job; `movieId` is its id."""
 
     movie_id: str
@@ -172,7 +175,8 @@ async def create_script(
     if not {"prompt", "topic", "idea"} & given.keys():
         given["prompt"] = _SCRIPT_PROMPT
     body = validate_submission(given, job_type, dropped)
-    return await _create_legacy_job(submitter, job_type, body, ScriptJobView)
+    view = partial(ScriptJobView, message=SCRIPT_STARTED)
+    return await _create_legacy_job(submitter, job_type, body, view)
 
 
 @router.get("/v1/jobs/{job_id}/status", summary="A job's status", response_model=JobView)
@@ -207,11 +211,11 @@ async def _create_legacy_job(
     submitter: Submitter,
     job_type: JobType[Any],
     body: SubmissionBody,
-    kind: type[LegacyJobView] = LegacyJobView,
+    build_view: Callable[..., LegacyJobView] = LegacyJobView,
 ) -> Response:
     def extend(view: JobView) -> JobView:
         status_url = f"{submitter.context.base_url}/v1/jobs/{view.job_id}/status"
-        return kind(**dict(view), status_url=status_url)
+        return build_view(**dict(view), status_url=status_url)
 
     request = build_request(submitter, job_type, body)
     return await respond_with_job(submitter, submitter.context.caller, request, extend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,6 +41,7 @@ from taskreel.web.dead_letters import (
 from taskreel.web.flow import PositionView, UserLimitView
 from taskreel.web.health import build_health_view
 from taskreel.web.history import JobHistoryView, UserHistoryPage, build_job_history
+from taskreel.web.http import RecordView
 from taskreel.web.job_reads import JobTypesView, build_type_view
 from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
@@ -239,7 +241,8 @@ def _build_legacy_job() -> legacy.LegacyJobView:
 
 def _build_script_job() -> legacy.ScriptJobView:
     job = build_new_job(JOB_TYPES[legacy.SCRIPT])
-    return legacy.ScriptJobView(**dict(job), status_url=f"{BASE_URL}/v1/jobs/{job.job_id}/status")
+    status_url = f"{BASE_URL}/v1/jobs/{job.job_id}/status"
+    return legacy.ScriptJobView(**dict(job), status_url=status_url, message=legacy.SCRIPT_STARTED)
 
 
 def _build_quote() -> QuoteView:
@@ -346,7 +349,7 @@ def _build_history() -> JobHistoryView:
 
 
 #: Name of a response's schema → its example.
-_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
+_EXAMPLES: Mapping[str, Callable[[], BaseModel | RecordView]] = {
     "BalanceView": lambda: BalanceView(
         user_id="ada", available=96, held=1, captured=3, granted=100
     ),
@@ -424,7 +427,7 @@ def add_examples(operation: dict[str, Any]) -> None:
     for response in operation["responses"].values():
         for media_type, content in response.get("content", {}).items():
             if media_type == _EVENTS:
-                data = _build_job().model_dump_json(by_alias=True)
+                data = _build_job().to_json().decode()
                 content.setdefault("example", f"event: status\ndata: {data}\n\n")
             elif "example" not in content and "examples" not in content:
                 _add_example(content)
@@ -440,6 +443,8 @@ def _add_example(content: dict[str, Any]) -> None:
         content["examples"] = {name: {"value": dump_example(_EXAMPLES[name]())} for name in known}
 
 
-def dump_example(model: BaseModel) -> Any:
-    """The model as JSON."""
-    return model.model_dump(mode="json", by_alias=True)
+def dump_example(view: BaseModel | RecordView) -> Any:
+    """The view as JSON."""
+    if isinstance(view, RecordView):
+        return json.loads(view.to_json())
+    return view.model_dump(mode="json", by_alias=True)

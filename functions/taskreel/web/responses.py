@@ -5,16 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Any
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
-    ValidationError,
-)
-from pydantic_core.core_schema import CoreSchema, simple_ser_schema
+from pydantic import ConfigDict, Field, ValidationError
 
 from taskreel.app.flow.queue_position import find_position
 from taskreel.app.jobs.results import collect_data
@@ -28,21 +21,10 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.step_run import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
+from taskreel.web.http import RecordView
 from taskreel.web.http import View as View  # noqa: PLC0414 - routes import it from here
 from taskreel.web.http import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
-from taskreel.web.http import skip_validation
 from taskreel.web.queue_views import QueueView, build_queue_view
-
-
-def _write_as_text(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The schema of a text's enum, written as the text that each member is.
-
-    Pydantic's own asks each member for its `value`, which takes two calls of Python.
-    """
-    return cast("CoreSchema", {**handler(source), "serialization": simple_ser_schema("str")})
-
-
-_AsText = GetPydanticSchema(_write_as_text)
 
 
 class ArtifactView(View):
@@ -65,7 +47,7 @@ class ErrorDetailsView(View):
     provider: str | None
 
 
-class RetryView(View):
+class RetryView(RecordView, kw_only=True):
     """Attempts so far, and the time of the next one while there will be one."""
 
     attempts: int
@@ -106,7 +88,7 @@ class ResultView(View):
     artifacts: list[ArtifactView]
 
 
-class JobUrls(View):
+class JobUrls(RecordView, kw_only=True):
     """The job's URLs. `cancel` takes DELETE; `retry` and `replay` take POST."""
 
     self: str
@@ -137,7 +119,7 @@ class StepView(View):
     failed_job_id: str | None
 
 
-class CreditsView(View):
+class CreditsView(RecordView, kw_only=True):
     """The credits that the job holds now, and those that its settlement captured and released."""
 
     held: int
@@ -158,7 +140,7 @@ class SummaryView(View):
     preview: ArtifactView | None
 
 
-class JobView(View):
+class JobView(RecordView, kw_only=True):
     """A job. Lists leave out `payload`, and of `result` all but the first ten files, without URLs.
 
     `resultUrl` is the signed URL of the result's first file, to show or download; null without a
@@ -172,15 +154,15 @@ class JobView(View):
 
     job_id: str
     job_type: str
-    status: Annotated[Status, _AsText]
+    status: Status
     progress: int
-    priority: Annotated[Priority, _AsText]
+    priority: Priority
     user_id: str
     project_id: str | None
-    payload: dict[str, Any] | None = Field(default=None, exclude_if=is_absent)
+    payload: dict[str, Any] | None = None
     created_at: datetime
     updated_at: datetime
-    status_at: dict[Annotated[Status, _AsText], datetime]
+    status_at: dict[Status, datetime]
     attempt: int
     max_attempts: int
     next_attempt_at: datetime | None
@@ -196,7 +178,7 @@ class JobView(View):
     steps: list[StepView]
     current_step: str | None
     #: The position of a job that waits for room; lists and updates leave it out.
-    queue: QueueView | None = Field(default=None, exclude_if=is_absent)
+    queue: QueueView | None = None
     replay_of: str | None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...]
@@ -205,12 +187,12 @@ class JobView(View):
     cost_estimated: bool
     urls: JobUrls
     #: Lists and updates have it where it was asked for.
-    summary: SummaryView | None = Field(default=None, exclude_if=is_absent)
+    summary: SummaryView | None = None
     #: In the answer to a submission: the given fields that have no effect.
-    ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
+    ignored_fields: list[str] | None = None
     #: In the answer to a submission with `cacheSeconds` that an earlier job answers: the age of its
     #: result, 0 while that is being made.
-    cached_seconds: int | None = Field(default=None, exclude_if=is_absent)
+    cached_seconds: int | None = None
 
 
 class ProgressView(View):
@@ -247,13 +229,6 @@ class Problem(View):
 # ── Building them ────────────────────────────────────────────────────────────────────────────────
 
 
-#: Every request for a job builds these, of parts that are a job's: valid already.
-_construct_job_view = skip_validation(JobView)
-_construct_credits_view = skip_validation(CreditsView)
-_construct_retry_view = skip_validation(RetryView)
-_construct_urls = skip_validation(JobUrls)
-
-
 async def build_job_view(services: Services, job: Job, base_url: str) -> JobView:
     """The whole job, its artifacts with fresh URLs."""
     result = await build_result_view(services, job) if job.has_result else None
@@ -269,7 +244,7 @@ def compose_job_view(
 ) -> JobView:
     """The job with its result, whose URLs are signed already."""
     steps = build_step_views(job)
-    return _construct_job_view(
+    return JobView(
         job_id=job.job_id,
         job_type=job.job_type,
         status=job.status,
@@ -284,13 +259,13 @@ def compose_job_view(
         attempt=job.attempt,
         max_attempts=job.retry.max_attempts,
         next_attempt_at=job.next_attempt_at,
-        retry=_construct_retry_view(
+        retry=RetryView(
             attempts=job.attempt,
             max_attempts=job.retry.max_attempts,
             next_attempt=job.next_attempt_at,
         ),
         error=build_error_view(job),
-        credits=_construct_credits_view(
+        credits=CreditsView(
             held=job.credits.held, captured=job.credits.captured, released=job.credits.released
         ),
         result=result,
@@ -378,7 +353,7 @@ def _build_item_view(index: int, unit: UnitRun) -> ItemView:
 def build_job_urls(job: Job, base_url: str) -> JobUrls:
     """The job's URLs below `base_url`."""
     self_url = f"{base_url}/api/jobs/{job.job_type}/{job.job_id}"
-    return _construct_urls(
+    return JobUrls(
         self=self_url,
         progress=f"{self_url}/progress",
         result=f"{self_url}/result",
@@ -392,6 +367,8 @@ def build_job_urls(job: Job, base_url: str) -> JobUrls:
 def build_step_views(job: Job) -> list[StepView]:
     """A pipeline's steps in order; empty while its payload refers to jobs that have not ended."""
     steps = job.steps or _planned_steps(job)
+    if not steps:  # of nearly every job
+        return []
     ordered = sorted(steps.items(), key=lambda step: step[1].place)
     return [_build_step_view(name, run) for name, run in ordered]
 

@@ -167,7 +167,7 @@ async def _stream_events(
 
 async def _build_event(sequence: EventSequence, change: JobChange) -> bytes:
     event = await sequence.build(change)
-    data = event.job.model_dump_json(by_alias=True)
+    data = event.job.to_json().decode()
     return format_sse_event(event=event.event, id=event.id, data_str=data)
 
 
