@@ -74,11 +74,6 @@ def read_values(rows: Iterable[Row[V]]) -> Iterator[V]:
             yield value
 
 
-def find_wake_shard(id_: str) -> int:
-    """The `wakeShard` of a document with a random id: always the same one."""
-    return int.from_bytes(id_[-2:].encode()) % WAKE_SHARDS
-
-
 def build_due_query(
     collection: Collection[V], until: datetime, *, page: int, shards: int
 ) -> Query[V]:

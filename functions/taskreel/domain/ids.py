@@ -6,6 +6,7 @@ import hashlib
 import re
 from random import Random
 from typing import NamedTuple
+from zlib import crc32
 
 _DELIVERY = "msg_"
 _OPERATION = "op_"
@@ -196,6 +197,11 @@ def keyed_upload_id(user_id: str, idempotency_key: str, number: int) -> str:
 def keyed_grant_id(giver: str, idempotency_key: str) -> str:
     """The fixed id of a grant with an idempotency key: the same grant is made once."""
     return keyed_job_id(giver, idempotency_key).removeprefix("job_")
+
+
+def find_wake_shard(id_: str, shards: int) -> int:
+    """The `wakeShard` of a document, of so many: always the same, and each as often as another."""
+    return crc32(id_.encode()) % shards
 
 
 #: RFC 4648's base 32 in lower case, two characters for each number of ten bits.

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from random import Random
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from taskreel.domain.ids import keyed_job_id, random_id, random_job_id
+from taskreel.domain.ids import find_wake_shard, keyed_job_id, random_id, random_job_id
 
 texts = st.text(max_size=20) | st.sampled_from(["a\nb", "a", "b\nc", "c", "\n", ""])
 
@@ -38,3 +39,10 @@ def test_another_user_or_key_gives_another_id(one: tuple[str, str], other: tuple
 
 def test_a_line_break_does_not_move_the_border_between_user_and_key() -> None:
     assert keyed_job_id("a\nb", "c") != keyed_job_id("a", "b\nc")
+
+
+def test_random_ids_are_spread_evenly_over_wake_shards() -> None:
+    random = Random(7)
+    counts = Counter(find_wake_shard(random_job_id(random), 8) for _ in range(8000))
+    assert sorted(counts) == [*range(8)]
+    assert 0.85 <= min(counts.values()) / 1000 <= max(counts.values()) / 1000 <= 1.15

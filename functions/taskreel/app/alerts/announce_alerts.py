@@ -23,7 +23,7 @@ from taskreel.app.audit_entries import record_admin_act
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import find_wake_shard
+from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import OperatorAlerts, Services
 from taskreel.app.webhooks.sending import process_delivery_task
 from taskreel.domain.alerts import (
@@ -44,7 +44,7 @@ from taskreel.domain.client_webhook import (
     WebhookDelivery,
 )
 from taskreel.domain.errors import ConflictError, StoreError, UnreadableDocumentError
-from taskreel.domain.ids import hashed_delivery_id, random_id
+from taskreel.domain.ids import find_wake_shard, hashed_delivery_id, random_id
 from taskreel.domain.webhook_events import MessageForm
 from taskreel.ports import SendWebhook, Store, Transaction, WebhookMessage
 from taskreel.store_collections import ALERTS, WEBHOOK_DELIVERIES
@@ -246,7 +246,7 @@ def _build_delivery(
         body=build_alert_body(alerts.url, announced, now, services.rules.api_base_url),
         next_try_at=now,
         wake_at=now + WAKE_AFTER,
-        wake_shard=find_wake_shard(delivery_id),
+        wake_shard=find_wake_shard(delivery_id, WAKE_SHARDS),
         created_at=now,
         updated_at=now,
         expire_at=now + DELIVERY_RETENTION,

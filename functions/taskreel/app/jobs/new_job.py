@@ -17,7 +17,7 @@ from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.credits import name_day
 from taskreel.domain.errors import Category
-from taskreel.domain.ids import find_limit_owner, own_endpoint_id
+from taskreel.domain.ids import find_limit_owner, find_wake_shard, own_endpoint_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_fields import JobCredits, Priority
@@ -139,7 +139,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         held_on=name_day(now) if new.held else None,
         served_by=None if blocked else served_by_names(plan.units),
         units=() if blocked else plan.units,
-        wake_shard=services.random.randrange(services.rules.wake_shards),
+        wake_shard=find_wake_shard(new.job_id, services.rules.wake_shards),
         wake_at=_find_earliest(first_wake_at(services, start.at, now), start_by, finish_by),
         start_by=start_by,
         finish_by=finish_by,

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import find_wake_shard
+from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.domain.client_webhook import DELIVERY_RETENTION, WAKE_AFTER, WebhookDelivery
 from taskreel.domain.credits import Account, CappedSpend, SpendCap
-from taskreel.domain.ids import hashed_delivery_id
+from taskreel.domain.ids import find_wake_shard, hashed_delivery_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import PROJECT_SPEND_CAPS, SPEND_CAPS
 from taskreel.domain.webhook_events import SPEND_ALERT_EVENT, WebhookSubscription, list_wanted
@@ -136,7 +136,7 @@ def _build_delivery(
         data={"userId": user_id, **of_project, **describe_cap(cap)},
         next_try_at=at,
         wake_at=at + WAKE_AFTER,
-        wake_shard=find_wake_shard(delivery_id),
+        wake_shard=find_wake_shard(delivery_id, WAKE_SHARDS),
         created_at=at,
         updated_at=at,
         expire_at=at + DELIVERY_RETENTION,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from taskreel.app.query_pages import find_wake_shard
+from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.domain.ids import find_wake_shard
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.ports import Transaction
@@ -92,7 +93,7 @@ def _build_job(job_id: str, now: datetime, number: int) -> Job:
         status_at={Status.SCHEDULED: now},
         next_attempt_at=due_at,
         wake_at=due_at + timedelta(minutes=2),
-        wake_shard=find_wake_shard(job_id),
+        wake_shard=find_wake_shard(job_id, WAKE_SHARDS),
         finish_by=now + timedelta(days=2),
     )
 
