@@ -79,7 +79,7 @@ class DurableResponses:
 
 
 def _has_length(head: _Message) -> bool:
-    return b"content-length" in dict(head.get("headers", ()))
+    return any(name == b"content-length" for name, _ in head.get("headers", ()))
 
 
 class DurableProvider:

@@ -21,16 +21,18 @@ class EagerWork(Generic[T]):
         self._work = work
         self._wait: Any = None
         self.done = False
+        #: Its result, once it is done.
+        self.result: T
         try:
             self._wait = work.send(None)
         except StopIteration as end:
             self.done = True
-            self._result: T = end.value
+            self.result = end.value
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Go on from the wait at which the work stopped."""
         if self.done:
-            return self._result
+            return self.result
         while True:
             try:
                 yield self._wait

@@ -112,7 +112,7 @@ def is_shared_by_keys(account_id: str) -> bool:
 
 def random_id(random: Random) -> str:
     """26 lower-case letters and digits (128 random bits)."""
-    return _encode_base32(random.getrandbits(128).to_bytes(16))
+    return _encode_base32(random.randbytes(16))
 
 
 def random_job_id(random: Random) -> str:

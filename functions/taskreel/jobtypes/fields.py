@@ -165,7 +165,8 @@ Resolution = Annotated[
 
 def _check_names(wanted: str | list[str]) -> str | list[str]:
     names = [wanted] if isinstance(wanted, str) else wanted
-    if not 1 <= len(names) <= 10 or not all(1 <= len(name) <= 100 for name in names):
+    lengths = set(map(len, names))
+    if not 1 <= len(names) <= 10 or min(lengths) < 1 or max(lengths) > 100:
         raise ValueError('must be the name of a provider, a list of 1 to 10 names, or "auto"')
     return wanted
 

@@ -21,7 +21,12 @@ from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
 from taskreel.web.cors import allow_origins
-from taskreel.web.http import list_security_headers, read_request_id, read_trace
+from taskreel.web.http import (
+    index_headers,
+    list_security_headers,
+    read_request_id,
+    read_trace,
+)
 from taskreel.web.other_apis import build_other_api, find_other_api
 from taskreel.web.problems import answer_crash, answer_error
 from taskreel.web.request_rates import list_rate_headers
@@ -76,7 +81,7 @@ class PublicApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         self._context.attach(scope)
-        headers = dict(scope.get("headers", ()))
+        headers = index_headers(scope)
         read_trace(headers)
         request_id = read_request_id(headers)
         handler = _find_hot_handler(scope) or self._find_page(scope)

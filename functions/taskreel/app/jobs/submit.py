@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import field
+from msgspec.json import Encoder
 from msgspec.structs import replace
-from pydantic_core import to_json
 
 from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.balances import open_account, run_on_any_shard
@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # with caps, shards and cached results alone: cold start
     from taskreel.app.jobs.result_cache import CacheLookup
     from taskreel.app.messages.spend_alerts import SpendAlerts
 
+_encode = Encoder().encode
 #: The time from now until which a job may be scheduled: ten years.
 LONGEST_SCHEDULE = timedelta(days=3660)
 
@@ -415,7 +416,7 @@ def _check_payload(submission: Submission, payload: dict[str, Any]) -> bool:
 
     Also InvalidError for references to what there is not. Return True for a small payload.
     """
-    text = to_json(payload)
+    text = _encode(payload)
     is_small = len(text) <= SMALL_PAYLOAD_BYTES
     if not is_small and is_larger(payload, MAX_PAYLOAD_BYTES):
         raise TooLargeError(

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from msgspec import field
+from msgspec.json import Encoder
 
 from taskreel.app.pricing.credit_cost import (
     build_pipeline,
@@ -41,6 +42,7 @@ from taskreel.ports import WorkRequest
 #: reference takes as long as 1,000 characters. Jobs beyond it are planned when the step starts.
 _MAX_TEMPLATE_SIZE = 50_000_000
 _REFERENCE_SIZE = 1000
+_encode = Encoder(enc_hook=repr).encode
 
 
 class JobPlan(Record):
@@ -384,4 +386,4 @@ def _choice_key(unit: Unit) -> str:
     params = {name: value for name, value in unit.params.items() if name not in {"prompt", "seed"}}
     fixed = f"{unit.provider!r} {unit.capability} {unit.when_unserved} {len(unit.input_urls)}"
     # Of two orders of the same parameters each has a choice, which is the same.
-    return f"{fixed} {params}"
+    return f"{fixed} {_encode(params).decode()}"
