@@ -76,6 +76,8 @@ async def fuzz_api(folder: Path, *options: str, show: bool = False) -> FuzzResul
         logging.getLogger("taskreel").addHandler(crashes)
         try:
             async with running(folder, patch, change=_answer_at_once, **SETTINGS) as world:
+                # On a busy machine it takes more than the ten seconds that schemathesis waits for.
+                (await world.api.get(DOCUMENT)).raise_for_status()
                 async with serving(world) as url, passing_time(world):
                     admin = token("root", role="admin")
                     code, report = await _run_schemathesis(url, options, folder, admin, show=show)
