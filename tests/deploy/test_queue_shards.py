@@ -101,7 +101,13 @@ def test_the_location_of_the_deployment_is_the_first_one(tmp_path: Path) -> None
     assert list_locations(tmp_path, ["away", "home"]).stdout.split() == ["home", "away"]
     text = (ROOT / "infra/services.yaml").read_text("utf-8")
     assert "TASKS_URL: cloudtasks://${PROJECT}/${LOCATION}${QUEUES}" in text
-    for name in ("bucket.yaml", "bucket.lifecycle.json", "limits.yaml", "secrets.yaml"):
+    for name in (
+        "bucket.yaml",
+        "bucket.lifecycle.json",
+        "documents.yaml",
+        "limits.yaml",
+        "secrets.yaml",
+    ):
         (tmp_path / name).write_text((ROOT / "infra" / name).read_text("utf-8"))
     found = '{"services": [], "secrets": []}'
     steps = planned("services", found=found, TASKREEL_INFRA=str(tmp_path))

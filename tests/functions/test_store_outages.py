@@ -47,7 +47,7 @@ class Outages:
 
 @asynccontextmanager
 async def _with_outages(
-    folder: Path, patch: pytest.MonkeyPatch, limits: str = ""
+    folder: Path, patch: pytest.MonkeyPatch, limits: str | None = None
 ) -> AsyncIterator[Outages]:
     stores: list[InstanceStore] = []
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -223,7 +223,7 @@ async def test_tasks_that_are_enqueued_at_once_share_a_call(
 async def test_a_refused_task_fails_its_own_caller_only(service: LocalCloudTasks) -> None:
     async with connect(address_of(service)) as queue:
         tasks = [make_task("a"), make_task("b", queue="nope"), make_task("c")]
-        tasks.insert(1, replace(make_task("x"), id="not a valid id!"))
+        tasks.insert(1, replace(make_task("x"), at=datetime(2099, 1, 1, tzinfo=UTC)))
         found = await asyncio.gather(*map(queue.enqueue, tasks), return_exceptions=True)
     assert [type(one) for one in found] == [type(None), QueueError, QueueError, type(None)]
 

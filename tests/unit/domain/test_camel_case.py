@@ -31,6 +31,8 @@ def _is_ours(model: type[BaseModel]) -> bool:
 def test_every_field_of_ours_is_as_pydantic_has_it() -> None:
     build_fastapi()
     ours = [one for one in _list_models(BaseModel) if _is_ours(one)]
-    names = {name for model in ours for name in model.model_fields}
+    fields = [field for model in ours for field in model.model_fields.items()]
+    # `schema_` has its name in JSON beside it: the generator is not asked.
+    names = {name for name, field in fields if field.alias_priority != 2}
     assert "next_attempt_at" in names
     assert {name for name in names if to_camel(name) != alias_generators.to_camel(name)} == set()
