@@ -22,6 +22,7 @@ from simulation.world import World
 from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.repairs import repair
 from taskreel.app.flow.account_counts import recount_account
+from taskreel.app.flow.admission import admit_jobs_of_user
 from taskreel.domain.account_shards import choose_shard
 from taskreel.domain.credits import Account
 from taskreel.domain.job import Job
@@ -260,6 +261,31 @@ async def test_leaked_slots_of_a_shard_are_counted_afresh(limited: World) -> Non
     assert await recount_account(limited.services, "ada")
     assert (await audit(limited)).violations == []
     assert not await recount_account(limited.services, "ada")
+
+
+async def test_a_slot_that_leaked_before_a_division_starts_no_job_above_the_limit(
+    limited: World,
+) -> None:
+    """Found by the simulator: its place was free when it was found, and moved to a waiting job."""
+    ada = limited.as_user("ada")
+    await divide(limited, 2, active_jobs=2)
+    for _ in range(9):
+        await submit_job(ada, image_request("slow", seconds=600))
+    assert [one.active for one in await read_documents(limited)] == [2, 0]
+    for job in await read_jobs(limited):
+        if job.account_shard == 0 and job.slot_of is None:
+            assert (await ada.post(f"{IMAGE}/{job.job_id}/cancel")).is_success
+    assert [one.waiting > 0 for one in await read_documents(limited)] == [False, True]
+    leaked = {"active": Increment(2)}
+    await write(limited, lambda tx: tx.update(ACCOUNTS, "shard:1:ada", leaked))
+    await resize(limited, 2)
+    assert [one.max_active for one in await read_documents(limited)] == [1, 1]
+    assert await recount_account(limited.services, "ada")
+    await admit_jobs_of_user(limited.services, "ada")
+    documents = await read_documents(limited)
+    assert sum(one.active for one in documents) == 2
+    assert [one.max_active for one in documents] == [2, 0]
+    assert (await audit(limited)).violations == []
 
 
 async def test_a_hold_of_no_job_is_found_and_released_in_its_document(world: World) -> None:

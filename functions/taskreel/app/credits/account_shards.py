@@ -10,7 +10,7 @@ credits or a place. It writes these too, so what it moves is there to be moved.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from taskreel.app.services import Services
 from taskreel.domain.account_shards import (
     choose_shard,
     count_free_places,
+    divide_limit,
     list_givers,
     merge_shards,
     move_credits,
@@ -85,6 +86,39 @@ async def load_shards(services: Services, user_id: str, documents: int = 1) -> l
         Account(user_id=user_id, shard=number) if shard is None else shard
         for number, shard in enumerate(found)
     ]
+
+
+async def open_documents(tx: Transaction, first: Account) -> list[Account]:
+    """All documents of an account in a transaction; an empty one for one that is missing."""
+    documents = [first]
+    for number in range(1, first.shard_documents):
+        shard = await tx.get(ACCOUNTS, shard_account_id(first.user_id, number))
+        documents.append(shard or Account(user_id=first.user_id, shard=number))
+    return documents
+
+
+async def list_corrections(tx: Transaction, corrected: Sequence[Account]) -> list[Account]:
+    """The documents to write, when the active jobs of some have been counted afresh.
+
+    A division of the limit in which jobs counted that do not exist gave one shard their places,
+    and another fewer than it runs. Those places would be free now, and the account would run more
+    jobs than its limit, so then the limit is divided again.
+    """
+    by_number = {shard.shard: shard for shard in corrected}
+    first = by_number.get(0)
+    if first is None:
+        first = await tx.get(ACCOUNTS, corrected[0].user_id)
+    if first is None:
+        return list(corrected)
+    before = await open_documents(tx, first)
+    shards = [by_number.get(shard.shard, shard) for shard in before]
+    if all(shard.active <= (shard.max_active or 0) for shard in shards):
+        return list(corrected)
+    divided = divide_limit(shards, merge_shards(shards).max_active or 0)
+    changed = {
+        shard.shard: shard for shard, old in zip(divided, before, strict=True) if shard != old
+    }
+    return list({**by_number, **changed}.values())
 
 
 async def open_shard(

@@ -34,7 +34,7 @@ async def recount_account(services: Services, user_id: str) -> bool:
     if not documents:
         return False
     waiting = await _count_waiting(services, user_id, documents)
-    is_corrected = False
+    wrong: list[tuple[Account, Account]] = []
     for account in documents:
         slots = Query(
             collection=JOBS,
@@ -43,20 +43,27 @@ async def recount_account(services: Services, user_id: str) -> bool:
         )
         active = int((await services.store.aggregate(slots))["count"])
         numbers = {"active": active, "waiting": waiting[account.shard]}
-        before = {"active": account.active, "waiting": account.waiting}
-        if numbers != before and await _correct_counts(services, account, numbers):
-            is_corrected = True
-            log.warning(
-                "an account's numbers of jobs were wrong and have been counted afresh",
-                extra={
-                    "action": "slots_corrected",
-                    "user_id": user_id,
-                    "shard": account.shard,
-                    "before": before,
-                    "after": numbers,
-                },
-            )
-    return is_corrected
+        if numbers != _read_numbers(account):
+            wrong.append((account, account.model_copy(update=numbers)))
+    if not wrong:
+        return False
+    corrected = await services.store.transaction(lambda tx: _correct_counts(tx, wrong))
+    for before, after in corrected:
+        log.warning(
+            "an account's numbers of jobs were wrong and have been counted afresh",
+            extra={
+                "action": "slots_corrected",
+                "user_id": user_id,
+                "shard": after.shard,
+                "before": _read_numbers(before),
+                "after": _read_numbers(after),
+            },
+        )
+    return bool(corrected)
+
+
+def _read_numbers(account: Account) -> dict[str, int]:
+    return {"active": account.active, "waiting": account.waiting}
 
 
 async def _load_documents(services: Services, user_id: str) -> Sequence[Account]:
@@ -95,11 +102,20 @@ async def _count_waiting(
     return counted
 
 
-async def _correct_counts(services: Services, account: Account, numbers: dict[str, int]) -> bool:
-    async def write(tx: Transaction) -> bool:
-        if await tx.get(ACCOUNTS, account.document_id) != account:
-            return False
-        tx.set(ACCOUNTS, account.document_id, account.model_copy(update=numbers))
-        return True
+async def _correct_counts(
+    tx: Transaction, wrong: Sequence[tuple[Account, Account]]
+) -> list[tuple[Account, Account]]:
+    """Write the documents that are as they were before the count; returns those."""
+    corrected = [
+        (before, after)
+        for before, after in wrong
+        if await tx.get(ACCOUNTS, before.document_id) == before
+    ]
+    documents = [after for _, after in corrected]
+    if any(account.shard_documents for account in documents):
+        from taskreel.app.credits.account_shards import list_corrections  # cold start
 
-    return await services.store.transaction(write)
+        documents = await list_corrections(tx, documents)
+    for account in documents:
+        tx.set(ACCOUNTS, account.document_id, account)
+    return corrected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskreel.app.audit_entries import build_audit_entry
 from taskreel.app.caller import Caller
+from taskreel.app.credits.account_shards import open_documents
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.credits.grants import check_user_id
 from taskreel.app.jobs.enqueue import start_waiting_jobs
@@ -11,7 +12,6 @@ from taskreel.app.services import Services
 from taskreel.domain.account_shards import divide_limit, resize_account
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import ConflictError
-from taskreel.domain.ids import shard_account_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, AUDIT
 
@@ -34,7 +34,7 @@ async def set_account_shards(
         first = await open_account(services, tx, user_id, entry.at)
         if shards > 1:
             _require_divisible(first)
-        before = await _open_all(tx, first)
+        before = await open_documents(tx, first)
         if shards > 1 or len(before) > 1:
             resized, lost = resize_account(before, shards)
             for shard in resized:
@@ -57,16 +57,8 @@ async def limit_shards(tx: Transaction, first: Account, active_jobs: int | None)
             "The account is sharded, and the limit of a tier, which each token names anew, cannot "
             "be divided. Give it another limit, or set its shards to 1 first."
         )
-    for shard in divide_limit(await _open_all(tx, first), active_jobs):
+    for shard in divide_limit(await open_documents(tx, first), active_jobs):
         tx.set(ACCOUNTS, shard.document_id, shard)
-
-
-async def _open_all(tx: Transaction, first: Account) -> list[Account]:
-    shards = [first]
-    for number in range(1, first.shard_documents):
-        shard = await tx.get(ACCOUNTS, shard_account_id(first.user_id, number))
-        shards.append(shard or Account(user_id=first.user_id, shard=number))
-    return shards
 
 
 def _require_divisible(account: Account) -> None:
