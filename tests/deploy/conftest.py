@@ -271,21 +271,26 @@ def write_settings(path: Path, settings: Mapping[str, str]) -> None:
 def project(folder: Path, infra: Path, gcloud: Mapping[str, str]) -> Iterator[Cloud]:
     """Yield an empty project for the given declarations."""
     google = FakeGoogle()
-    server = serve(google)
-    with local_cloud_tasks() as cloudtasks:
+    with serve(google) as port, local_cloud_tasks() as cloudtasks:
         google.elsewhere["cloudtasks"] = cloudtasks
         (folder / "home").mkdir()
         (folder / "functions").mkdir()
         (folder / "functions" / "main.py").write_text(
             "def jobs_api(request): return 'not the real one'\n"
         )
-        env = environment(server.server_address[1], folder / "home", gcloud)
+        env = environment(port, folder / "home", gcloud)
         yield Cloud(
             google,
             {**env, "TASKREEL_INFRA": str(infra), "TASKREEL_SOURCE": str(folder / "functions")},
         )
-    server.shutdown()
-    server.server_close()
+
+
+@pytest.fixture
+def google() -> Iterator[FakeGoogle]:
+    """A fake Google alone, for the modules of the planner that call it themselves."""
+    google = FakeGoogle()
+    with serve(google):
+        yield google
 
 
 @pytest.fixture(scope="session")

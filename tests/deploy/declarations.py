@@ -25,32 +25,34 @@ def declared(name: str) -> Any:
     return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
 
 
-def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list[str]]:
-    """Return the steps of one part for an empty project: kind, description, words."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "plan",
-            part,
-            *args,
-            "--project=demo-project",
-            "--location=europe-central2",
-        ],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "scripts/lib"),
-            "BUCKET": "demo-project-taskreel",
-            "DATABASE": "taskreel",
-            **env,
-        },
+def run_planner(
+    module: str, *args: str, stdin: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of the planner with no more of this environment than its PATH."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *args],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "scripts/lib"), **environ},
         cwd=ROOT,
-        input=found,
+        input=stdin,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=60,
     )
+
+
+def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list[str]]:
+    """Return the steps of one part for an empty project: kind, description, words."""
+    done = run_planner(
+        "plan",
+        part,
+        *args,
+        "--project=demo-project",
+        "--location=europe-central2",
+        stdin=found,
+        **{"BUCKET": "demo-project-taskreel", "DATABASE": "taskreel", **env},
+    )
+    done.check_returncode()
     words = shlex.split(done.stdout)
     starts = [place for place, word in enumerate(words) if word == "do_step"]
     return [words[a + 1 : b] for a, b in itertools.pairwise([*starts, len(words)])]

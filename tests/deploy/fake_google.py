@@ -13,6 +13,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -230,11 +231,17 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def serve(google: FakeGoogle) -> ThreadingHTTPServer:
-    """Start a server; its port is `server_address[1]`."""
+@contextmanager
+def serve(google: FakeGoogle) -> Iterator[int]:
+    """Run a server; yield its port."""
     handler = type("BoundHandler", (RequestHandler,), {"google": google})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    google.address = f"http://127.0.0.1:{server.server_address[1]}"
+    port = server.server_address[1]
+    google.address = f"http://127.0.0.1:{port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    try:
+        yield port
+    finally:
+        server.shutdown()
+        server.server_close()

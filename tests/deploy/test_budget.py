@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from . import fake_billing
-from .fake_google import NUMBER, PROJECT, FakeGoogle, Refusal, serve
+from .declarations import run_planner
+from .fake_google import NUMBER, PROJECT, FakeGoogle, Refusal
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "infra" / "monitoring" / "budget.yaml"
 TITLE = f"Taskreel in {PROJECT}"
 
 
-@pytest.fixture
-def google() -> Iterator[FakeGoogle]:
-    google = FakeGoogle()
-    server = serve(google)
-    yield google
-    server.shutdown()
-    server.server_close()
-
-
 def run(google: FakeGoogle, verb: str, file: Path = FILE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "plan.budget", verb, PROJECT, str(file)],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "scripts" / "lib"),
-            "TOKEN": "fake",
-            "BILLING_ENDPOINT": f"{google.address}/billing",
-            "BUDGETS_ENDPOINT": f"{google.address}/budgets",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    return run_planner(
+        "plan.budget",
+        verb,
+        PROJECT,
+        str(file),
+        TOKEN="fake",
+        BILLING_ENDPOINT=f"{google.address}/billing",
+        BUDGETS_ENDPOINT=f"{google.address}/budgets",
     )
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,8 +19,8 @@ from taskreel.app.records.store_metrics import DueReading, MetricsReading
 from taskreel.web.metrics import build_families
 from taskreel.web.prometheus import HistogramFamily
 
-from . import fake_monitoring  # noqa: F401 - its import registers the routes
-from .fake_google import PROJECT, FakeGoogle, serve
+from .declarations import run_planner
+from .fake_google import PROJECT, FakeGoogle
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "monitoring"
@@ -131,30 +127,17 @@ def test_the_table_of_log_events_is_that_of_the_code() -> None:
 # ── Applied to a project ─────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def google() -> Iterator[FakeGoogle]:
-    google = FakeGoogle()
-    server = serve(google)
-    yield google
-    server.shutdown()
-    server.server_close()
-
-
 def call(google: FakeGoogle, verb: str, folder: Path = FOLDER, **environ: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "plan.monitoring", verb, PROJECT, "api.example", str(folder)],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "scripts" / "lib"),
-            "TOKEN": "fake",
-            "MONITORING_ENDPOINT": f"{google.address}/monitoring",
-            "LOGGING_ENDPOINT": f"{google.address}/logging",
-            **environ,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    done = run_planner(
+        "plan.monitoring",
+        verb,
+        PROJECT,
+        "api.example",
+        str(folder),
+        TOKEN="fake",
+        MONITORING_ENDPOINT=f"{google.address}/monitoring",
+        LOGGING_ENDPOINT=f"{google.address}/logging",
+        **environ,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from subprocess import CalledProcessError
 
 import pytest
 import yaml
 
-from .declarations import ROOT, planned
+from .declarations import ROOT, planned, run_planner
 
 POLLS = "provider-poll-queue"
 
@@ -85,16 +84,8 @@ def list_locations(folder: Path, locations: object) -> subprocess.CompletedProce
     declare_shards(folder, {POLLS: 2})
     document = yaml.safe_load((folder / "queues.yaml").read_text("utf-8"))
     (folder / "queues.yaml").write_text(yaml.safe_dump(document | {"locations": locations}))
-    return subprocess.run(
-        [sys.executable, "-m", "plan", "list-locations", "--project=p", "--location=home"],
-        env={"PYTHONPATH": str(ROOT / "scripts/lib"), "TASKREEL_INFRA": str(folder)},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    args = ("list-locations", "--project=p", "--location=home")
+    return run_planner("plan", *args, TASKREEL_INFRA=str(folder))
 
 
 def test_the_location_of_the_deployment_is_the_first_one(tmp_path: Path) -> None:
