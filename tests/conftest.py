@@ -14,7 +14,7 @@ import pytest_socket
 from hypothesis import settings
 
 from installed_programs import GCLOUD_INSTALL, find_program, skip_or_fail
-from secret_watch import SecretWatch
+from secret_watch import SecretWatch, find_own_fields
 from shared_by_run import share_in_run
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS
 from taskreel.config import Settings
@@ -108,11 +108,9 @@ class RecentErrors(logging.Handler):
         self.lines: deque[str] = deque(maxlen=20)
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
-        self.lines.append(f"{record.getMessage()} {fields}")
+        self.lines.append(f"{record.getMessage()} {find_own_fields(record)}")
 
 
-_PLAIN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 _recent_errors = RecentErrors()
 logging.getLogger().addHandler(_recent_errors)
 _secret_watch = SecretWatch()

@@ -26,6 +26,11 @@ FORMS = {
 _PLAIN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
 
+def find_own_fields(record: logging.LogRecord) -> dict[str, object]:
+    """The fields of a line beside those that each line has."""
+    return {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
+
+
 def find_secrets(text: str, secrets: Iterable[str] = SECRETS) -> list[str]:
     """The names of the secrets that a text holds."""
     known = ["a secret of the tests" for secret in secrets if secret in text]
@@ -41,8 +46,7 @@ class SecretWatch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Search a line with its fields and its traceback."""
-        fields = {name: value for name, value in vars(record).items() if name not in _PLAIN_FIELDS}
-        text = f"{record.getMessage()} {fields}"
+        text = f"{record.getMessage()} {find_own_fields(record)}"
         if record.exc_info and record.exc_info[1] is not None:
             text += "".join(traceback.format_exception(record.exc_info[1]))
         for name in find_secrets(text):
