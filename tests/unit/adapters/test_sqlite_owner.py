@@ -13,22 +13,15 @@ from typing import Any
 
 import pytest
 
+from contract.rows import ROWS, put_row
 from taskreel.adapters.local import sqlite as sqlite_store
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.domain.errors import StoreConflictError, StoreError
 from taskreel.ports import Collection, Increment, Query, Transaction
 
-ROWS: Collection[Mapping[str, Any]] = Collection("rows", dict, dict)
 ENTRIES: Collection[Mapping[str, Any]] = Collection(
     "entries", dict, dict, follows=("rows", itemgetter("row"))
 )
-
-
-async def put_row(store: SqliteStore, id_: str, data: Mapping[str, Any]) -> None:
-    async def write(tx: Transaction) -> None:
-        tx.set(ROWS, id_, data)
-
-    await store.transaction(write)
 
 
 def read_file(path: Path) -> dict[str, str]:
