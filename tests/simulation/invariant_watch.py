@@ -131,8 +131,8 @@ class StoreWatch:
             for kind, amount in stated.items()
             if amount != self._sums[kind]
         ]
-        left = sum(one.available + one.held for one in accounts)
-        if self._sums[EntryKind.GRANT] != left + sum(stated.values()) - stated[EntryKind.GRANT]:
+        parts = sum(one.available + one.held + one.captured + one.expired for one in accounts)
+        if self._sums[EntryKind.GRANT] != parts:
             wrong.append(f"total: the parts of all accounts are not what was granted: {stated}")
         return wrong
 
