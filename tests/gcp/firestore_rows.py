@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from grpc.aio import UnaryUnaryClientInterceptor
 
-from contract.rows import ROWS
+from contract.rows import ROWS, put_row
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.ports import Increment, Transaction
 
@@ -20,10 +20,7 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 async def put(store: FirestoreStore, id_: str, **data: Any) -> None:
-    async def write(tx: Transaction) -> None:
-        tx.set(ROWS, id_, data)
-
-    await store.transaction(write)
+    await put_row(store, id_, data)
 
 
 async def read(store: FirestoreStore, id_: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
-from contract.rows import ROWS, watch_row
+from contract.rows import ROWS, put_row, watch_row
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.domain.errors import (
     StoreAbsentError,
@@ -30,13 +30,6 @@ pytestmark = pytest.mark.emulator
 
 NewStore = Callable[..., FirestoreStore]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-
-
-async def put_row(store: FirestoreStore, id_: str, data: dict[str, Any]) -> None:
-    async def write(tx: Transaction) -> None:
-        tx.set(ROWS, id_, data)
-
-    await store.transaction(write)
 
 
 async def read_row(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
