@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -88,26 +87,17 @@ def on_real_time() -> Iterator[Remote]:
     stop(started)
 
 
-@functools.cache
-def node_modules(folder: Path) -> Path:
-    """Install the packages of the examples for Node.js."""
-    install_npm_packages(folder, "@google-cloud/tasks@6", "firebase-admin@13")
-    return folder
-
-
 @pytest.mark.slow
-def test_the_examples_for_node_and_firebase_run(
-    tmp_path_factory: pytest.TempPathFactory, on_real_time: Remote
-) -> None:
+def test_the_examples_for_node_and_firebase_run(tmp_path: Path, on_real_time: Remote) -> None:
     remote = on_real_time
-    folder = node_modules(tmp_path_factory.mktemp("node"))
+    install_npm_packages(tmp_path, "@google-cloud/tasks@6", "firebase-admin@13")
     remote.control.post(f"/v2/{LOCATION}/queues", json={"name": EMAILS})
     remote.control.post(f"/v2/{EMAILS}:pause")
     environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": "demo"}
     for code, expected in zip(examples("js", remote), (EMAILS, "enqueued"), strict=True):
         done = subprocess.run(
             ["node", "-e", code],
-            cwd=folder,
+            cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
