@@ -64,11 +64,7 @@ async def grant_credits(services: Services, user_id: str, order: GrantOrder) -> 
     record = build_grant_record(services, user_id, action, order)
 
     async def write(tx: Transaction) -> Account:
-        # A grant that is repeated by its idempotency key is none.
-        is_repeated = await tx.get(LEDGER, entry.entry_id) is not None
-        account = await write_grant(services, tx, entry)
-        if not is_repeated:
-            tx.create(AUDIT, record.entry_id, record)
+        account, _ = await write_grant(services, tx, entry, record)
         return account
 
     account = await services.store.transaction(write)
@@ -115,8 +111,13 @@ def check_owner_id(user_id: str) -> None:
         check_user_id(user_id)
 
 
-async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
-    """Write a grant's entry and its account; the account as it is, if the entry was written."""
+async def write_grant(
+    services: Services, tx: Transaction, entry: LedgerEntry, record: AuditEntry
+) -> tuple[Account, bool]:
+    """Write a grant's entry, its account and its record in the audit log; True with the account.
+
+    A grant that is repeated by its idempotency key is none: the account as it is, and False.
+    """
     # The entry's fixed id makes a repeated grant find the first.
     earlier = await tx.get(LEDGER, entry.entry_id)
     if earlier is not None:
@@ -126,7 +127,7 @@ async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -
                 "Use a new key for a new grant.",
                 entryId=earlier.entry_id,
             )
-        return await read_account(services, tx, entry.user_id)
+        return await read_account(services, tx, entry.user_id), False
     before = await open_account(services, tx, entry.user_id, entry.created_at)
     account = before.apply(grant_movement(entry.amount))
     priority = DEFAULT_PRIORITY if entry.priority is None else entry.priority
@@ -134,7 +135,8 @@ async def write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -
         account = _open_grant(services, account, entry, priority)
     tx.set(ACCOUNTS, entry.user_id, account)
     tx.create(LEDGER, entry.entry_id, entry)
-    return account
+    tx.create(AUDIT, record.entry_id, record)
+    return account, True
 
 
 def _open_grant(services: Services, account: Account, entry: LedgerEntry, priority: int) -> Account:

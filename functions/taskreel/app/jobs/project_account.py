@@ -20,7 +20,7 @@ from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import project_account_id
 from taskreel.domain.project import Project
 from taskreel.ports import Transaction
-from taskreel.store_collections import ACCOUNTS, AUDIT, LEDGER, PROJECTS
+from taskreel.store_collections import ACCOUNTS, AUDIT, PROJECTS
 
 
 async def grant_to_project(services: Services, project_id: str, order: GrantOrder) -> Account:
@@ -37,12 +37,9 @@ async def grant_to_project(services: Services, project_id: str, order: GrantOrde
 
     async def write(tx: Transaction) -> Account:
         project = await _require_project(tx, project_id)
-        # A grant that is repeated by its idempotency key is none: the payer may have changed since.
-        is_repeated = await tx.get(LEDGER, entry.entry_id) is not None
-        account = await write_grant(services, tx, entry)
-        if not is_repeated:
-            tx.create(AUDIT, record.entry_id, record)
-        if not project.has_account and not is_repeated:
+        account, is_new = await write_grant(services, tx, entry, record)
+        # Not of a grant that is repeated: the payer may have changed since.
+        if is_new and not project.has_account:
             # In the commit of the grant: a project never pays from an account that has nothing.
             tx.set(PROJECTS, project_id, project.model_copy(update={"has_account": True}))
             tx.create(AUDIT, opening.entry_id, opening)
