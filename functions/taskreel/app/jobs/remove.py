@@ -62,7 +62,7 @@ async def remove_job(services: Services, job: Job, caller: Caller | None = None)
     if in_steps:
         # First: the sweep does the rest of what breaks off, and does not know who began it.
         if caller is not None and caller.admin:
-            await services.store.transaction(partial(_record_first, services, caller, job))
+            await services.store.transaction(partial(_record, services, caller, job))
         # Nothing takes over their work from now on, so the files may go before the documents: after
         # those they may be another job's, and nothing would tell where those of a batch are.
         seen_at = await _mark_removals(services, job.job_id, seen_at)
@@ -74,7 +74,7 @@ async def remove_job(services: Services, job: Job, caller: Caller | None = None)
     async def delete_rest(tx: Transaction) -> None:
         await _delete_documents([*children, *last], seen_at, tx)
         if not in_steps:
-            _record(services, tx, caller, job)
+            await _record(services, caller, job, tx)
 
     await services.store.transaction(delete_rest)
     log.info(
@@ -87,17 +87,11 @@ async def remove_job(services: Services, job: Job, caller: Caller | None = None)
         await _delete_files(services, removed)
 
 
-def _record(services: Services, tx: Transaction, caller: Caller | None, job: Job) -> None:
+async def _record(services: Services, caller: Caller | None, job: Job, tx: Transaction) -> None:
     """Record that an admin removes another's job."""
     if caller is not None:
         subject, owner = job.job_id, job.user_id
         record_admin_act(services, tx, caller, "job removed", subject=subject, owner=owner)
-
-
-async def _record_first(
-    services: Services, caller: Caller | None, job: Job, tx: Transaction
-) -> None:
-    _record(services, tx, caller, job)
 
 
 async def resume_removal(services: Services, job: Job) -> None:
