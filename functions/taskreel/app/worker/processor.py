@@ -229,10 +229,11 @@ async def _claim_job(
             ending = Ending(status=status, error=error)
             job = stop_job(services.rules, tx, before, ending, now)
         case Claim(Verdict.RUN):
-            needs_room = before.status is Status.SCHEDULED and services.rules.limits is not None
-            if needs_room and room is None:
-                return _Claimed(before, before, Verdict.IGNORE, needs_room=True)
-            job = before if room is None else await _take_slot(services, tx, before, room)
+            job = before
+            if before.status is Status.SCHEDULED and services.rules.limits is not None:
+                if room is None:
+                    return _Claimed(before, before, Verdict.IGNORE, needs_room=True)
+                job = await _take_slot(services, tx, before, room)
             if job.status is Status.THROTTLED:
                 store_job(tx, job)
                 return _Claimed(before, job, Verdict.IGNORE)
@@ -245,8 +246,6 @@ async def _claim_job(
 
 async def _take_slot(services: Services, tx: Transaction, job: Job, room: Room) -> Job:
     """Give a scheduled job, whose time has come, a slot of its owner's and room, or let it wait."""
-    if job.status is not Status.SCHEDULED:
-        return job
     account, job = await open_job_account(services, tx, job)
     account, job = place_job(services, account, job, room, services.clock.now())
     tx.set(ACCOUNTS, account.document_id, account)
