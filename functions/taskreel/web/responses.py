@@ -207,7 +207,7 @@ class ProgressView(View):
     updated_at: datetime
 
 
-class JobsPage(View):
+class JobsPage(RecordView, kw_only=True):
     """Jobs, newest first; pass `nextCursor` as `cursor` to get the next page."""
 
     jobs: list[JobView]

@@ -102,8 +102,8 @@ class DataFolder:
     def prepare(self) -> None:
         """Create the folder, readable by its owner only; it has keys, prompts and results.
 
-        Files of an earlier release are closed to others as well. A folder that has other things in
-        its mode stays. Raises StackError.
+        Files of an earlier release are closed to others as well. The mode of a folder that has
+        other things in it stays. Raises StackError.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
